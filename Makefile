@@ -1,0 +1,42 @@
+# Two commands matter: `make run` starts the studio, `make test` checks everything. Both set up what they need.
+PYTHON ?= python3
+PORT ?= 7860
+VENV := .venv
+BIN := $(VENV)/bin
+# Browser tests need a Chromium and a monospace font; a machine that has them is left alone.
+SYSTEM_PACKAGES := chromium fonts-dejavu-core
+
+.PHONY: run test lint bench system-packages clean
+
+run: $(VENV)/.run
+	GIFT_PORT=$(PORT) $(BIN)/python app.py
+
+test: $(VENV)/.dev system-packages lint
+	$(BIN)/pytest -n 2
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p gift_core -p workers -p api -p ui
+	$(BIN)/mypy app.py
+
+bench: $(VENV)/.dev
+	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+
+$(VENV)/.run: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+system-packages:
+	@command -v chromium >/dev/null || ( \
+	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) )
+
+clean:
+	rm -rf $(VENV) data

@@ -1,0 +1,65 @@
+"""The backend as a FastAPI application: routes, errors, limits and the event hub, put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+
+from api.dependencies import Services
+from api.errors import add_error_handlers, documented, problem_schemas
+from api.events import EventHub
+from api.limits import BodyLimit
+from api.routes import catalogue, datasets, events, experiments, inference, metrics, runs
+from workers.inference import InferenceService
+from workers.studio import Studio
+
+PREFIX = "/api/v1"
+
+api_routers = (
+    catalogue.router,
+    experiments.router,
+    runs.router,
+    metrics.router,
+    events.router,
+    datasets.router,
+    inference.router,
+)
+
+
+class StudioApi(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        schema = super().openapi()
+        schema["components"]["schemas"].update(problem_schemas())
+        return schema
+
+
+def create_api(studio: Studio, inference: InferenceService, *, events_interval: float = 0.25) -> FastAPI:
+    """The application over this studio. `events_interval`: seconds between looks for news to stream."""
+    hub = EventHub(studio.store, events_interval)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with hub.running():
+            yield
+
+    app = StudioApi(
+        title="GIFT Studio",
+        description="Fine-tune masked diffusion language models with GIFT, and see what it does.",
+        version="1",
+        lifespan=lifespan,
+    )
+    app.state.services = Services(studio, inference, hub)
+    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
+    add_error_handlers(app)
+    for router in api_routers:
+        app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
+    app.add_api_route("/healthz", health, tags=["health"])
+    return app
+
+
+def health() -> dict[str, str]:
+    """Whether the server answers."""
+    return {"status": "ok"}

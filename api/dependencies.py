@@ -1,0 +1,43 @@
+"""What the routes are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from api.events import EventHub
+from workers.inference import InferenceService
+from workers.studio import Studio
+
+
+@dataclass(frozen=True)
+class Services:
+    """What one application works on."""
+
+    studio: Studio
+    inference: InferenceService
+    hub: EventHub
+
+
+async def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def _studio(services: Annotated[Services, Depends(_services)]) -> Studio:
+    return services.studio
+
+
+async def _inference(services: Annotated[Services, Depends(_services)]) -> InferenceService:
+    return services.inference
+
+
+async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
+    return services.hub
+
+
+StudioDependency = Annotated[Studio, Depends(_studio)]
+InferenceDependency = Annotated[InferenceService, Depends(_inference)]
+HubDependency = Annotated[EventHub, Depends(_hub)]

@@ -1,0 +1,100 @@
+"""Every error leaves the API as `application/problem+json`, made here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from api.schemas import ProblemDocument
+from gift_core.errors import GiftError, Problem, problem_of
+
+MEDIA_TYPE = "application/problem+json"
+
+_STATUS = {"not_found": 404, "conflict": 409, "too_large": 413}
+_CODES = {400: "request", **{status: code for code, status in _STATUS.items()}}
+_TITLES = {
+    "spec": "The settings cannot be used",
+    "data": "The data cannot be used",
+    "model": "The model cannot be used",
+    "request": "The request cannot be understood",
+    "not_found": "There is no such thing",
+    "conflict": "The request conflicts with what is there",
+    "too_large": "The request is too large",
+    "internal": "Something went wrong on the server",
+}
+
+
+def problem_response(status: int, code: str, problems: Sequence[Problem]) -> JSONResponse:
+    title = _TITLES.get(code, HTTPStatus(status).phrase)
+    document = ProblemDocument(code=code, title=title, status=status, problems=list(problems))
+    return JSONResponse(document.model_dump(mode="json"), status, media_type=MEDIA_TYPE)
+
+
+def _of_gift_error(_: Request, error: GiftError) -> JSONResponse:
+    return problem_response(_STATUS.get(error.code, 422), error.code, error.problems)
+
+
+def _of_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+    items = error.errors()
+    if items[0]["type"] == "json_invalid":
+        message = f"The body is not valid JSON: {items[0]['ctx']['error']}, character {items[0]['loc'][-1]}."
+        return problem_response(400, "request", [Problem(message, remedy="Send a JSON document.")])
+    # The first part of the path says where in the request the value was: body, query, path or header.
+    return problem_response(422, "request", [problem_of(item, item["loc"][1:]) for item in items])
+
+
+def _of_http_exception(_: Request, error: HTTPException) -> JSONResponse:
+    status = HTTPStatus(error.status_code)
+    code = _CODES.get(status, status.name.lower())
+    response = problem_response(status, code, [Problem(f"{error.detail}.".replace("..", "."))])
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _of_disconnect(_: Request, __: ClientDisconnect) -> JSONResponse:
+    # Nobody reads this; without it every upload that is broken off would be logged as a fault of the server.
+    return problem_response(400, "request", [Problem("The connection was closed before the body was complete.")])
+
+
+def _of_unexpected(_: Request, __: Exception) -> JSONResponse:
+    # The server logs the traceback, since Starlette raises the exception again after answering.
+    problem = Problem("An unexpected error occurred.", remedy="The server's log has the details.")
+    return problem_response(500, "internal", [problem])
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    handlers: dict[type[Exception], Any] = {
+        GiftError: _of_gift_error,
+        RequestValidationError: _of_invalid_request,
+        HTTPException: _of_http_exception,
+        ClientDisconnect: _of_disconnect,
+        Exception: _of_unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of these error statuses."""
+    schema = {"$ref": f"#/components/schemas/{ProblemDocument.__name__}"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def problem_schemas() -> dict[str, Any]:
+    """The components that `documented` refers to."""
+    _, definitions = models_json_schema(
+        [(ProblemDocument, "serialization")], ref_template="#/components/schemas/{model}"
+    )
+    schemas: dict[str, Any] = definitions["$defs"]
+    return schemas

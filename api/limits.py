@@ -1,0 +1,56 @@
+"""How much a request may carry."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import problem_response
+from gift_core.errors import Problem
+
+MAX_JSON_BYTES = 1_000_000
+
+
+class BodyLimit:
+    """Refuses bodies above `limit` bytes under `prefix`, except on the paths that stream theirs."""
+
+    def __init__(self, app: ASGIApp, *, prefix: str, streamed: frozenset[str], limit: int = MAX_JSON_BYTES) -> None:
+        self.app = app
+        self.prefix = prefix
+        self.streamed = streamed
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._applies(scope):
+            await self.app(scope, receive, send)
+        elif declared_bytes(Headers(scope=scope)) > self.limit:
+            response = problem_response(413, "too_large", [Problem(self._complaint())])
+            await response(scope, receive, send)
+        else:
+            await self.app(scope, self._counting(receive), send)
+
+    def _applies(self, scope: Scope) -> bool:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return path.startswith(self.prefix) and path not in self.streamed
+
+    def _counting(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self.limit:
+                raise HTTPException(413, self._complaint())
+            return message
+
+        return counted
+
+    def _complaint(self) -> str:
+        return f"The body is larger than {self.limit:,} bytes. Upload data as a data set instead."
+
+
+def declared_bytes(headers: Headers) -> int:
+    """The Content-Length, or 0 where the body comes in chunks of unknown number."""
+    return int(headers.get("content-length", "0"))

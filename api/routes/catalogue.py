@@ -1,0 +1,39 @@
+"""What there is to start from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.dependencies import InferenceDependency, StudioDependency
+from api.schemas import CheckpointView, ExampleView, ModelView
+from gift_core.models.catalogue import BUNDLED_MODELS
+from gift_core.presets import PRESETS
+from gift_core.spec import ExperimentSpec
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/models")
+async def list_models() -> list[ModelView]:
+    """The base models that a run can start from."""
+    return [ModelView.from_record(entry) for entry in BUNDLED_MODELS]
+
+
+@router.get("/presets")
+async def list_presets() -> dict[str, ExperimentSpec]:
+    """Experiments to start from, by name."""
+    return dict(PRESETS)
+
+
+@router.get("/checkpoints")
+def list_checkpoints(studio: StudioDependency) -> list[CheckpointView]:
+    """The models that can be inspected and sampled from: base models, and what finished runs made of them."""
+    return [CheckpointView.from_record(checkpoint) for checkpoint in studio.checkpoints()]
+
+
+@router.get("/examples")
+def list_examples(inference: InferenceDependency, count: Annotated[int, Query(ge=1, le=100)] = 10) -> list[ExampleView]:
+    """Held-out examples of the built-in task: no run has trained on them."""
+    return [ExampleView.from_record(example) for example in inference.examples(count)]

@@ -1,0 +1,46 @@
+"""Data sets: upload and preview."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.dependencies import InferenceDependency, StudioDependency
+from api.errors import documented
+from api.limits import declared_bytes
+from api.schemas import DatasetView, PreviewRequest
+from gift_core.documents import DatasetPreview
+
+router = APIRouter(tags=["datasets"])
+
+_RAW_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post("/datasets", status_code=201, openapi_extra=_RAW_BODY, responses=documented(400, 413))
+async def upload_dataset(
+    request: Request,
+    studio: StudioDependency,
+    name: Annotated[str, Query(min_length=1, max_length=255, description="The file's name, such as rows.jsonl.")],
+) -> DatasetView:
+    """Receive a file, as the raw body. It is kept only when every row can be used."""
+    dataset = await studio.datasets.receive(name, request.stream(), declared_bytes(request.headers))
+    return DatasetView.from_record(dataset)
+
+
+@router.get("/datasets")
+def list_datasets(studio: StudioDependency) -> list[DatasetView]:
+    """The uploaded data sets."""
+    return [DatasetView.from_record(dataset) for dataset in studio.datasets.list()]
+
+
+# A plain function, which FastAPI runs in a thread: it may read a whole file.
+@router.post("/previews", responses=documented(400, 413))
+def preview(request: PreviewRequest, inference: InferenceDependency) -> DatasetPreview:
+    """What a run would learn from: columns, tokens, the end of each prompt, the EOS tail."""
+    return inference.preview(request.run, request.start, request.rows)

@@ -1,0 +1,64 @@
+"""Launching experiments and finding them again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+
+from api.dependencies import StudioDependency
+from api.errors import documented
+from api.schemas import ExperimentDetail, ExperimentView, RunView
+from gift_core.spec import ExperimentSpec
+from workers.records import Experiment
+from workers.studio import Studio
+
+router = APIRouter(tags=["experiments"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        description="Any text unique to this launch. Sending it again returns the experiment it created.",
+    ),
+]
+
+
+@router.post(
+    "/experiments",
+    status_code=201,
+    responses={
+        200: {"model": ExperimentDetail, "description": "This key had created the experiment already."},
+        **documented(400, 409, 413),
+    },
+)
+def create_experiment(
+    spec: ExperimentSpec, response: Response, studio: StudioDependency, idempotency_key: IdempotencyKey = None
+) -> ExperimentDetail:
+    """Queue an experiment's runs. Nothing is created when any of them could not be trained."""
+    experiment, created = studio.launch(spec, idempotency_key)
+    response.status_code = 201 if created else 200
+    return _detail(studio, experiment)
+
+
+@router.get("/experiments")
+def list_experiments(
+    studio: StudioDependency,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[float | None, Query(description="Only those created before this time.")] = None,
+) -> list[ExperimentView]:
+    """The newest experiments first."""
+    return [ExperimentView.from_record(found) for found in studio.store.experiments(limit=limit, before=before)]
+
+
+@router.get("/experiments/{experiment_id}", responses=documented(404))
+def get_experiment(experiment_id: str, studio: StudioDependency) -> ExperimentDetail:
+    """An experiment with its runs."""
+    return _detail(studio, studio.store.experiment(experiment_id))
+
+
+def _detail(studio: Studio, experiment: Experiment) -> ExperimentDetail:
+    view = ExperimentView.from_record(experiment)
+    runs = [RunView.from_record(run) for run in studio.store.runs(experiment.id)]
+    return ExperimentDetail(**dict(view), runs=runs)

@@ -1,0 +1,65 @@
+"""Runs: how they are, stopping them, their log and their spec."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
+
+from api.dependencies import StudioDependency
+from api.errors import documented
+from api.schemas import RunDetail, RunView, TransitionView
+from gift_core.spec import RunSpec
+from workers.records import RunState
+
+router = APIRouter(tags=["runs"])
+
+
+class YamlResponse(PlainTextResponse):
+    media_type = "application/yaml"
+
+
+@router.get("/runs")
+def list_runs(
+    studio: StudioDependency,
+    experiment: str | None = None,
+    state: RunState | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> list[RunView]:
+    """Runs, narrowed by experiment or state."""
+    return [RunView.from_record(run) for run in studio.store.runs(experiment, state=state, limit=limit)]
+
+
+@router.get("/runs/{run_id}", responses=documented(404))
+def get_run(run_id: str, studio: StudioDependency) -> RunDetail:
+    """A run with its spec and its history."""
+    record = studio.store.run(run_id)
+    history = studio.store.transitions(run_id=run_id)
+    return RunDetail(
+        **dict(RunView.from_record(record)),
+        spec=RunSpec.parse(record.spec),
+        transitions=[TransitionView.from_record(change) for change in history],
+    )
+
+
+@router.post("/runs/{run_id}/stop", responses=documented(404))
+def stop_run(run_id: str, studio: StudioDependency) -> RunView:
+    """Ask a run to stop. A queued one stops at once; a running one is `stopping` until its process ends."""
+    return RunView.from_record(studio.stop(run_id, by="api"))
+
+
+@router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404))
+def get_log(
+    run_id: str, studio: StudioDependency, tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000
+) -> str:
+    """The end of a run's log."""
+    return studio.log(run_id, tail_bytes)
+
+
+@router.get("/runs/{run_id}/spec", response_class=YamlResponse, responses=documented(404))
+def get_spec(run_id: str, studio: StudioDependency) -> YamlResponse:
+    """The exact spec, as the YAML file that `gift train` takes."""
+    record = studio.store.run(run_id)
+    disposition = f'attachment; filename="{record.id}.yaml"'
+    return YamlResponse(RunSpec.parse(record.spec).to_yaml(), headers={"Content-Disposition": disposition})

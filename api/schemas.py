@@ -1,0 +1,222 @@
+"""What the API says: the resources, built from the stored records, and the requests that are not a spec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gift_core.errors import Problem
+from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed
+from workers.records import ENDED, RunState
+
+Text = Annotated[str, Field(max_length=20_000)]
+CheckpointIds = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=4)]
+
+
+class ProblemDocument(BaseModel):
+    """The body of every error (RFC 9457, `application/problem+json`)."""
+
+    code: str = Field(description="Stable and machine-readable: spec, data, model, not_found, conflict, ...")
+    title: str = Field(description="What kind of error it is, in a few words.")
+    status: int = Field(description="The HTTP status, again.")
+    problems: list[Problem] = Field(description="Each thing that is wrong: the field, why, and what to do.")
+
+
+class View(BaseModel):
+    """A resource. Fields that the record has and the view lacks stay private."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def from_record(cls, record: object) -> Self:
+        return cls.model_validate(record, from_attributes=True)
+
+
+class ModelView(View):
+    """A base model on offer."""
+
+    name: str
+    title: str
+    description: str
+
+
+class ScoreView(View):
+    """How many held-out examples were solved, with a 95 % interval."""
+
+    correct: int
+    n: int
+    share: float
+    low: float
+    high: float
+
+
+class ResultView(View):
+    """What a finished run came to."""
+
+    seconds: float
+    final_loss: float | None = None
+    score: ScoreView | None = None
+
+
+class FailureView(View):
+    """Why a run failed."""
+
+    code: str
+    message: str
+    field: str = ""
+    remedy: str = ""
+
+
+class RunView(View):
+    """A run and how far it is. Times are seconds since 1970."""
+
+    id: str
+    experiment_id: str
+    label: str
+    position: int = Field(description="Order within the experiment.")
+    state: RunState
+    phase: str = Field(description="What a running run is doing: loading, training, evaluating, saving.")
+    created: float
+    started: float | None
+    ended: float | None
+    step: int
+    total_steps: int | None
+    tokens_per_second: float | None
+    eta_seconds: float | None
+    result: ResultView | None
+    failure: FailureView | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+class TransitionView(View):
+    """A change of state, and why."""
+
+    time: float
+    before: RunState | None
+    after: RunState
+    cause: str
+
+
+class RunDetail(RunView):
+    """A run with its spec and its history."""
+
+    spec: RunSpec
+    transitions: list[TransitionView]
+
+
+class ExperimentView(View):
+    """An experiment: one spec, expanded into runs."""
+
+    id: str
+    name: str
+    created: float
+    spec: ExperimentSpec
+
+
+class ExperimentDetail(ExperimentView):
+    """An experiment with its runs, in their order."""
+
+    runs: list[RunView]
+
+
+class MetricPointView(View):
+    """One logged step. A value that was not finite is null."""
+
+    cursor: int
+    run_id: str
+    step: int
+    time: float
+    values: dict[str, float | None]
+
+
+class MetricsView(View):
+    """Metric points after a cursor, over the runs asked for."""
+
+    points: list[MetricPointView]
+    cursor: int = Field(description="Pass it as `after` to get only what is newer.")
+
+
+class RunMetrics(View):
+    """The body of a `metrics` event."""
+
+    run_id: str
+    points: list[MetricPointView]
+
+
+class RunEvent(View):
+    """A server-sent event that says how a run is now."""
+
+    event: Literal["run"] = "run"
+    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
+    data: RunView
+
+
+class MetricsEvent(View):
+    """A server-sent event with new metric points of one run."""
+
+    event: Literal["metrics"] = "metrics"
+    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
+    data: RunMetrics
+
+
+class DatasetView(View):
+    """An uploaded file. The same content uploaded twice is one data set."""
+
+    id: str
+    name: str
+    suffix: str
+    bytes: int
+    rows: int
+    created: float
+
+
+class CheckpointView(View):
+    """A model to inspect or to sample from: a base model, or what a finished run made of it."""
+
+    id: str
+    label: str
+    experiment: str | None = Field(description="The experiment of the run; null for a base model.")
+
+
+class ExampleView(View):
+    """A held-out example of the built-in task."""
+
+    title: str
+    prompt: str
+    response: str
+
+
+class PreviewRequest(BaseModel):
+    """Which examples of a run's data to show, as the run would see them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    run: RunSpec = Field(default_factory=RunSpec)
+    start: Annotated[int, Field(ge=0)] = 0
+    rows: Annotated[int, Field(ge=1, le=50)] = 5
+
+
+class InspectionRequest(BaseModel):
+    """Which text to look at, under which checkpoints."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoints: CheckpointIds
+    prompt: Text
+    response: Text
+    power: Annotated[float, Field(ge=0, le=4)] = Field(0.5, description="Masking rate beta_i = H_i ** power.")
+
+
+class DenoisingRequest(BaseModel):
+    """What to generate, with which checkpoints. They share the seed and therefore the noise."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoints: CheckpointIds
+    prompt: Text
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec)
+    seed: Seed = 1

@@ -1,0 +1,105 @@
+"""The composition root: settings -> backend (api) + front end (ui) + embedded worker; `python app.py` starts it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+
+from workers.settings import Settings, prepare_environment
+
+# An open tab holds a stream for as long as it lives; shutting down does not wait for it.
+SHUTDOWN_SECONDS = 3
+_MEGABYTE = 2**20
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The whole studio as one application; `api_url` leaves out the backend and speaks to another one."""
+    prepare_environment()
+    import gradio as gr
+
+    from ui.app import STATIC, build_ui, theme
+    from ui.client import StudioClient
+
+    app = _proxy(settings.api_url) if settings.api_url else _backend(settings)
+    # Gradio has an /assets of its own.
+    app.mount("/components", _components(STATIC))
+    client = StudioClient(settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}")
+    return gr.mount_gradio_app(
+        app,
+        build_ui(client),
+        path="/",
+        theme=theme(),
+        run_history=False,
+        footer_links=["settings"],
+        # Above the backend's own limit, whose message says more than Gradio's.
+        max_file_size=16 * settings.upload_limit_mb * _MEGABYTE,
+    )
+
+
+def _backend(settings: Settings) -> FastAPI:
+    from api.app import create_api
+    from workers.inference import InferenceService
+    from workers.studio import Studio
+
+    studio = Studio(settings)
+    app = create_api(studio, InferenceService(studio, settings.inference_threads))
+    api_lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(inner: FastAPI) -> AsyncIterator[Any]:
+        worker = studio.worker() if settings.embedded_worker else None
+        if worker:
+            worker.start()
+        try:
+            async with api_lifespan(inner) as state:
+                yield state
+        finally:
+            if worker:
+                await asyncio.to_thread(worker.stop)
+            studio.close()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def _proxy(api_url: str) -> FastAPI:
+    from ui.proxy import create_proxy
+
+    return create_proxy(api_url)
+
+
+def _components(static: Path) -> FastAPI:
+    components = FastAPI(openapi_url=None)
+    plotly = Path(str(files("plotly") / "package_data" / "plotly.min.js"))
+    components.add_api_route("/plotly.min.js", lambda: FileResponse(plotly, media_type="text/javascript"))
+    components.mount("/", StaticFiles(directory=static))
+    return components
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    settings = Settings()
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""The `gift` command: what the browser does, on the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from gift_core.errors import GiftError, SpecError
+from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, field_table
+
+HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
+
+Start with `gift train --method sft --method gift`, then look at the result:
+`gift inspect runs/gift` and `gift denoise runs/sft runs/gift`.
+"""
+CHECKPOINTS_HELP = "Base models by name, or folders that `gift train` wrote."
+
+app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown", add_completion=False)
+console = Console(stderr=True)
+
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the spec; may be repeated."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the document the browser draws.")]
+Prompt = Annotated[
+    str | None,
+    typer.Option(help="The prompt; a held-out Sudoku puzzle when left out, `-` reads standard input."),
+]
+
+
+def main() -> None:
+    """Run the command; an error meant for the user is one red message and exit code 1."""
+    try:
+        app(standalone_mode=True)
+    except GiftError as error:
+        for problem in error.problems:
+            console.print(f"[red]{error.code}[/red]", str(problem), highlight=False, markup=True)
+        sys.exit(1)
+
+
+@app.command(epilog="Fields for `--set`:\n\n" + "\n\n".join(f"`{name}` {text}" for name, text in field_table(RunSpec)))
+def train(
+    spec_file: Annotated[
+        Path | None, typer.Argument(help="A YAML file of the spec; the defaults when left out.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Folder for metrics, checkpoint and result, one below it per run.")
+    ] = Path("runs"),
+    data: Annotated[
+        Path | None, typer.Option(help="Train on this JSONL, JSON or CSV file instead of the spec's data.")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="sft or gift; repeat for a paired experiment.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Repeat for several seeds.")] = None,
+    changes: Changes = None,
+    print_spec: Annotated[bool, typer.Option(help="Print the spec as YAML and stop.")] = False,
+) -> None:
+    """Train one run, or several that share data order, diffusion times and mask draws."""
+    base = RunSpec.from_yaml(spec_file) if spec_file else RunSpec()
+    source = {"data.source": {"kind": "file", "dataset": str(data)}} if data else {}
+    base = base.replace(source | _parse_changes(changes or []))
+    if print_spec:
+        sys.stdout.write(base.to_yaml())
+        return
+    experiment = ExperimentSpec.parse(
+        {"run": base, "methods": method or [base.objective.method], "seeds": seed or [base.seed]}
+    )
+    from gift_core.progress import train_with_progress
+
+    for label, spec in experiment.expand():
+        directory = output / label.lower().replace(" ", "-")
+        if (directory / "result.json").exists():
+            raise SpecError(
+                f"{directory} already holds a finished run.",
+                field="--output",
+                remedy="Choose another folder.",
+            )
+        result = train_with_progress(label, spec, directory, console)
+        sys.stdout.write(json.dumps({"run": str(directory), **result}) + "\n")
+
+
+@app.command()
+def inspect(
+    checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
+    prompt: Prompt = None,
+    response: Annotated[str | None, typer.Option(help="The response whose tokens to look at.")] = None,
+    power: Annotated[float, typer.Option(help="Masking rate beta_i = H_i ** power.")] = 0.5,
+    t: Annotated[
+        float, typer.Option(help="Diffusion time for the masking probability t_i.", min=0.001, max=0.999)
+    ] = 0.5,
+    as_json: AsJson = False,
+) -> None:
+    """Entropy and GIFT masking probability of every response token, with all of the response masked."""
+    from gift_core.inspection import inspect as inspect_text
+    from gift_core.models.loading import open_checkpoint
+    from gift_core.progress import print_inspection
+    from gift_core.spec import ObjectiveSpec
+
+    prompt, response = _prompt_and_response(prompt, response)
+    models = [(name, name, open_checkpoint(name)) for name in checkpoints]
+    result = inspect_text(models, prompt, response, ObjectiveSpec(power=power))
+    if as_json:
+        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
+    else:
+        print_inspection(result, t)
+
+
+@app.command()
+def denoise(
+    checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
+    prompt: Prompt = None,
+    seed: Annotated[int, typer.Option(help="Keys the noise; unused at temperature 0.", min=0)] = 0,
+    length: Annotated[int, typer.Option(help="Tokens to generate.")] = SamplingSpec().length,
+    block_length: Annotated[int, typer.Option(help="Tokens denoised together.")] = SamplingSpec().block_length,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; one per token when left out.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 takes the argmax.")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Fill one prompt step by step, with the same noise for every checkpoint."""
+    from gift_core.models.loading import open_checkpoint
+    from gift_core.progress import print_trace
+    from gift_core.tracing import trace
+
+    sampling = SamplingSpec.parse(
+        {"length": length, "block_length": block_length, "steps": steps or length, "temperature": temperature}
+    )
+    prompt, _ = _prompt_and_response(prompt, "unused")
+    traces = [trace(open_checkpoint(name), prompt, sampling, seed, checkpoint=name, label=name) for name in checkpoints]
+    if as_json:
+        sys.stdout.write(json.dumps([item.model_dump(mode="json") for item in traces], indent=2) + "\n")
+        return
+    for item in traces:
+        print_trace(item)
+
+
+@app.command()
+def pretrain(
+    output: Annotated[Path, typer.Argument(help="Folder for the new base model and its record.")],
+    examples: Annotated[int, typer.Option(help="Easy puzzles to train on, once each.")] = 57_600,
+    seed: Annotated[int, typer.Option(help="Seed of the data and the weights.")] = 0,
+) -> None:
+    """Make the bundled tiny base again, from nothing: minutes on two cores."""
+    from gift_core.pretraining import pretrain as make
+
+    sys.stdout.write(json.dumps(make(output, examples, seed)["solved_by_blanks"], indent=2) + "\n")
+
+
+def _parse_changes(changes: list[str]) -> dict[str, Any]:
+    parsed = {}
+    for change in changes:
+        field, separator, value = change.partition("=")
+        if not separator:
+            raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
+        parsed[field] = yaml.safe_load(value)
+    return parsed
+
+
+def _prompt_and_response(prompt: str | None, response: str | None) -> tuple[str, str]:
+    if prompt is None:
+        from gift_core.tasks import sudoku
+
+        puzzle = sudoku.generate(0, 8, 11, 0, 1)[1][0]
+        return sudoku.prompt(puzzle), response if response is not None else sudoku.response(puzzle)
+    if response is None:
+        raise SpecError("A prompt of your own needs a response.", field="--response", remedy="Add --response TEXT.")
+    return (sys.stdin.read() if prompt == "-" else prompt), response

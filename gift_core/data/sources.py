@@ -1,0 +1,68 @@
+"""Where a run's examples come from: a task's generator or a file, with a held-out split that never overlaps."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gift_core.data.examples import Example
+from gift_core.data.files import read_examples
+from gift_core.spec import DataSpec, TaskSource
+from gift_core.tasks import sudoku
+
+# Turns `data.source.dataset` into a file: a data set store on a server, plain `Path` on the command line.
+ResolveDataset = Callable[[str], Path]
+# At most this share of a file is held out, however many examples were asked for.
+_LARGEST_HELD_OUT_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training and held-out examples; no prompt is in both."""
+
+    training: list[Example]
+    held_out: list[Example]
+
+
+def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
+    """Generate or read a run's examples; raises `DataError` or `SpecError`."""
+    if isinstance(data.source, TaskSource):
+        training, held_out = sudoku_puzzles(data)
+        offset = len(training)
+        return Split(
+            [_sudoku_example(i, puzzle) for i, puzzle in enumerate(training)],
+            [_sudoku_example(offset + i, puzzle) for i, puzzle in enumerate(held_out)],
+        )
+    contents = read_examples(
+        resolve_dataset(data.source.dataset), data.source.prompt_column, data.source.response_column
+    )
+    return _split_by_prompt(contents.examples, data.held_out)
+
+
+def sudoku_puzzles(data: DataSpec) -> tuple[list[sudoku.SudokuPuzzle], list[sudoku.SudokuPuzzle]]:
+    """Training and held-out puzzles of a task source."""
+    source = data.source
+    assert isinstance(source, TaskSource)
+    return sudoku.generate(source.examples, source.min_blanks, source.max_blanks, source.seed, data.held_out)
+
+
+def _sudoku_example(identity: int, puzzle: sudoku.SudokuPuzzle) -> Example:
+    return Example(identity, sudoku.prompt(puzzle), sudoku.response(puzzle))
+
+
+def _split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:
+    """Hold out the examples whose prompts hash lowest: equal prompts stay together, and row order does not matter."""
+    ordered = sorted(examples, key=lambda example: (_digest(example.prompt), example.id))
+    size = min(held_out, int(len(ordered) * _LARGEST_HELD_OUT_SHARE))
+    while 0 < size < len(ordered) and ordered[size].prompt == ordered[size - 1].prompt:
+        size += 1
+    if size == len(ordered):
+        size = 0
+    by_row = sorted(ordered[size:], key=lambda example: example.id)
+    return Split(by_row, ordered[:size])
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,120 @@
+"""What the method shows, as data: token views, inspections, denoising traces, data set previews.
+
+These are the JSON documents that the API returns, the browser draws and `gift inspect --json` prints. They import
+neither torch nor transformers, so a process that only passes them on stays small.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_base64(text: str) -> str:
+    base64.b64decode(text, validate=True)
+    return text
+
+
+# A [steps, length] array of uint8 in row-major order, base64.
+PackedBytes = Annotated[str, AfterValidator(_is_base64)]
+
+
+def pack(values: np.ndarray) -> str:
+    """A [steps, length] array of values in [0, 1] as base64 uint8: 255 is 1."""
+    return base64.b64encode((np.clip(values, 0, 1) * 255).round().astype(np.uint8).tobytes()).decode("ascii")
+
+
+class Token(Document):
+    """One token as it is drawn. A glyph split over several tokens carries its text on the first; the others have ""."""
+
+    id: int
+    text: str = Field(description="Decoded text of the glyph this token starts, or the name of a special token.")
+    special: bool = False
+    glyph: int = Field(description="Index of the glyph; tokens of one glyph are drawn as one cell.")
+
+
+class Candidate(Document):
+    token: Token
+    probability: float
+
+
+class CheckpointInspection(Document):
+    """Per response position, what one checkpoint predicts when all of the response is masked (the probe)."""
+
+    checkpoint: str
+    label: str
+    entropy: list[float] = Field(description="H_i in nats, [response].")
+    masking_rate: list[float] = Field(description="beta_i = H_i ** power, [response].")
+    relative_rate: list[float] = Field(description="r_i = beta_i / beta_ref, [response].")
+    reference: float = Field(description="beta_ref.")
+    probability: list[float] = Field(description="Probability of the token that stands there, [response].")
+    rank: list[int] = Field(description="Rank of that token among the vocabulary, 0 is the argmax, [response].")
+    top: list[list[Candidate]] = Field(description="Most probable tokens, [response, k].")
+
+
+class Inspection(Document):
+    """Prompt and response tokens, and one `CheckpointInspection` for each checkpoint."""
+
+    version: int = 1
+    prompt: list[Token]
+    response: list[Token]
+    vocabulary_size: int
+    power: float
+    checkpoints: list[CheckpointInspection]
+
+
+class Commit(Document):
+    """A position that a step fixed."""
+
+    position: int = Field(description="Index into the response.")
+    token: Token
+    confidence: float
+    top: list[Candidate]
+
+
+class Trace(Document):
+    """A denoising run as data, apart from its playback. Arrays are [steps, length]."""
+
+    version: int = 1
+    checkpoint: str
+    label: str
+    prompt: list[Token]
+    length: int
+    block_length: int
+    steps: list[list[Commit]] = Field(description="What each step committed.")
+    entropy: PackedBytes = Field(description="Entropy before each step as a share of ln(vocabulary).")
+    confidence: PackedBytes = Field(description="Probability of the argmax before each step.")
+    response: list[Token] = Field(description="The finished response, glyphs merged.")
+    text: str = Field(description="The finished response up to its end of turn.")
+    seconds: float
+    forward_passes: int
+    verdict: str = Field("", description="How the answer scored, when the prompt came from a task.")
+
+
+class RowPreview(Document):
+    """One example as the model will see it: where the prompt ends, what is learned, the EOS tail."""
+
+    row: int
+    prompt: list[Token]
+    response: list[Token]
+    tail: int = Field(description="How many tokens at the end of `response` are the EOS tail.")
+
+
+class DatasetPreview(Document):
+    """What is in a data set and what training would make of it."""
+
+    columns: list[str]
+    prompt_column: str
+    response_column: str
+    rows: int
+    tokens: int
+    longest: int
+    tail_share: float = Field(description="Share of response tokens that are EOS tail.")
+    examples: list[RowPreview]

@@ -1,0 +1,107 @@
+"""Errors that a person can act on: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with what the user gave us.
+
+    `field` is a dotted path into the spec (`training.learning_rate`), a row of a file (`row 3`) or "".
+    """
+
+    message: str
+    field: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        remedy = f" {self.remedy}" if self.remedy else ""
+        return f"{where}{self.message}{remedy}"
+
+    def as_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+class GiftError(Exception):
+    """Base of every error meant for the user. `code` is stable and machine-readable."""
+
+    code = "error"
+
+    def __init__(self, message: str, *, field: str = "", remedy: str = "") -> None:
+        self.problems: tuple[Problem, ...] = (Problem(message, field, remedy),)
+        super().__init__(str(self.problems[0]))
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> GiftError:
+        """One error that carries every problem found, not only the first."""
+        error = cls(problems[0].message, field=problems[0].field, remedy=problems[0].remedy)
+        error.problems = tuple(problems)
+        error.args = ("\n".join(str(problem) for problem in problems),)
+        return error
+
+
+class SpecError(GiftError):
+    """The spec asks for something impossible or unknown."""
+
+    code = "spec"
+
+
+class DataError(GiftError):
+    """A data set cannot be read, or some of its rows cannot be used."""
+
+    code = "data"
+
+
+class ModelError(GiftError):
+    """A model or checkpoint is unknown, unreadable or not a masked diffusion model."""
+
+    code = "model"
+
+
+class TrainingError(GiftError):
+    """Training cannot go on: the loss is not finite, or the machine is out of memory or disk."""
+
+    code = "training"
+
+
+# Pydantic's union tags and validator names would otherwise stand in the middle of a field's path.
+_PATH_NOISE = frozenset({"task", "file", "float", "int", "constrained-float", "constrained-int"})
+
+
+def problems_of(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Problem]:
+    """Each of pydantic's complaints as a `Problem` that names the field the way the form and the YAML do."""
+    return [problem_of(item, (*prefix, *item["loc"])) for item in error.errors(include_url=False)]
+
+
+def problem_of(item: Mapping[str, Any], path: Sequence[str | int]) -> Problem:
+    """One of pydantic's complaints, about the field at `path`."""
+    message = item["msg"].removeprefix("Value error, ")
+    shown = repr(item["input"])
+    if item["type"] not in ("missing", "value_error") and len(shown) <= 80:
+        message = f"{message}, got {shown}"
+    field = ".".join(str(part) for i, part in enumerate(path) if i == 0 or not _is_noise(str(part)))
+    return Problem(f"{message}.".replace("..", "."), field, _remedy(item["type"]))
+
+
+def _is_noise(part: str) -> bool:
+    # Members of a union are called after their schema, such as "literal['sequence','batch']".
+    return part in _PATH_NOISE or "[" in part
+
+
+def _remedy(kind: str) -> str:
+    if kind == "extra_forbidden":
+        return "Remove it, or check its spelling against `gift train --help`."
+    if kind == "missing":
+        return "Add it."
+    if kind.endswith("_parsing") or kind.endswith("_type"):
+        return "Enter a value of that type, for example 5e-4 for a learning rate."
+    if kind in ("literal_error", "union_tag_invalid"):
+        return "Choose one of the values named."
+    return ""

@@ -1,0 +1,68 @@
+"""The bundled tiny base: a bidirectional Llama with a small byte-level vocabulary, built from nothing.
+
+It is plain transformers throughout (`AutoModelForCausalLM` loads it), so what is exercised on it is LLaDA's own path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+VOCABULARY_SIZE = 512
+CONTEXT_LENGTH = 1024
+EOS, MASK, END_OF_TURN, USER, ASSISTANT = "<|eos|>", "<|mask|>", "<|eot|>", "<|user|>", "<|assistant|>"
+
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + '<|eot|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE over `texts` in which every digit stays a token of its own; it can encode any text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[EOS, MASK, END_OF_TURN, USER, ASSISTANT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=EOS,
+        pad_token=EOS,
+        mask_token=MASK,
+        extra_special_tokens={"eot_token": END_OF_TURN, "user_token": USER, "assistant_token": ASSISTANT},
+        chat_template=_CHAT_TEMPLATE,
+        model_max_length=CONTEXT_LENGTH,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def new_network(tokenizer: PreTrainedTokenizerFast, *, width: int = 128, layers: int = 4) -> LlamaForCausalLM:
+    """Randomly initialised weights from torch's current seed: 0.9 M parameters at the default size."""
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=3 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=max(1, width // 32),
+            max_position_embeddings=CONTEXT_LENGTH,
+            rms_norm_eps=1e-5,
+            tie_word_embeddings=False,
+            is_causal=False,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    )

@@ -1,0 +1,59 @@
+"""The one channel through which a run reports: append-only lines of JSON that anyone may follow."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+Phase = Literal["loading", "training", "evaluating", "saving"]
+
+METRICS_FILE = "metrics.jsonl"
+
+
+Line = dict[str, Any]
+
+
+class Reporter:
+    """Appends one line per logged step or change of phase to `metrics.jsonl`, and tells `listener` the same."""
+
+    def __init__(self, directory: Path, listener: Callable[[Line], None] | None = None) -> None:
+        self._file = (directory / METRICS_FILE).open("a", encoding="utf-8")
+        self._listener = listener
+
+    def report(
+        self,
+        step: int,
+        phase: Phase,
+        values: dict[str, float] | None = None,
+        *,
+        total_steps: int | None = None,
+        eta_seconds: float | None = None,
+    ) -> None:
+        """Write one line; values that are not finite are left out, since JSON has no word for them."""
+        line: Line = {
+            "step": step,
+            "time": time.time(),
+            "phase": phase,
+            "total_steps": total_steps,
+            "eta_seconds": eta_seconds,
+            "values": {name: value for name, value in (values or {}).items() if math.isfinite(value)},
+        }
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        if self._listener:
+            self._listener(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, "utf-8")
+    beside.replace(path)

@@ -1,0 +1,252 @@
+"""The one schema. A `RunSpec` is the form, the API body, the YAML file, the CLI flags and the stored record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
+from pydantic import model_validator as check
+
+from gift_core.errors import Problem, SpecError, problems_of
+
+Method = Literal["sft", "gift"]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A part of the spec: immutable, and a misspelt key is an error rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, values: object) -> Self:
+        """Validate; raises `SpecError` that names every wrong field."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError.of(problems_of(error)) from error
+
+
+class ModelSpec(Section):
+    name: str = Field(
+        "tiny", description="Base model: a name from the catalogue, or a local folder on the command line."
+    )
+
+
+class TaskSource(Section):
+    """Examples that a built-in task generates."""
+
+    kind: Literal["task"] = "task"
+    task: Literal["sudoku"] = Field("sudoku", description="Built-in task.")
+    examples: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="Training examples to generate.")
+    min_blanks: Annotated[int, Field(ge=1, le=12)] = Field(8, description="Fewest blank cells in a puzzle.")
+    max_blanks: Annotated[int, Field(ge=1, le=12)] = Field(11, description="Most blank cells in a puzzle.")
+    seed: Seed = Field(0, description="Seed of the generator; the held-out puzzles never overlap the training ones.")
+
+    @check(mode="after")
+    def _range_is_ordered(self) -> TaskSource:
+        if self.min_blanks > self.max_blanks:
+            raise ValueError(f"min_blanks ({self.min_blanks}) is larger than max_blanks ({self.max_blanks})")
+        return self
+
+
+class FileSource(Section):
+    """Examples from a file: JSONL, JSON, CSV, with prompt/response, instruction/output, or messages."""
+
+    kind: Literal["file"] = "file"
+    dataset: str = Field(min_length=1, description="An uploaded data set's id, or a path on the command line.")
+    prompt_column: str | None = Field(None, description="Column with the prompt; found by name when left out.")
+    response_column: str | None = Field(None, description="Column with the response; found by name when left out.")
+
+
+class DataSpec(Section):
+    source: Annotated[TaskSource | FileSource, Field(discriminator="kind")] = Field(default_factory=TaskSource)
+    max_length: Annotated[int, Field(ge=8, le=32_768)] = Field(
+        512, description="Longest example in tokens, prompt and response together; longer ones are an error."
+    )
+    eos_tail: Literal["block", "one"] = Field(
+        "block",
+        description="How the response learns to stop: EOS up to a multiple of the sampling block, or a single EOS.",
+    )
+    held_out: NonNegativeInt = Field(256, description="Examples kept out of training for evaluation.")
+
+
+class ObjectiveSpec(Section):
+    method: Method = Field("gift", description="sft masks every token alike; gift masks token i at rate H_i ** power.")
+    power: Annotated[float, Field(ge=0, le=4)] = Field(0.5, description="Masking rate beta_i = H_i ** power.")
+    reference: Literal["sequence", "batch"] | Positive = Field(
+        "sequence",
+        description="The rate that counts as 1: mean beta of the sequence, of the batch, or a number.",
+    )
+    weighting: Literal["inverse", "elbo"] = Field(
+        "inverse",
+        description="inverse: 1/t_i, the paper's Algorithm. elbo: r_i (1-t)**(r_i-1) / t_i, a bound on -log p(x).",
+    )
+
+
+class LoraSpec(Section):
+    rank: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="Rank of the update.")
+    alpha: Positive = Field(64.0, description="Scale: the update is multiplied by alpha / rank.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Dropout on the adapter's input.")
+    targets: Literal["attention", "all_linear"] = Field(
+        "all_linear", description="Which projections get an adapter; the output head never does."
+    )
+
+
+class TrainingSpec(Section):
+    epochs: Annotated[int, Field(ge=1, le=1000)] = Field(10, description="Passes over the data.")
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = Field(64, description="Sequences per optimiser step.")
+    micro_batch_size: PositiveInt | None = Field(
+        None, description="Sequences per forward pass; smaller saves memory and changes nothing else."
+    )
+    learning_rate: Positive = Field(5e-4, description="Peak learning rate of AdamW.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Learning-rate schedule.")
+    warmup_share: Share = Field(0.05, description="Share of the steps spent warming up.")
+    weight_decay: NonNegativeFloat = Field(0.0, description="Decoupled weight decay.")
+    max_grad_norm: Positive = Field(1.0, description="Gradient clipping threshold.")
+    normalisation: Literal["token", "sequence"] = Field(
+        "token",
+        description="Divide the loss by the response tokens of the global batch, or average per-sequence means.",
+    )
+    precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast dtype; entropy and loss are always fp32.")
+    adapter: Literal["full", "lora"] = Field("full", description="Train all weights, or a LoRA adapter.")
+    lora: LoraSpec = Field(default_factory=LoraSpec)
+
+    @check(mode="after")
+    def _micro_batches_fill_the_batch(self) -> TrainingSpec:
+        if self.micro_batch_size and self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size ({self.micro_batch_size}) does not divide batch_size ({self.batch_size})"
+            )
+        return self
+
+
+class SamplingSpec(Section):
+    length: Annotated[int, Field(ge=1, le=4096)] = Field(24, description="Tokens to generate.")
+    block_length: Annotated[int, Field(ge=1, le=4096)] = Field(
+        24, description="Tokens denoised together; blocks go left to right."
+    )
+    steps: Annotated[int, Field(ge=1, le=4096)] = Field(24, description="Denoising steps over the whole response.")
+    temperature: Annotated[float, Field(ge=0, le=10)] = Field(0.0, description="Gumbel noise; 0 takes the argmax.")
+    remasking: Literal["low_confidence", "random"] = Field(
+        "low_confidence", description="Which masked positions are committed first."
+    )
+
+    @check(mode="after")
+    def _blocks_and_steps_divide(self) -> SamplingSpec:
+        if self.length % self.block_length:
+            raise ValueError(f"length ({self.length}) is not a multiple of block_length ({self.block_length})")
+        blocks = self.length // self.block_length
+        if self.steps % blocks or self.steps > self.length:
+            raise ValueError(
+                f"steps ({self.steps}) must be a multiple of the number of blocks ({blocks}) "
+                f"and at most length ({self.length})"
+            )
+        return self
+
+
+class EvaluationSpec(Section):
+    loss_every: PositiveInt | None = Field(
+        None, description="Steps between evaluations of the held-out loss; once per epoch when left out."
+    )
+    score: bool = Field(True, description="Solve the held-out examples at the end (built-in tasks only).")
+
+
+class RunSpec(Section):
+    """Everything that determines a run. Two equal specs give the same numbers on the same machine."""
+
+    model: ModelSpec = Field(default_factory=ModelSpec)
+    data: DataSpec = Field(default_factory=DataSpec)
+    objective: ObjectiveSpec = Field(default_factory=ObjectiveSpec)
+    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec)
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    seed: Seed = Field(1, description="Keys data order, t and u: runs that share it see the same noise.")
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> RunSpec:
+        try:
+            values = yaml.safe_load(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SpecError(
+                f"cannot be read as YAML: {error}",
+                field=str(path),
+                remedy="Check the path and the indentation.",
+            ) from error
+        return cls.parse(values or {})
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that equal specs share."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def replace(self, changes: dict[str, Any]) -> RunSpec:
+        """A copy with dotted fields changed, `{"training.epochs": 3}`; raises `SpecError` for unknown ones."""
+        values = self.model_dump(mode="json")
+        for path, value in changes.items():
+            *parents, leaf = path.split(".")
+            section: Any = values
+            for parent in parents:
+                section = section.get(parent) if isinstance(section, dict) else None
+            if not isinstance(section, dict):
+                raise SpecError.of([Problem("There is no such field.", path, "`gift train --help` lists them.")])
+            section[leaf] = value
+        return RunSpec.parse(values)
+
+
+class ExperimentSpec(Section):
+    """One base run repeated over methods and seeds. Runs of one seed share data order, t and u."""
+
+    name: str = Field("", max_length=120, description="Shown in lists; a name is made up when empty.")
+    run: RunSpec = Field(default_factory=RunSpec)
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = ("sft", "gift")
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)] = (1,)
+
+    def expand(self) -> list[tuple[str, RunSpec]]:
+        """A label and a spec for each run, in the order they are queued."""
+        repeated = {method for method in self.methods if self.methods.count(method) > 1}
+        runs = []
+        for seed in self.seeds:
+            for index, method in enumerate(self.methods):
+                label = method.upper()
+                if method in repeated:
+                    label += f" {'ABCDEFGH'[self.methods[: index + 1].count(method) - 1]}"
+                if len(self.seeds) > 1:
+                    label += f" seed {seed}"
+                runs.append((label, self.run.replace({"objective.method": method, "seed": seed})))
+        return runs
+
+
+def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, str]]:
+    """Every field below `section` as a dotted name and what it is, defaults included."""
+    rows = []
+    for name, info in section.model_fields.items():
+        path = f"{prefix}{name}"
+        sections = [kind for kind in (info.annotation, *get_args(info.annotation)) if _is_section(kind)]
+        for kind in sections:
+            rows += field_table(kind, f"{path}.")
+        if not sections:
+            default = "required" if info.is_required() else repr(info.get_default(call_default_factory=True))
+            rows.append((path, f"= {default}. {info.description or ''}"))
+    return rows
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)

@@ -1,0 +1,65 @@
+"""The OpenAPI page tells everything that can be asked and every way it can fail."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+ROUTES = {
+    ("get", "/models"),
+    ("get", "/presets"),
+    ("get", "/checkpoints"),
+    ("get", "/examples"),
+    ("post", "/experiments"),
+    ("get", "/experiments"),
+    ("get", "/experiments/{experiment_id}"),
+    ("get", "/runs"),
+    ("get", "/runs/{run_id}"),
+    ("post", "/runs/{run_id}/stop"),
+    ("get", "/runs/{run_id}/log"),
+    ("get", "/runs/{run_id}/spec"),
+    ("get", "/metrics"),
+    ("get", "/events"),
+    ("post", "/datasets"),
+    ("get", "/datasets"),
+    ("get", "/datasets/{dataset_id}/preview"),
+    ("post", "/inspections"),
+    ("post", "/denoisings"),
+}
+
+
+@pytest.fixture
+def schema(url):
+    return httpx.get(f"{url}/openapi.json").json()
+
+
+def operations(schema):
+    return {(method, path): item for path, methods in schema["paths"].items() for method, item in methods.items()}
+
+
+def test_lists_every_route(schema):
+    expected = {(method, f"/api/v1{path}") for method, path in ROUTES} | {("get", "/healthz")}
+    assert set(operations(schema)) == expected
+
+
+def test_every_error_is_described_as_a_problem_document(schema):
+    for (_, path), operation in operations(schema).items():
+        errors = {status: answer for status, answer in operation["responses"].items() if status >= "4"}
+        assert errors or path == "/healthz"
+        for answer in errors.values():
+            reference = answer["content"]["application/problem+json"]["schema"]["$ref"]
+            assert reference.rsplit("/", 1)[-1] in schema["components"]["schemas"]
+
+
+def test_the_documentation_page_and_the_health_check_answer(url):
+    assert httpx.get(f"{url}/docs").status_code == 200
+    assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
+
+
+def test_catalogue_inspection_and_denoising_answer_in_their_types(client):
+    assert [model.name for model in client.models()] == ["tiny"]
+    assert client.checkpoints()[0].id == "tiny"
+    assert [example.title for example in client.examples(2)] == ["Sudoku 0", "Sudoku 1"]
+    assert client.inspect(["tiny"], "1.3.", "1234", power=1.5).power == 1.5
+    traces = client.denoise(["tiny", "tiny"], "1.3.")
+    assert [trace.text for trace in traces] == ["1.3.", "1.3."]

@@ -1,0 +1,112 @@
+"""Uploading files: any size is streamed, too much is refused, and nothing of a refused file is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from api.app import create_api
+from ui.client import StudioError
+
+ROW = json.dumps({"prompt": "1+1?", "response": "2"}) + "\n"
+
+
+def write(path, rows):
+    path.write_text(ROW * rows, "utf-8")
+    return path
+
+
+def test_an_upload_is_listed_with_its_rows(client, tmp_path):
+    uploaded = client.upload(write(tmp_path / "u", 7), "my rows.jsonl")
+    assert (uploaded.name, uploaded.rows, uploaded.bytes) == ("my rows.jsonl", 7, 7 * len(ROW))
+    assert client.datasets() == [uploaded]
+
+
+def test_a_body_above_the_json_limit_may_still_be_uploaded(client, tmp_path):
+    rows = 1_010_000 // len(ROW)
+    assert client.upload(write(tmp_path / "u", rows), "big.jsonl").rows == rows
+
+
+def test_a_file_that_declares_too_much_is_refused_without_reading_it(studio, inference):
+    read = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(200):
+            read += 1
+            yield b"x" * 2**20
+
+    async def post() -> httpx.Response:
+        transport = httpx.ASGITransport(create_api(studio, inference))
+        headers = {"Content-Length": str(200 * 2**20)}
+        async with httpx.AsyncClient(transport=transport, base_url="http://studio") as http:
+            return await http.post("/api/v1/datasets?name=big.jsonl", content=body(), headers=headers)
+
+    response = asyncio.run(post())
+    assert response.status_code == 413
+    assert response.json()["code"] == "too_large"
+    assert read == 0
+
+
+def test_a_file_that_turns_out_too_large_is_refused(url, client):
+    def body() -> Iterator[bytes]:
+        for _ in range(3):
+            yield b"x" * 2**19
+
+    response = httpx.post(f"{url}/api/v1/datasets", params={"name": "big.jsonl"}, content=body())
+    assert response.status_code == 413
+    assert response.json()["problems"][0]["remedy"]
+    assert client.datasets() == []
+
+
+def test_the_client_says_what_the_backend_says_about_a_large_file(client, tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(200 * 2**20)
+    with pytest.raises(StudioError, match=r"large\.jsonl is larger than the 1 MB limit") as refused:
+        client.upload(path, "large.jsonl")
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("empty.jsonl", b"", ""),
+        ("picture.png", b"\x89PNG", ".jsonl"),
+        ("broken.jsonl", b"\xff\xfe{", ""),
+        ("row.jsonl", (ROW + '{"prompt": "no answer"}\n').encode(), "row 2"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_and_not_kept(client, tmp_path, studio, name, content, complaint):
+    path = tmp_path / "given"
+    path.write_bytes(content)
+    with pytest.raises(StudioError) as refused:
+        client.upload(path, name)
+    assert refused.value.status == 422
+    assert complaint in str(refused.value)
+    assert refused.value.problems[0].remedy
+    assert client.datasets() == []
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_a_name_never_becomes_a_path(client, tmp_path):
+    uploaded = client.upload(write(tmp_path / "u", 1), "../../escape.jsonl")
+    assert uploaded.name == "escape.jsonl"
+    assert [path.name for path in (tmp_path / "datasets").iterdir()] == [f"{uploaded.id}.jsonl"]
+
+
+def test_a_preview_uses_the_columns_asked_for(client, tmp_path):
+    uploaded = client.upload(write(tmp_path / "u", 1), "u.jsonl")
+    preview = client.preview(uploaded.id, rows=2, start=3, response_column="answer")
+    assert (preview.prompt_column, preview.response_column) == ("q", "answer")
+    assert (preview.rows, preview.tokens) == (2, 3)
+
+
+def test_a_preview_of_nothing_is_a_404(client):
+    with pytest.raises(StudioError) as refused:
+        client.preview("ds_nowhere")
+    assert refused.value.status == 404

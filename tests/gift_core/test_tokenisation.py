@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from gift_core.data.examples import Example
+from gift_core.data.glyphs import tokens_of
+from gift_core.data.tokenisation import Encoder, tokenise_all
+from gift_core.errors import DataError
+from gift_core.models.loading import DiffusionModel
+from gift_core.spec import DataSpec, SamplingSpec
+
+
+def test_the_prompt_is_a_strict_prefix_and_the_response_ends_with_its_turn_and_tail(tiny: DiffusionModel) -> None:
+    encoder = Encoder(tiny.tokenizer)
+    item = encoder.example(
+        Example(1, "What is 2 + 2?", "4"), DataSpec(), SamplingSpec(length=8, block_length=8, steps=8)
+    )
+    assert list(item.input_ids[: item.prompt_length]) == encoder.prompt("What is 2 + 2?")
+    response = list(item.input_ids[item.prompt_length :])
+    assert response == [*encoder.text("4"), tiny.end_of_turn_id, *[tiny.eos_id] * 6]
+    assert item.tail_length == 6
+
+
+@pytest.mark.parametrize(("text", "tail"), [("1234567", 0), ("12345678", 7), ("123456", 1)])
+def test_the_block_tail_fills_the_last_block(tiny: DiffusionModel, text: str, tail: int) -> None:
+    ids, found = Encoder(tiny.tokenizer).response(text, "block", 8)
+    assert (len(ids) % 8, found) == (0, tail)
+
+
+def test_the_other_tail_is_one_eos(tiny: DiffusionModel) -> None:
+    ids, tail = Encoder(tiny.tokenizer).response("12", "one", 8)
+    assert (ids[-1], tail, len(ids)) == (tiny.eos_id, 1, 4)
+
+
+@pytest.mark.parametrize("text", ["<|mask|>", "a<|eot|>b", "<|assistant|>", "</script>"])
+def test_special_tokens_written_by_a_user_stay_text(tiny: DiffusionModel, text: str) -> None:
+    ids = Encoder(tiny.tokenizer).text(text)
+    assert not set(ids) & set(tiny.tokenizer.all_special_ids)
+    assert tiny.tokenizer.decode(ids) == text
+
+
+@pytest.mark.parametrize("text", ["plain", "naïve – 数独 🧩 ok", "tab\there\n", "\ud83e"[:0] + "é"])
+def test_any_text_survives_encoding_and_its_glyphs_spell_it(tiny: DiffusionModel, text: str) -> None:
+    ids = Encoder(tiny.tokenizer).text(text)
+    tokens = tokens_of(tiny.tokenizer, ids)
+    assert "".join(token.text for token in tokens) == text
+    assert [token.id for token in tokens] == ids
+
+
+def test_the_bytes_of_one_character_are_one_glyph(tiny: DiffusionModel) -> None:
+    tokens = tokens_of(tiny.tokenizer, Encoder(tiny.tokenizer).text("🧩"))
+    assert len(tokens) == 4
+    assert {token.glyph for token in tokens} == {0}
+
+
+def test_broken_bytes_are_shown_rather_than_lost(tiny: DiffusionModel) -> None:
+    tokens = tokens_of(tiny.tokenizer, Encoder(tiny.tokenizer).text("🧩")[:2])
+    assert all(token.text.startswith("⟨") for token in tokens)
+
+
+def test_special_tokens_are_named(tiny: DiffusionModel) -> None:
+    tokens = tokens_of(tiny.tokenizer, [tiny.mask_id, tiny.eos_id])
+    assert [(token.text, token.special) for token in tokens] == [("<|mask|>", True), ("<|eos|>", True)]
+
+
+def test_every_row_that_is_too_long_is_named(tiny: DiffusionModel) -> None:
+    rows = [Example(1, "short", "ok"), Example(2, "9" * 900, "ok"), Example(5, "9" * 2000, "ok")]
+    with pytest.raises(DataError) as caught:
+        tokenise_all(rows, tiny.tokenizer, DataSpec(max_length=512), SamplingSpec(), 1024)
+    assert [problem.field for problem in caught.value.problems] == ["row 2", "row 5"]
+    assert "data.max_length" in str(caught.value.problems[0])
+
+
+def test_a_row_longer_than_the_context_says_so(tiny: DiffusionModel) -> None:
+    with pytest.raises(DataError, match="context holds 1024"):
+        tokenise_all([Example(1, "9" * 2000, "x")], tiny.tokenizer, DataSpec(max_length=4096), SamplingSpec(), 1024)

@@ -1,0 +1,79 @@
+"""The training process explains its failures, and does not outlive its worker."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gift_core.errors import DataError, Problem
+from gift_core.spec import RunSpec
+from workers.outcome import Failure
+from workers.training_process import failure_of, find_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def start(directory: Path, parent: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workers.training_process", "--directory", str(directory)]
+    command += ["--datasets", str(directory), "--parent", str(parent)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "out_of_memory"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (ValueError("a secret detail"), "internal"),
+        (DataError("Row 3 is empty.", field="row 3", remedy="Fill it."), "data"),
+    ],
+)
+def test_failures_are_typed_and_have_a_remedy(error: Exception, code: str) -> None:
+    failure = failure_of(error)
+    assert failure.code == code
+    assert failure.remedy
+    assert "secret" not in failure.message
+
+
+def test_all_problems_reach_the_user() -> None:
+    error = DataError.of([Problem("is empty.", "row 3", "Fill it."), Problem("is not JSON.", "row 5")])
+    assert failure_of(error).message == "row 3: is empty. Fill it.\nrow 5: is not JSON."
+
+
+def test_torch_really_says_what_is_looked_for() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60)
+    assert failure_of(caught.value).code == "out_of_memory"
+
+
+def test_a_data_set_is_found_by_its_id_alone(tmp_path: Path) -> None:
+    (tmp_path / "ds_1.csv").touch()
+    assert find_dataset(tmp_path, "ds_1") == tmp_path / "ds_1.csv"
+    for unknown in ("ds_2", "../ds_1", str(tmp_path / "ds_1.csv")):
+        with pytest.raises(DataError):
+            find_dataset(tmp_path, unknown)
+
+
+def test_an_unknown_model_is_a_typed_failure(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(RunSpec().replace({"model.name": "nope"}).to_yaml())
+    process = start(tmp_path, os.getpid())
+    assert process.returncode == 1
+    failure = Failure.model_validate_json((tmp_path / "failure.json").read_text())
+    assert (failure.code, failure.field) == ("model", "model.name")
+    assert "Traceback" in process.stderr
+
+
+def test_it_does_not_start_without_its_worker(tmp_path: Path) -> None:
+    process = start(tmp_path, parent=1 if os.getpid() != 1 else 2)
+    assert process.returncode != 0
+    assert "the worker is gone" in process.stderr
+    assert list(tmp_path.iterdir()) == []

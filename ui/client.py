@@ -1,0 +1,212 @@
+"""The one way from the front end to the backend: a typed method for every route."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import httpx
+from pydantic import Field, TypeAdapter, ValidationError
+
+from api.schemas import (
+    CheckpointView,
+    DatasetView,
+    ExampleView,
+    ExperimentDetail,
+    ExperimentView,
+    MetricsEvent,
+    MetricsView,
+    ModelView,
+    ProblemDocument,
+    RunDetail,
+    RunEvent,
+    RunView,
+)
+from gift_core.documents import DatasetPreview, Inspection, Trace
+from gift_core.errors import Problem
+from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
+
+T = TypeVar("T")
+
+_TIMEOUT = httpx.Timeout(30, connect=5)
+# A first inspection loads the models, a long denoising computes for minutes on a CPU.
+_COMPUTING = httpx.Timeout(600, connect=5)
+# The server sends a comment every 15 s while nothing happens.
+_STREAMING = httpx.Timeout(30, connect=5)
+
+_EVENT: TypeAdapter[RunEvent | MetricsEvent] = TypeAdapter(
+    Annotated[RunEvent | MetricsEvent, Field(discriminator="event")]
+)
+
+
+class StudioError(Exception):
+    """What the backend refused to do, in its own words. `status` is 0 when there was no answer."""
+
+    def __init__(self, problems: Sequence[Problem], status: int) -> None:
+        self.problems = tuple(problems)
+        self.status = status
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class StudioClient:
+    """A connection to the backend at `base_url`. Every method raises `StudioError`."""
+
+    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+        self._base_url = base_url.rstrip("/")
+        # trust_env=False: a proxy in the environment is for the internet, the backend is on this network.
+        self._http = httpx.Client(
+            base_url=f"{self._base_url}/api/v1", timeout=_TIMEOUT, transport=transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def models(self) -> list[ModelView]:
+        return self._get(list[ModelView], "/models")
+
+    def presets(self) -> dict[str, ExperimentSpec]:
+        return self._get(dict[str, ExperimentSpec], "/presets")
+
+    def checkpoints(self) -> list[CheckpointView]:
+        return self._get(list[CheckpointView], "/checkpoints")
+
+    def examples(self, count: int = 10) -> list[ExampleView]:
+        """Held-out examples of the built-in task."""
+        return self._get(list[ExampleView], "/examples", count=count)
+
+    def create_experiment(self, spec: ExperimentSpec | dict[str, Any], key: str) -> ExperimentDetail:
+        """Launch; the same `key` again returns what it created. A dict is checked by the backend."""
+        body = spec if isinstance(spec, dict) else spec.model_dump(mode="json")
+        return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers={"Idempotency-Key": key})
+
+    def experiments(self, limit: int = 50, before: float | None = None) -> list[ExperimentView]:
+        """The newest first; `before`: only those created earlier, in seconds since 1970."""
+        return self._get(list[ExperimentView], "/experiments", limit=limit, before=before)
+
+    def experiment(self, experiment_id: str) -> ExperimentDetail:
+        return self._get(ExperimentDetail, f"/experiments/{experiment_id}")
+
+    def runs(self, experiment_id: str | None = None, state: str | None = None, limit: int = 100) -> list[RunView]:
+        return self._get(list[RunView], "/runs", experiment=experiment_id, state=state, limit=limit)
+
+    def run(self, run_id: str) -> RunDetail:
+        return self._get(RunDetail, f"/runs/{run_id}")
+
+    def stop(self, run_id: str) -> RunView:
+        return self._request(RunView, "POST", f"/runs/{run_id}/stop")
+
+    def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
+        return self._text(f"/runs/{run_id}/log", tail_bytes=tail_bytes)
+
+    def spec(self, run_id: str) -> str:
+        """The run's spec as YAML."""
+        return self._text(f"/runs/{run_id}/spec")
+
+    def metrics(self, run_ids: Sequence[str] | None = None, after: int = 0, limit: int = 1000) -> MetricsView:
+        """Points newer than the cursor `after`; pass the answer's cursor to the next call."""
+        return self._get(MetricsView, "/metrics", run=run_ids, after=after, limit=limit)
+
+    def events(self, experiment_id: str, after: str | None = None) -> Iterator[RunEvent | MetricsEvent]:
+        """All events of an experiment, or those after the event id `after`, and then whatever happens."""
+        options = {"params": {"experiment": experiment_id}, "headers": _given({"Last-Event-ID": after})}
+        with self._answer("GET", "/events", timeout=_STREAMING, **options) as response:
+            yield from _parse_events(response.iter_lines())
+
+    def upload(self, path: Path, name: str) -> DatasetView:
+        """Stream a file to the backend under the name that the user gave it."""
+        # The length is declared so that a file above the limit is refused before it is sent.
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
+        with path.open("rb") as file:
+            return self._request(DatasetView, "POST", "/datasets", params={"name": name}, content=file, headers=headers)
+
+    def datasets(self) -> list[DatasetView]:
+        return self._get(list[DatasetView], "/datasets")
+
+    def preview(self, run: RunSpec | dict[str, Any], start: int = 0, rows: int = 5) -> DatasetPreview:
+        """`rows` examples from `start` on, as the run would see them. A dict is checked by the backend."""
+        body = run if isinstance(run, dict) else run.model_dump(mode="json")
+        return self._compute(DatasetPreview, "/previews", {"run": body, "start": start, "rows": rows})
+
+    def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float = 0.5) -> Inspection:
+        """Entropy, masking rate and rivals of every response token, under each checkpoint."""
+        body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
+        return self._compute(Inspection, "/inspections", body)
+
+    def denoise(
+        self,
+        checkpoints: Sequence[str],
+        prompt: str,
+        sampling: SamplingSpec | dict[str, Any] | None = None,
+        seed: int = 1,
+    ) -> list[Trace]:
+        """Generate with each checkpoint on the same noise."""
+        body = {"checkpoints": list(checkpoints), "prompt": prompt, "seed": seed}
+        if sampling is not None:
+            body["sampling"] = sampling if isinstance(sampling, dict) else sampling.model_dump(mode="json")
+        return self._compute(list[Trace], "/denoisings", body)
+
+    def _get(self, kind: type[T], path: str, **parameters: Any) -> T:
+        return self._request(kind, "GET", path, params=_given(parameters))
+
+    def _text(self, path: str, **parameters: Any) -> str:
+        with self._answer("GET", path, params=parameters) as response:
+            return response.read().decode()
+
+    def _request(self, kind: type[T], method: str, path: str, **options: Any) -> T:
+        with self._answer(method, path, **options) as response:
+            return TypeAdapter(kind).validate_json(response.read())
+
+    def _compute(self, kind: type[T], path: str, body: dict[str, Any]) -> T:
+        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING)
+
+    @contextmanager
+    def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """A successful answer, not yet read."""
+        try:
+            with self._http.stream(method, path, **options) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                yield response
+        except httpx.TimeoutException as error:
+            raise self._silence("takes too long to answer", "Try again; its log may say what it is doing.") from error
+        except httpx.TransportError as error:
+            raise self._silence(
+                "does not answer", "Start it with `make run`, or correct GIFT_API_URL if it runs elsewhere."
+            ) from error
+
+    def _silence(self, what: str, remedy: str) -> StudioError:
+        return StudioError([Problem(f"The backend at {self._base_url} {what}.", remedy=remedy)], status=0)
+
+
+def _refusal(response: httpx.Response) -> StudioError:
+    try:
+        problems = ProblemDocument.model_validate_json(response.content).problems
+    except ValidationError:
+        # Something else answered, such as a proxy in between.
+        problems = [Problem(f"{response.url} answered {response.status_code} {response.reason_phrase}.")]
+    return StudioError(problems, response.status_code)
+
+
+def _parse_events(lines: Iterator[str]) -> Iterator[RunEvent | MetricsEvent]:
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            yield _EVENT.validate_python({**fields, "data": json.loads(fields["data"])})
+            fields = {}
+
+
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}

@@ -1,0 +1,42 @@
+"""The browser components of `ui/static` as Gradio components: data goes in once, actions come back as events."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import gradio as gr
+from pydantic import BaseModel
+
+Module = Literal["experiments", "inspection", "denoise", "preview", "problems", "runs"]
+
+# The template holds no data: whatever a token says, it reaches the page as text set by the module.
+_TEMPLATE = '<div class="gift-host"></div>'
+_ON_LOAD = """
+const host = element.querySelector('.gift-host');
+const root = (window.gradio_config?.root ?? '').replace(/\\/$/, '');
+import(`${root}/components/%s.js`).then(({ mount }) => {
+  const read = () => (props.value ? JSON.parse(props.value) : null);
+  const view = mount(host, { data: read(), onAction: (name, payload) => trigger('submit', { name, ...payload }) });
+  watch('value', () => view.update(read()));
+});
+"""
+
+
+def view(module: Module, elem_id: str) -> gr.HTML:
+    """An empty view; set it with `data_of(...)`. Actions arrive as `submit` events with their payload."""
+    return gr.HTML(
+        value="",
+        html_template=_TEMPLATE,
+        js_on_load=_ON_LOAD % module,
+        elem_id=elem_id,
+        container=False,
+        padding=False,
+    )
+
+
+def data_of(value: BaseModel | dict[str, Any] | list[Any] | None) -> str:
+    """A document as the JSON text that a view takes."""
+    if value is None:
+        return ""
+    return value.model_dump_json() if isinstance(value, BaseModel) else json.dumps(value)

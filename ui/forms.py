@@ -1,0 +1,143 @@
+"""The launch form, made from the schema: every field's label, bounds and help come from `RunSpec` itself."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import gradio as gr
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from gift_core.spec import FileSource, RunSpec, TaskSource
+
+# Sections of the form in the order they are shown, with the fields of each.
+SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
+    {
+        "Objective": ("objective.weighting", "objective.power", "objective.reference"),
+        "Training": (
+            "training.epochs",
+            "training.batch_size",
+            "training.micro_batch_size",
+            "training.learning_rate",
+            "training.schedule",
+            "training.warmup_share",
+            "training.weight_decay",
+            "training.max_grad_norm",
+            "training.normalisation",
+            "training.precision",
+        ),
+        "Adapter": (
+            "training.adapter",
+            "training.lora.rank",
+            "training.lora.alpha",
+            "training.lora.dropout",
+            "training.lora.targets",
+        ),
+        "Examples and sampling": (
+            "data.max_length",
+            "data.eos_tail",
+            "data.held_out",
+            "sampling.length",
+            "sampling.block_length",
+            "sampling.steps",
+            "sampling.temperature",
+            "sampling.remasking",
+        ),
+        "Evaluation": ("evaluation.loss_every", "evaluation.score"),
+    }
+)
+TASK_FIELDS = ("examples", "min_blanks", "max_blanks", "seed")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of the spec as the form shows it."""
+
+    path: str
+    info: FieldInfo
+
+    @property
+    def label(self) -> str:
+        return self.path.rsplit(".", 1)[-1].replace("_", " ").capitalize()
+
+    @property
+    def default(self) -> Any:
+        return self.info.get_default(call_default_factory=True)
+
+
+def field_of(path: str, section: type[BaseModel] = RunSpec) -> Field:
+    """The field at a dotted path."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        section = next(kind for kind in _kinds(section.model_fields[parent].annotation) if _is_model(kind))
+    return Field(path, section.model_fields[leaf])
+
+
+def input_for(field: Field, **options: Any) -> gr.components.Component:
+    """The Gradio input of a field, with its description as help and its bounds where Gradio knows them."""
+    common = {
+        "label": field.label,
+        "info": field.info.description,
+        "value": field.default,
+        "interactive": True,
+    } | options
+    kinds = _kinds(field.info.annotation)
+    choices = [choice for kind in kinds for choice in _choices(kind)]
+    if choices and float not in kinds:
+        return gr.Dropdown(choices=choices, **common)
+    if bool in kinds:
+        return gr.Checkbox(**common)
+    if int in kinds and float not in kinds:
+        return gr.Number(precision=0, **common)
+    # Text for real numbers: 5e-4 is how people write a learning rate, and the backend judges what is not a number.
+    return gr.Textbox(**(common | {"value": shown(common["value"]), "max_lines": 1}))
+
+
+def shown(value: Any) -> Any:
+    """A value as its input takes it: real numbers as text."""
+    return f"{value:g}" if isinstance(value, float) else value
+
+
+def task_fields() -> list[Field]:
+    """The fields of the built-in task."""
+    return [Field(f"data.source.{name}", TaskSource.model_fields[name]) for name in TASK_FIELDS]
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted paths as nested dictionaries; empty inputs are left out, so that their default holds."""
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        if value is None or value == "":
+            continue
+        *parents, leaf = path.split(".")
+        section = tree
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[leaf] = value
+    return tree
+
+
+def file_source(dataset: str, prompt_column: str | None = None, response_column: str | None = None) -> dict[str, Any]:
+    """The source of an uploaded data set."""
+    source = FileSource(dataset=dataset, prompt_column=prompt_column or None, response_column=response_column or None)
+    return source.model_dump()
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The alternatives of a type, with unions and `Annotated` opened."""
+    if get_origin(annotation) is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [kind for part in get_args(annotation) for kind in _kinds(part)]
+    return [annotation]
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -1,0 +1,24 @@
+"""Addresses that reopen a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import gradio as gr
+
+# Puts the address of what is shown into the address bar, so that a reload or a copied link shows it again.
+REMEMBER = "(address) => { if (address) history.replaceState(null, '', address); }"
+GO = "(address) => { if (address) window.location.assign(address); }"
+
+
+def address(page: str, **parameters: str | Sequence[str]) -> str:
+    """A link to a page, relative to the studio's root; lists are joined by commas, empty parameters left out."""
+    joined = {name: value if isinstance(value, str) else ",".join(value) for name, value in parameters.items()}
+    given = {name: value for name, value in joined.items() if value}
+    return f"{page}?{urlencode(given)}" if given else page
+
+
+def parameters(request: gr.Request) -> dict[str, str]:
+    """The parameters of the page's own address."""
+    return dict(request.query_params)

@@ -1,0 +1,57 @@
+"""What Tokens and Denoise offer to choose from, and what a link preselects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from api.schemas import CheckpointView, ExampleView
+from ui.client import StudioClient
+from ui.links import parameters
+
+_MOST = 4
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Checkpoints as (label, id), those chosen, and the held-out examples."""
+
+    checkpoints: list[tuple[str, str]]
+    chosen: list[str]
+    examples: list[ExampleView]
+
+    def checkpoint_input(self) -> Any:
+        """An update for the checkpoints' dropdown."""
+        return gr.update(choices=self.checkpoints, value=self.chosen)
+
+    def example_input(self, prompt: str) -> Any:
+        """An update for the examples' dropdown: none is chosen when the prompt is the user's own."""
+        titles = [example.title for example in self.examples]
+        current = next((example.title for example in self.examples if example.prompt == prompt), None)
+        return gr.update(choices=titles, value=current)
+
+
+def load_choices(client: StudioClient, request: gr.Request) -> Choices:
+    """Choices of the page that `request` opens: checkpoints of its link, of its experiment, or of the newest one."""
+    checkpoints = client.checkpoints()
+    names = {experiment.id: experiment.name for experiment in client.experiments(limit=200)}
+    labelled = [(_label(checkpoint, names), checkpoint.id) for checkpoint in checkpoints]
+    known = {checkpoint.id for checkpoint in checkpoints}
+    given = parameters(request)
+    linked = [part for part in given.get("checkpoints", "").split(",") if part in known]
+    return Choices(labelled, linked or _preselected(checkpoints, given.get("experiment")), client.examples())
+
+
+def _preselected(checkpoints: list[CheckpointView], experiment: str | None) -> list[str]:
+    bases = [checkpoint.id for checkpoint in checkpoints if checkpoint.experiment is None]
+    runs = [checkpoint for checkpoint in checkpoints if checkpoint.experiment is not None]
+    wanted = experiment or (runs[0].experiment if runs else None)
+    return (bases[:1] + [run.id for run in runs if run.experiment == wanted])[:_MOST]
+
+
+def _label(checkpoint: CheckpointView, names: dict[str, str]) -> str:
+    if checkpoint.experiment is None:
+        return checkpoint.label
+    return f"{checkpoint.label} · {names.get(checkpoint.experiment, checkpoint.experiment)}"

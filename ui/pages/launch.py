@@ -1,0 +1,212 @@
+"""Launch: choose a model, data and methods, see what will be learned, and start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gift_core.errors import Problem
+from gift_core.spec import ExperimentSpec
+from ui.client import StudioClient, StudioError
+from ui.components import data_of, view
+from ui.forms import SECTIONS, field_of, file_source, input_for, nested, shown, task_fields
+from ui.links import GO, address
+from ui.pages.problems import problems_of, refusal
+
+TASK, FILE = "Built-in Sudoku", "My own file"
+_METHODS = [("SFT: every token masked alike", "sft"), ("GIFT: uncertain tokens masked more", "gift")]
+_UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
+_UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
+_PREVIEWED_ROWS = 3
+# Fields that change how an example is rendered.
+_REDRAWING = ("data.eos_tail", "sampling.block_length", "data.source.min_blanks", "data.source.max_blanks")
+_INTRODUCTION = """# Fine-tune a masked diffusion language model
+SFT masks every token of the answer alike. **GIFT** asks the model first and masks tokens it is unsure of more often.
+Launch both on the same data, in the same order, with the same noise, and see the difference.
+"""
+_WEIGHTING_HELP = (
+    "**inverse** is the paper's Algorithm: a masked token counts 1/tᵢ. **elbo** restores the factor it leaves out, "
+    "so that the loss is a bound on -log p(x). Neither is better in general; with SFT they are the same."
+)
+
+
+class LaunchPage:
+    """The first page. What it shows is the spec: every input is a field of it, and the backend judges all of them."""
+
+    def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
+        self._client = client
+        gr.Markdown(_INTRODUCTION)
+        nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        self._dataset = gr.State(None)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=5, min_width=320):
+                self._lay_out_choices()
+                self._lay_out_spec()
+                problems = view("problems", "launch-problems")
+                launch = gr.Button("Launch SFT + GIFT", variant="primary", size="lg", elem_id="launch")
+            with gr.Column(scale=7, min_width=320):
+                gr.Markdown("### What the model will see")
+                preview = view("preview", "preview")
+        self._inputs: set[Any] = {
+            *(self._model, self._kind, self._dataset, self._prompt_column, self._response_column),
+            *(self._methods, self._seeds, self._name, *self._fields.values()),
+        }
+        self._nonce = nonce
+        demo.load(self._open, None, [nonce, self._preset, self._model], api_visibility="private")
+        self._wire_form(launch)
+        self._wire_preview(demo, preview, problems)
+        # The key is read in the browser when the button is pressed: a double click sends one key twice.
+        launch.click(self._launch, {nonce, *self._inputs}, [problems, destination], api_visibility="private").then(
+            None, destination, None, js=GO
+        )
+
+    def _lay_out_choices(self) -> None:
+        self._preset = gr.Dropdown([], label="Start from", info="A ready-made experiment; everything stays editable.")
+        self._model = gr.Dropdown([], label="Base model", elem_id="model")
+        self._kind = gr.Radio([TASK, FILE], value=TASK, label="Data", elem_id="kind")
+        with gr.Group() as self._task_group, gr.Row():
+            self._fields = {field.path: input_for(field, min_width=130) for field in task_fields()}
+        with gr.Group(visible=False) as self._file_group:
+            self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
+            with gr.Row():
+                self._prompt_column = gr.Dropdown([], label="Prompt column", min_width=120)
+                self._response_column = gr.Dropdown([], label="Response column", min_width=120)
+        self._methods = gr.CheckboxGroup(_METHODS, value=["sft", "gift"], label="Methods, as one paired experiment")
+
+    def _lay_out_spec(self) -> None:
+        for title, paths in SECTIONS.items():
+            with gr.Accordion(title, open=False, elem_id=f"section-{title.split()[0].lower()}"):
+                if title == "Objective":
+                    gr.Markdown(_WEIGHTING_HELP)
+                with gr.Row():
+                    self._fields |= {path: input_for(field_of(path), min_width=200) for path in paths}
+        with gr.Row():
+            self._seeds = gr.Textbox("1", label="Seeds", info="One set of runs for each: 1, 2, 3", min_width=120)
+            self._name = gr.Textbox("", label="Name", info="Made up when empty", max_length=120, min_width=120)
+
+    def _wire_form(self, launch: gr.Button) -> None:
+        self._methods.change(_launch_label, self._methods, launch, queue=False, api_visibility="private")
+        self._preset.input(
+            self._fill,
+            self._preset,
+            [self._kind, self._methods, self._seeds, *self._fields.values()],
+            api_visibility="private",
+        )
+        self._kind.change(
+            lambda kind: (gr.update(visible=kind == TASK), gr.update(visible=kind == FILE)),
+            self._kind,
+            [self._task_group, self._file_group],
+            queue=False,
+            api_visibility="private",
+        )
+
+    def _wire_preview(self, demo: gr.Blocks, preview: gr.HTML, problems: gr.HTML) -> None:
+        self._upload.change(
+            self._receive,
+            self._upload,
+            [self._dataset, self._prompt_column, self._response_column, preview, problems],
+            api_visibility="private",
+        )
+        changes = [part.change for part in (self._model, self._kind, *(self._fields[path] for path in _REDRAWING))]
+        choices = [self._prompt_column.input, self._response_column.input]
+        gr.on(
+            [demo.load, *changes, *choices],
+            self._preview,
+            self._inputs,
+            [preview, problems],
+            api_visibility="private",
+            show_progress="hidden",
+            trigger_mode="always_last",
+        )
+
+    def _open(self) -> tuple[str, Any, Any]:
+        try:
+            models, presets = self._client.models(), list(self._client.presets())
+        except StudioError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+        choices = [(model.title, model.name) for model in models]
+        return (
+            str(uuid.uuid4()),
+            gr.update(choices=presets, value=presets[0]),
+            gr.update(choices=choices, value=choices[0][1]),
+        )
+
+    def _fill(self, name: str) -> list[Any]:
+        preset: ExperimentSpec = self._client.presets()[name]
+        run = preset.run.model_dump()
+        fields = [shown(_at(run, path)) for path in self._fields]
+        return [TASK, list(preset.methods), ", ".join(map(str, preset.seeds)), *fields]
+
+    def _receive(self, path: str | None) -> tuple[Any, Any, Any, str, str]:
+        """Hand an uploaded file to the backend and show what it holds."""
+        nothing = gr.update(choices=[], value=None)
+        if path is None:
+            return None, nothing, nothing, "", ""
+        try:
+            dataset = self._client.upload(Path(path), Path(path).name)
+            found = self._client.preview({"data": {"source": file_source(dataset.id)}}, rows=_PREVIEWED_ROWS)
+        except StudioError as error:
+            return None, nothing, nothing, "", refusal("This file cannot be used", error)
+        columns = [
+            gr.update(choices=found.columns, value=used) for used in (found.prompt_column, found.response_column)
+        ]
+        return dataset.id, *columns, data_of(found), ""
+
+    def _preview(self, values: dict[Any, Any]) -> tuple[str, str]:
+        run = self._run_of(values)
+        if run is None:
+            return "", ""
+        try:
+            return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
+        except StudioError as error:
+            return "", refusal("These examples cannot be used", error)
+
+    def _run_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
+        """The form as a run for the backend to judge; None while a file is wanted and none is there."""
+        fields = {path: values[part] for path, part in self._fields.items()}
+        run = nested({"model.name": values[self._model], **fields})
+        run["data"]["source"]["kind"] = "task"
+        if values[self._kind] == FILE:
+            if values[self._dataset] is None:
+                return None
+            columns = values[self._prompt_column], values[self._response_column]
+            run["data"]["source"] = file_source(values[self._dataset], *columns)
+        return run
+
+    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+        run = self._run_of(values)
+        if run is None:
+            missing = Problem(
+                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
+            )
+            return problems_of("Nothing was launched", missing), ""
+        experiment = {
+            "name": values[self._name] or "",
+            "run": run,
+            "methods": values[self._methods],
+            "seeds": [part.strip() for part in str(values[self._seeds]).split(",") if part.strip()],
+        }
+        # The spec is part of the key: coming back to this page to launch something else is not a repetition.
+        digest = hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
+        try:
+            created = self._client.create_experiment(experiment, f"{values[self._nonce]}-{digest[:16]}")
+        except StudioError as error:
+            return refusal("Nothing was launched", error), ""
+        return "", address("runs", experiment=created.id)
+
+
+def _launch_label(methods: list[str]) -> Any:
+    names = " + ".join(method.upper() for method in methods)
+    return gr.update(value=f"Launch {names}" if names else "Choose a method", interactive=bool(methods))
+
+
+def _at(values: dict[str, Any], path: str) -> Any:
+    found: Any = values
+    for part in path.split("."):
+        found = found[part]
+    return found

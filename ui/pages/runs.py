@@ -1,0 +1,75 @@
+"""Runs: one experiment's runs and curves, live, beside the list of all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import gradio as gr
+
+from api.schemas import RunView
+from ui.client import StudioClient, StudioError
+from ui.components import data_of, view
+from ui.links import address, parameters
+from ui.pages.problems import refusal
+
+_LISTED = 50
+
+
+class RunsPage:
+    """`/runs?experiment=…`; the newest experiment without a parameter."""
+
+    def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
+        self._client = client
+        problems = view("problems", "runs-problems")
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=9, min_width=320):
+                title = gr.Markdown("## Runs")
+                runs = view("runs", "runs")
+            with gr.Column(scale=3, min_width=240):
+                gr.Markdown("### Experiments")
+                experiments = view("experiments", "experiments")
+        demo.load(self._open, None, [experiments, title, runs, problems], api_visibility="private")
+        runs.submit(self._stop, None, problems, api_visibility="private")
+
+    def _open(self, request: gr.Request) -> tuple[str, str, str, str]:
+        try:
+            listed = self._client.experiments(limit=_LISTED)
+            by_experiment: defaultdict[str, list[RunView]] = defaultdict(list)
+            for run in self._client.runs(limit=4 * _LISTED):
+                by_experiment[run.experiment_id].append(run)
+            wanted = parameters(request).get("experiment") or (listed[0].id if listed else None)
+            opened = self._client.experiment(wanted) if wanted else None
+        except StudioError as error:
+            return "", "## Runs", "", refusal("This cannot be shown", error)
+        entries = [
+            {
+                "id": experiment.id,
+                "name": experiment.name,
+                "created": experiment.created,
+                "href": address("runs", experiment=experiment.id),
+                "runs": [{"label": run.label, "state": run.state} for run in by_experiment[experiment.id]],
+            }
+            for experiment in listed
+        ]
+        title = f"## {_plain(opened.name)}" if opened else "## Runs"
+        return data_of({"selected": wanted, "experiments": entries}), title, self._board(wanted), ""
+
+    def _board(self, experiment: str | None) -> str:
+        if experiment is None:
+            return ""
+        links = {"tokens": "tokens?experiment={experiment}", "denoise": "denoise?experiment={experiment}"}
+        return data_of({"experiment": experiment, "links": links})
+
+    def _stop(self, event: gr.EventData) -> str:
+        data: dict[str, Any] = event._data or {}
+        try:
+            self._client.stop(str(data.get("run")))
+        except StudioError as error:
+            return refusal("The run was not stopped", error)
+        return ""
+
+
+def _plain(name: str) -> str:
+    """A name as Markdown that shows it literally."""
+    return "".join(f"\\{character}" if character in "\\`*_{}[]<>()#+-.!|~$&" else character for character in name)

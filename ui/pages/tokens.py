@@ -1,0 +1,77 @@
+"""Tokens: how unsure each checkpoint is of every response token, and how often GIFT would mask it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from ui.client import StudioClient, StudioError
+from ui.components import data_of, view
+from ui.links import REMEMBER, address, parameters
+from ui.pages.checkpoints import Choices, load_choices
+from ui.pages.problems import refusal
+
+_INTRODUCTION = """## Which tokens is the model unsure of?
+All of the response is masked, and each checkpoint is asked once. Uncertain tokens (high entropy) get a high rate
+β = √H: GIFT masks them more often than plain fine-tuning would at the same diffusion time t.
+"""
+
+
+class TokensPage:
+    """`/tokens?experiment=…` or `/tokens?checkpoints=…,…&prompt=…&response=…`."""
+
+    def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
+        self._client = client
+        gr.Markdown(_INTRODUCTION)
+        link = gr.Textbox(visible=False)
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=300):
+                checkpoints = gr.Dropdown(
+                    [], multiselect=True, max_choices=4, label="Checkpoints", elem_id="checkpoints"
+                )
+                example = gr.Dropdown(
+                    [], label="Example", info="Held-out puzzles: no run of the built-in task saw them."
+                )
+                prompt = gr.Textbox(label="Prompt", lines=5, max_lines=16, max_length=20_000, elem_id="prompt")
+                response = gr.Textbox(label="Response", lines=4, max_lines=16, max_length=20_000, elem_id="response")
+                power = gr.Slider(0, 2, value=0.5, step=0.05, label="Power", info="Masking rate β = H ** power.")
+                inspect = gr.Button("Inspect", variant="primary", elem_id="inspect")
+            with gr.Column(scale=8, min_width=320):
+                problems = view("problems", "tokens-problems")
+                inspection = view("inspection", "inspection")
+        text = [checkpoints, prompt, response, power]
+        shown = [inspection, problems, link]
+        demo.load(self._open, None, [checkpoints, example, prompt, response], api_visibility="private").then(
+            self._inspect, text, shown, api_visibility="private"
+        )
+        example.input(self._fill, example, [prompt, response], api_visibility="private").then(
+            self._inspect, text, shown, api_visibility="private"
+        ).then(None, link, None, js=REMEMBER)
+        gr.on([inspect.click, power.release], self._inspect, text, shown, api_visibility="private").then(
+            None, link, None, js=REMEMBER
+        )
+
+    def _open(self, request: gr.Request) -> tuple[Any, Any, str, str]:
+        choices = self._choices(request)
+        first = choices.examples[0]
+        given = parameters(request)
+        prompt, response = given.get("prompt", first.prompt), given.get("response", first.response)
+        return choices.checkpoint_input(), choices.example_input(prompt), prompt, response
+
+    def _choices(self, request: gr.Request) -> Choices:
+        try:
+            return load_choices(self._client, request)
+        except StudioError as error:
+            raise gr.Error(str(error), duration=None, print_exception=False) from error
+
+    def _fill(self, title: str) -> tuple[str, str]:
+        example = next(each for each in self._client.examples() if each.title == title)
+        return example.prompt, example.response
+
+    def _inspect(self, checkpoints: list[str], prompt: str, response: str, power: float) -> tuple[str, str, str]:
+        try:
+            found = self._client.inspect(checkpoints, prompt, response, power)
+        except StudioError as error:
+            return "", refusal("Nothing to show", error), ""
+        return data_of(found), "", address("tokens", checkpoints=checkpoints, prompt=prompt, response=response)

@@ -1,0 +1,51 @@
+"""A front end apart from its backend: the browser's own requests are passed on to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+
+_PASSED_ON = ("accept", "last-event-id")
+_RETURNED = ("content-type", "cache-control", "content-disposition")
+
+
+def create_proxy(api_url: str) -> FastAPI:
+    """An application that answers GET requests below `/api/v1` with what the backend at `api_url` says.
+
+    Only reading: charts, logs and specs. Everything that changes something goes through the front end's own client.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        timeout = httpx.Timeout(30, connect=5)
+        async with httpx.AsyncClient(base_url=api_url, timeout=timeout, trust_env=False) as app.state.backend:
+            yield
+
+    async def forward(request: Request) -> StreamingResponse | JSONResponse:
+        backend: httpx.AsyncClient = request.app.state.backend
+        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
+        outgoing = backend.build_request("GET", request.url.path, params=str(request.query_params), headers=headers)
+        try:
+            answer = await backend.send(outgoing, stream=True)
+        except httpx.TransportError:
+            problem = {"message": "The backend does not answer.", "remedy": "Check GIFT_API_URL and try again."}
+            body = {"code": "unreachable", "title": "Bad gateway", "status": 502, "problems": [problem]}
+            return JSONResponse(body, 502, media_type="application/problem+json")
+        kept = {name: answer.headers[name] for name in _RETURNED if name in answer.headers}
+        return StreamingResponse(_body(answer), answer.status_code, kept)
+
+    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    app.add_api_route("/api/v1/{path:path}", forward, methods=["GET"])
+    return app
+
+
+async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in answer.aiter_bytes():
+            yield chunk
+    finally:
+        await answer.aclose()

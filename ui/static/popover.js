@@ -1,0 +1,89 @@
+/** What a token says about itself when it is pointed at: one floating card for all strips of a component. */
+
+import { el } from './dom.js';
+import { percent } from './scale.js';
+import { shown } from './glyphs.js';
+
+const GAP = 8;
+
+/** Pinned cards stay until their cell is chosen again or Escape is pressed. */
+export class Popover {
+  #card = el('div', { class: 'gs-popover', role: 'tooltip', popover: 'manual' });
+  #cell = null;
+  #content = null;
+  #pinned = null;
+
+  constructor(signal) {
+    const place = () => this.#cell && this.#place();
+    window.addEventListener('scroll', place, { capture: true, passive: true, signal });
+    window.addEventListener('resize', place, { signal });
+  }
+
+  get root() {
+    return this.#card;
+  }
+
+  /** `content` returns the card's children, and is called again by `refresh`. A pinned card is not replaced. */
+  show(cell, content) {
+    if (this.#pinned) return;
+    this.#cell = cell;
+    this.#content = content;
+    this.refresh();
+  }
+
+  hide() {
+    if (this.#pinned || !this.#cell) return;
+    this.#cell = null;
+    this.#card.hidePopover();
+  }
+
+  refresh() {
+    if (!this.#cell) return;
+    this.#card.replaceChildren(...this.#content());
+    if (!this.#card.matches(':popover-open')) this.#card.showPopover();
+    this.#place();
+  }
+
+  togglePin(cell, content) {
+    const again = this.#pinned === cell;
+    this.unpin();
+    if (again) return;
+    this.show(cell, content);
+    this.#pinned = cell;
+    this.#card.classList.add('gs-pinned');
+    cell.setAttribute('aria-selected', 'true');
+  }
+
+  unpin() {
+    this.#pinned?.setAttribute('aria-selected', 'false');
+    this.#pinned = null;
+    this.#card.classList.remove('gs-pinned');
+    this.hide();
+  }
+
+  #place() {
+    const cell = this.#cell.getBoundingClientRect();
+    const card = this.#card.getBoundingClientRect();
+    const below = cell.bottom + GAP;
+    const fits = below + card.height + GAP <= window.innerHeight;
+    const top = fits ? below : Math.max(GAP, cell.top - GAP - card.height);
+    const left = Math.max(GAP, Math.min(cell.left, window.innerWidth - GAP - card.width));
+    this.#card.style.translate = `${left}px ${top}px`;
+  }
+}
+
+/** One token's part of the card. `token` is null where it is still masked; `rows` is [[label, value], ...]. */
+export function tokenCard(position, token, rows, candidates) {
+  return el('section', {},
+    el('header', {},
+      el('b', { class: 'gs-token-name' }, token ? shown(token.text) : 'masked'),
+      el('span', {}, `position ${position}`), token ? el('span', {}, `id ${token.id}`) : null),
+    el('dl', {}, rows.flatMap(([label, value]) => [el('dt', {}, label), el('dd', {}, value)])),
+    candidates.length ? candidateBars(candidates, token?.id) : null);
+}
+
+function candidateBars(candidates, actual) {
+  return el('ol', { class: 'gs-candidates', 'aria-label': 'Most probable tokens' }, candidates.map(({ token, probability }) =>
+    el('li', { class: token.id === actual ? 'gs-actual' : null, style: `--share: ${probability}` },
+      el('span', { class: 'gs-token-name' }, shown(token.text)), el('span', {}, percent(probability, 1)))));
+}

@@ -1,0 +1,148 @@
+/** One run: its state, progress, score or failure, and what can be done with it. Built once, then updated in place. */
+
+import { el } from './dom.js';
+import { decimal, duration, integer, percent, seriesStyle } from './scale.js';
+
+// Each state has its own shape, so it does not depend on colour.
+const SHAPES = {
+  queued: '○', running: '◐', stopping: '◌', finished: '✓', stopped: '■', failed: '✕', interrupted: '!',
+};
+const LIVE = ['running', 'stopping'];
+
+/** `links(run)` gives {log, spec, tokens, denoise} addresses; `onStop(id)` is called after the user confirmed. */
+export class RunCard {
+  #run;
+  #links;
+  #parts = {
+    label: el('span'), chip: el('span', { class: 'gs-chip' }), phase: el('span', { class: 'gs-phase' }),
+    steps: el('span', { class: 'gs-count' }), fill: el('div'), speed: el('dd'), left: el('dd'), elapsed: el('dd'),
+    outcome: el('div', { class: 'gs-outcome', 'aria-live': 'polite' }),
+    links: el('nav', { class: 'gs-links', 'aria-label': 'Results' }),
+  };
+  #bar = el('div', { class: 'gs-progress', role: 'progressbar', 'aria-valuemin': 0 }, this.#parts.fill);
+  #stop;
+
+  constructor(index, links, onStop) {
+    this.#links = links;
+    this.#stop = new StopButton(() => onStop(this.#run.id));
+    const { label, chip, phase, steps, speed, left, elapsed, outcome, links: nav } = this.#parts;
+    this.root = el('article', { class: 'gs-card' },
+      el('header', {}, el('h3', {}, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(index) }), label), chip),
+      el('div', { class: 'gs-progress-text' }, phase, steps),
+      this.#bar,
+      el('dl', { class: 'gs-facts' },
+        fact('Tokens/s', speed), fact('Remaining', left), fact('Elapsed', elapsed)),
+      outcome,
+      el('footer', {}, nav, this.#stop.root));
+  }
+
+  update(run) {
+    const before = this.#run;
+    this.#run = run;
+    const { label, chip, phase, steps, speed } = this.#parts;
+    this.root.dataset.state = run.state;
+    this.root.setAttribute('aria-label', `Run ${run.label}, ${run.state}`);
+    label.textContent = run.label;
+    chip.replaceChildren(el('span', { 'aria-hidden': true }, SHAPES[run.state] ?? '?'), run.state);
+    phase.textContent = run.state === 'queued' ? 'waiting for its turn' : LIVE.includes(run.state) ? run.phase : '';
+    steps.textContent = run.total_steps ? `step ${integer(run.step)} of ${integer(run.total_steps)}` : '';
+    speed.textContent = integer(run.tokens_per_second);
+    this.#progress(run);
+    this.tick();
+    this.#stop.update(run.state);
+    if (before?.state === run.state && JSON.stringify(before.result) === JSON.stringify(run.result)) return;
+    this.#parts.outcome.replaceChildren(...outcome(run));
+    this.#parts.links.replaceChildren(...links(run, this.#links(run)));
+  }
+
+  /** Writes the times, which pass without any event. */
+  tick() {
+    const { state, started, ended, eta_seconds: eta } = this.#run;
+    const live = LIVE.includes(state);
+    this.#parts.left.textContent = live ? duration(eta) : '–';
+    this.#parts.elapsed.textContent = duration(started && Math.max(0, (ended ?? Date.now() / 1000) - started));
+  }
+
+  #progress({ step, total_steps: total, state }) {
+    const share = state === 'finished' ? 1 : total ? step / total : 0;
+    this.#parts.fill.style.width = `${100 * share}%`;
+    this.#bar.setAttribute('aria-valuemax', total ?? 1);
+    this.#bar.setAttribute('aria-valuenow', step);
+    this.#bar.setAttribute('aria-label', 'Progress');
+  }
+}
+
+/** Asks once more before it stops anything, in the place where it stands. */
+class StopButton {
+  #ask = el('button', { type: 'button', onclick: () => this.#open(true) }, 'Stop');
+  #keep = el('button', { type: 'button', onclick: () => this.#open(false) }, 'Keep running');
+  #confirm;
+  #question;
+
+  constructor(onStop) {
+    this.#confirm = el('button', {
+      type: 'button', class: 'gs-danger',
+      onclick: () => {
+        this.#open(false);
+        this.#disable('Stopping…');
+        onStop();
+      },
+    }, 'Stop now');
+    this.#question = el('span', { class: 'gs-confirm', hidden: true }, this.#keep, this.#confirm);
+    this.root = el('div', {
+      class: 'gs-stop',
+      onkeydown: (event) => event.key === 'Escape' && !this.#question.hidden && this.#open(false),
+    }, this.#ask, this.#question);
+  }
+
+  update(state) {
+    this.root.hidden = !['queued', ...LIVE].includes(state);
+    if (state === 'stopping') this.#disable('Stopping…');
+  }
+
+  #open(open) {
+    this.#ask.hidden = open;
+    this.#question.hidden = !open;
+    (open ? this.#keep : this.#ask).focus();
+  }
+
+  #disable(label) {
+    this.#ask.textContent = label;
+    this.#ask.disabled = true;
+  }
+}
+
+function fact(name, value) {
+  return el('div', {}, el('dt', {}, name), value);
+}
+
+function outcome({ state, result, failure }) {
+  if (failure) return [failureNote(failure)];
+  if (result?.score) return [score(result.score)];
+  if (state === 'finished' && result) return [el('p', {}, `Finished at loss ${decimal(result.final_loss, 3)}.`)];
+  if (state === 'interrupted') return [el('p', {}, 'The process was gone before the run ended. Launch it again.')];
+  return [];
+}
+
+function failureNote({ message, field, remedy }) {
+  return el('p', { class: 'gs-failure' },
+    field ? [el('code', {}, field), ' '] : null, message, remedy ? el('b', {}, ` ${remedy}`) : null);
+}
+
+function score({ correct, n, share, low, high }) {
+  const bounds = [low, high].map((bound) => decimal(100 * bound, 0));
+  return el('div', { class: 'gs-score', style: `--low: ${low}; --high: ${high}; --share: ${share}` },
+    el('p', { title: '95 % Wilson interval' }, el('b', {}, percent(share)), ` [${bounds.join(', ')}]`,
+      el('span', { class: 'gs-note' }, `${integer(correct)} of ${integer(n)} solved`)),
+    el('div', { class: 'gs-interval', 'aria-hidden': true }, el('i'), el('b')));
+}
+
+function links({ state, started }, { log, spec, tokens, denoise }) {
+  const finished = state === 'finished';
+  return [
+    finished && tokens ? el('a', { href: tokens }, 'Tokens') : null,
+    finished && denoise ? el('a', { href: denoise }, 'Denoise') : null,
+    el('a', { href: spec, download: true }, 'Spec (YAML)'),
+    started ? el('a', { href: log, target: '_blank', rel: 'noopener' }, 'Log') : null,
+  ].filter(Boolean);
+}

@@ -1,0 +1,59 @@
+/**
+ * An experiment's runs, live. `data` is {experiment, api, links: {tokens, denoise}}: the experiment's id, the root of the API,
+ * and addresses in which {experiment} and {run} stand for ids. Stopping calls onAction('stop', {run}).
+ */
+
+import { component, el } from './dom.js';
+import { Curves } from './curves.js';
+import { RunCard } from './run_card.js';
+import { openRunStream } from './run_stream.js';
+
+export function mount(host, { data, onAction }) {
+  return component(host, 'runs', data, (next, signal) => (next?.experiment ? draw(next, onAction, signal) : [empty()]));
+}
+
+function empty() {
+  return el('p', { class: 'gs-empty' }, 'No experiment is open. Launch one, or choose one from the list.');
+}
+
+function draw({ experiment, api, links }, onAction, signal) {
+  const cards = new Map();
+  const grid = el('div', { class: 'gs-cards', 'aria-busy': 'true' }, el('p', { class: 'gs-empty' }, 'Loading the runs…'));
+  const status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
+  const curves = new Curves(signal);
+
+  function card(run) {
+    if (!cards.size) {
+      grid.replaceChildren();
+      grid.removeAttribute('aria-busy');
+    }
+    const made = new RunCard(cards.size, (each) => addresses(each, api, links), (id) => onAction('stop', { run: id }));
+    cards.set(run.id, made);
+    grid.append(made.root);
+    return made;
+  }
+
+  function onRun(run) {
+    (cards.get(run.id) ?? card(run)).update(run);
+    curves.setRun(run.id, run.label);
+  }
+
+  openRunStream(`${api}/events?experiment=${encodeURIComponent(experiment)}`, {
+    onRun,
+    onMetrics: (run, points) => curves.append(run, points),
+    onStatus: (state) => {
+      status.textContent = state === 'connected' ? 'live' : 'reconnecting… what you see may be out of date';
+      status.dataset.state = state;
+    },
+  }, signal);
+  const clock = setInterval(() => cards.forEach((each) => each.tick()), 1000);
+  signal.addEventListener('abort', () => clearInterval(clock));
+  return [status, grid, curves.root];
+}
+
+function addresses(run, api, { tokens, denoise } = {}) {
+  const id = encodeURIComponent(run.id);
+  const fill = (template) => template
+    ?.replaceAll('{experiment}', encodeURIComponent(run.experiment_id)).replaceAll('{run}', id);
+  return { log: `${api}/runs/${id}/log`, spec: `${api}/runs/${id}/spec`, tokens: fill(tokens), denoise: fill(denoise) };
+}

@@ -1,0 +1,56 @@
+"""The records that a new experiment starts with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import string
+from datetime import datetime
+
+from gift_core.spec import ExperimentSpec
+from workers.records import Experiment, Run
+
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+
+
+def new_experiment(spec: ExperimentSpec, key: str | None, subject: str) -> Experiment:
+    """The record of a new experiment; `subject` is what its data is called in a made-up name."""
+    return Experiment(
+        id=_new_id("exp"),
+        name=spec.name or _made_up_name(spec, subject),
+        spec=spec.model_dump(mode="json"),
+        idempotency_key=key,
+        request_fingerprint=fingerprint(spec),
+    )
+
+
+def new_runs(experiment: Experiment, spec: ExperimentSpec) -> list[Run]:
+    """One queued run for each method and seed, in the order they are trained."""
+    return [
+        Run(
+            id=_new_id("run"),
+            experiment_id=experiment.id,
+            label=label,
+            position=position,
+            spec=run_spec.model_dump(mode="json"),
+            created=experiment.created,
+        )
+        for position, (label, run_spec) in enumerate(spec.expand())
+    ]
+
+
+def fingerprint(spec: ExperimentSpec) -> str:
+    """Hexadecimal digits that equal specs share."""
+    canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{''.join(secrets.choice(_ID_ALPHABET) for _ in range(12))}"
+
+
+def _made_up_name(spec: ExperimentSpec, subject: str) -> str:
+    now = datetime.now()
+    methods = " + ".join(method.upper() for method in spec.methods)
+    return f"{subject} · {methods} · {now.day} {now:%b %H:%M}"

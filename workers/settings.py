@@ -1,0 +1,60 @@
+"""The one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# A training process inherits these names and nothing else, so no credential of the studio reaches it.
+_INHERITED = (
+    *("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
+    *("HF_HOME", "PYTORCH_ALLOC_CONF"),
+)
+_THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class Settings(BaseSettings):
+    """How the studio runs on this machine: `GIFT_PORT=7861` sets `port`, and so on."""
+
+    model_config = SettingsConfigDict(env_prefix="GIFT_", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(7860, ge=1, le=65_535, description="Port to listen on.")
+    data_dir: Path = Field(Path("data"), description="Folder of the run store, the queue, data sets and runs.")
+    api_url: str | None = Field(None, description="Backend the pages speak to; the embedded one when left out.")
+    embedded_worker: bool = Field(True, description="Train inside this process tree rather than in another worker.")
+    upload_limit_mb: PositiveInt = Field(50, description="Largest data set that may be uploaded, in megabytes.")
+    training_threads: PositiveInt = Field(
+        default_factory=lambda: os.cpu_count() or 1, description="Threads of a training process."
+    )
+    inference_threads: PositiveInt = Field(1, description="Threads that inspect and denoise for the pages.")
+    lease_seconds: PositiveFloat = Field(
+        15.0, description="A run whose worker has not been heard of for this long counts as interrupted."
+    )
+
+
+def prepare_environment() -> None:
+    """Keep the web process off the network: no telemetry, no look-ups. Call it before gradio is imported."""
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def training_environment(threads: int) -> dict[str, str]:
+    """The environment of a training process: no credentials, no access to the Hub, `threads` threads."""
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return (
+        inherited
+        | dict.fromkeys(_THREAD_COUNTS, str(threads))
+        | {
+            "HF_HUB_OFFLINE": "1",
+            "TRANSFORMERS_OFFLINE": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "TOKENIZERS_PARALLELISM": "false",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
