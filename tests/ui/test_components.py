@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from component_data import (
+from tests.ui.component_data import (
     HOSTILE,
     SOLUTION,
     checkpoint,
@@ -24,7 +24,7 @@ from component_data import (
     trace,
     words_of,
 )
-from component_site import Site
+from tests.ui.component_site import Site
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gift_core.documents import Document, Token

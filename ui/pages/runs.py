@@ -59,7 +59,7 @@ class RunsPage:
         if experiment is None:
             return ""
         links = {"tokens": "tokens?experiment={experiment}", "denoise": "denoise?experiment={experiment}"}
-        return data_of({"experiment": experiment, "links": links})
+        return data_of({"experiment": experiment, "api": "api/v1", "links": links})
 
     def _stop(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
