@@ -10,9 +10,11 @@ ENV PATH=/home/user/.local/bin:$PATH \
     GIFT_PORT=7860 \
     GIFT_DATA_DIR=/home/user/data
 
-# Dependencies first: they change less often than the code. The CPU build of torch is a tenth of the default one.
+# Dependencies first: they change less often than the code. torch's default build brings CUDA; for a smaller image pass
+# `--build-arg PIP_EXTRA_INDEX_URL=` with PyTorch's index of CPU builds.
+ARG PIP_EXTRA_INDEX_URL=""
 COPY --chown=user requirements.txt .
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt
+RUN pip install --no-cache-dir -r requirements.txt
 
 COPY --chown=user pyproject.toml README.md LICENSE app.py ./
 COPY --chown=user gift_core gift_core

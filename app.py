@@ -26,7 +26,7 @@ def create_app(settings: Settings) -> FastAPI:
     prepare_environment()
     import gradio as gr
 
-    from ui.app import STATIC, build_ui, theme
+    from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
 
     app = _proxy(settings.api_url) if settings.api_url else _backend(settings)
@@ -38,10 +38,12 @@ def create_app(settings: Settings) -> FastAPI:
         build_ui(client),
         path="/",
         theme=theme(),
+        head=HEAD,
+        favicon_path=str(STATIC / "favicon.svg"),
         run_history=False,
         footer_links=["settings"],
         # Above the backend's own limit, whose message says more than Gradio's.
-        max_file_size=16 * settings.upload_limit_mb * _MEGABYTE,
+        max_file_size=5 * settings.upload_limit_mb * _MEGABYTE,
     )
 
 

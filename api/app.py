@@ -9,9 +9,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.dependencies import Services
+from api.docs import add_docs
 from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
 from api.limits import BodyLimit
+from api.origins import SameOrigin
 from api.routes import catalogue, datasets, events, experiments, inference, metrics, runs
 from workers.inference import InferenceService
 from workers.studio import Studio
@@ -50,10 +52,14 @@ def create_api(studio: Studio, inference: InferenceService, *, events_interval: 
         description="Fine-tune masked diffusion language models with GIFT, and see what it does.",
         version="1",
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.services = Services(studio, inference, hub)
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
+    app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)
+    add_docs(app)
     for router in api_routers:
         app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
     app.add_api_route("/healthz", health, tags=["health"])

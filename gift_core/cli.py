@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 
 from gift_core.errors import GiftError, SpecError
+from gift_core.reporting import RESULT_FILE
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, field_table
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
@@ -41,7 +43,7 @@ def main() -> None:
         app(standalone_mode=True)
     except GiftError as error:
         for problem in error.problems:
-            console.print(f"[red]{error.code}[/red]", str(problem), highlight=False, markup=True)
+            console.print(f"[red]{error.code}[/red]", escape(str(problem)), highlight=False)
         sys.exit(1)
 
 
@@ -75,7 +77,7 @@ def train(
 
     for label, spec in experiment.expand():
         directory = output / label.lower().replace(" ", "-")
-        if (directory / "result.json").exists():
+        if (directory / RESULT_FILE).exists():
             raise SpecError(
                 f"{directory} already holds a finished run.",
                 field="--output",
@@ -104,7 +106,7 @@ def inspect(
 
     prompt, response = _prompt_and_response(prompt, response)
     models = [(name, name, open_checkpoint(name)) for name in checkpoints]
-    result = inspect_text(models, prompt, response, ObjectiveSpec(power=power))
+    result = inspect_text(models, prompt, response, ObjectiveSpec.parse({"power": power}))
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=2) + "\n")
     else:
@@ -128,7 +130,12 @@ def denoise(
     from gift_core.tracing import trace
 
     sampling = SamplingSpec.parse(
-        {"length": length, "block_length": block_length, "steps": steps or length, "temperature": temperature}
+        {
+            "length": length,
+            "block_length": block_length,
+            "steps": length if steps is None else steps,
+            "temperature": temperature,
+        }
     )
     prompt, _ = _prompt_and_response(prompt, "unused")
     traces = [trace(open_checkpoint(name), prompt, sampling, seed, checkpoint=name, label=name) for name in checkpoints]
@@ -157,7 +164,10 @@ def _parse_changes(changes: list[str]) -> dict[str, Any]:
         field, separator, value = change.partition("=")
         if not separator:
             raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
-        parsed[field] = yaml.safe_load(value)
+        try:
+            parsed[field] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise SpecError(f"{value!r} is no value.", field=field, remedy="Put it in quotes.") from error
     return parsed
 
 

@@ -86,6 +86,7 @@ class Trace(Document):
     checkpoint: str
     label: str
     prompt: list[Token]
+    vocabulary_size: int
     length: int
     block_length: int
     steps: list[list[Commit]] = Field(description="What each step committed.")

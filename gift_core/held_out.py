@@ -19,8 +19,11 @@ TIME_GRID = (0.125, 0.375, 0.625, 0.875)
 
 
 @torch.inference_mode()
-def held_out_loss(model: DiffusionModel, examples: Sequence[TokenisedExample], batch_size: int) -> float:
-    """Nats per response token: mean over a fixed t grid of sum CE_i / t over masked i, with u fixed per example."""
+def held_out_loss(model: DiffusionModel, examples: Sequence[TokenisedExample], rows: int, *, autocast: bool) -> float:
+    """Nats per response token: mean over a fixed t grid of sum CE_i / t over masked i, with u fixed per example.
+
+    `rows` sequences go through the model at once, in bf16 with `autocast`.
+    """
     items = [
         NoisyExample(example, time, evaluation_noise(example.id, index, example.response_length))
         for index, time in enumerate(TIME_GRID)
@@ -30,9 +33,10 @@ def held_out_loss(model: DiffusionModel, examples: Sequence[TokenisedExample], b
     was_training = model.network.training
     model.network.eval()
     total = torch.zeros((), device=model.device, dtype=torch.float64)
-    for start in range(0, len(items), batch_size):
-        batch = collate([items[i] for i in order[start : start + batch_size]], model.eos_id)
-        total += _weighted_sum(model, {name: value.to(model.device) for name, value in batch.items()})
+    for start in range(0, len(items), rows):
+        batch = collate([items[i] for i in order[start : start + rows]], model.eos_id)
+        with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=autocast):
+            total += _weighted_sum(model, {name: value.to(model.device) for name, value in batch.items()})
     model.network.train(was_training)
     return float(total) / sum(item.example.response_length for item in items)
 
@@ -41,6 +45,5 @@ def _weighted_sum(model: DiffusionModel, batch: dict[str, torch.Tensor]) -> torc
     times = batch["t"][:, None].expand_as(batch["u"])
     masked = (batch["labels"] != IGNORED) & (batch["u"] < times)
     noised = batch["input_ids"].masked_fill(masked, model.mask_id)
-    with torch.autocast(model.device.type, dtype=torch.bfloat16):
-        logits = logits_at(model.network, noised, batch["attention_mask"], masked)
+    logits = logits_at(model.network, noised, batch["attention_mask"], masked)
     return (cross_entropy(logits, batch["labels"][masked]) / times[masked]).sum(dtype=torch.float64)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from gift_core.data.examples import Example
-from gift_core.data.sources import ResolveDataset, load_split
-from gift_core.errors import DataError
+from gift_core.data.sources import ResolveDataset, load_split, no_examples
 from gift_core.models.catalogue import find_model
 from gift_core.spec import RunSpec
 
@@ -14,11 +13,7 @@ def check(spec: RunSpec, resolve_dataset: ResolveDataset) -> None:
     find_model(spec.model.name)
     split = load_split(spec.data, resolve_dataset)
     if not split.training:
-        raise DataError(
-            "No example is left to train on.",
-            field="data.held_out",
-            remedy="Add rows to the file, or lower data.held_out.",
-        )
+        raise no_examples()
     _check_lengths(spec, [*split.training, *split.held_out])
 
 

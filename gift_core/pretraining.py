@@ -12,7 +12,7 @@ from gift_core.data.tokenisation import tokenise_all
 from gift_core.evaluation import score_sudoku
 from gift_core.models.loading import DiffusionModel, end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
-from gift_core.reporting import Reporter, write_atomically
+from gift_core.reporting import CHECKPOINT, Reporter, write_atomically
 from gift_core.run import save_checkpoint
 from gift_core.spec import RunSpec
 from gift_core.tasks import sudoku
@@ -69,7 +69,7 @@ def pretrain(target: Path, examples: int = 57_600, seed: int = 0) -> dict[str, o
     trainer.train()
     reporter.close()
     model.network.eval()
-    save_checkpoint(model, target / "checkpoint")
+    save_checkpoint(model, target / CHECKPOINT)
     record = {
         "spec": spec.model_dump(mode="json"),
         "parameters": sum(weight.numel() for weight in model.network.parameters()),

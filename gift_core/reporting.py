@@ -12,7 +12,11 @@ from typing import Any, Literal
 
 Phase = Literal["loading", "training", "evaluating", "saving"]
 
+# What a run leaves in its directory.
+SPEC_FILE = "spec.yaml"
 METRICS_FILE = "metrics.jsonl"
+RESULT_FILE = "result.json"
+CHECKPOINT = "checkpoint"
 
 
 Line = dict[str, Any]

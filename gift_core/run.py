@@ -14,19 +14,14 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from gift_core.data.sources import ResolveDataset, load_split, sudoku_puzzles
+from gift_core.data.sources import ResolveDataset, load_split, no_examples, sudoku_puzzles
 from gift_core.data.tokenisation import tokenise_all
-from gift_core.errors import DataError
 from gift_core.evaluation import score_sudoku
 from gift_core.models.adapters import add_lora
 from gift_core.models.loading import DiffusionModel, load_base
-from gift_core.reporting import Line, Reporter, write_atomically
+from gift_core.reporting import CHECKPOINT, RESULT_FILE, SPEC_FILE, Line, Reporter, write_atomically
 from gift_core.spec import RunSpec, TaskSource
 from gift_core.training import GiftTrainer
-
-CHECKPOINT = "checkpoint"
-RESULT_FILE = "result.json"
-SPEC_FILE = "spec.yaml"
 
 
 def run_training(
@@ -46,14 +41,13 @@ def run_training(
     try:
         reporter.report(0, "loading")
         model, trainer = _prepare(spec, directory, resolve_dataset, reporter)
-        outcome = trainer.train()
+        trainer.train()
         steps = trainer.state.global_step
         model.network.eval()
-        result: dict[str, Any] = {"final_loss": outcome.training_loss, "steps": steps}
+        last = trainer.latest_metrics
+        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
         if spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out:
-            reporter.report(steps, "evaluating", total_steps=steps)
-            result["score"] = score_sudoku(model, sudoku_puzzles(spec.data)[1], spec.sampling)
-            reporter.report(steps, "evaluating", {"score": result["score"]["share"]}, total_steps=steps)
+            result["score"] = _score(model, spec, reporter, steps)
         reporter.report(steps, "saving", total_steps=steps)
         save_checkpoint(model, directory / CHECKPOINT)
         result["seconds"] = time.perf_counter() - started
@@ -70,7 +64,7 @@ def _prepare(
     model = load_base(spec.model.name)
     split = load_split(spec.data, resolve_dataset)
     if not split.training:
-        raise DataError("No example is left to train on.", field="data.source", remedy="Add rows to the file.")
+        raise no_examples()
     context = model.context_length
     training = tokenise_all(split.training, model.tokenizer, spec.data, spec.sampling, context)
     held_out = tokenise_all(split.held_out, model.tokenizer, spec.data, spec.sampling, context)
@@ -79,6 +73,18 @@ def _prepare(
     if spec.training.adapter == "lora":
         model = replace(model, network=add_lora(model.network, spec.training.lora, spec.model.name))
     return model, GiftTrainer(model, spec, training, held_out, directory, reporter)
+
+
+def _score(model: DiffusionModel, spec: RunSpec, reporter: Reporter, steps: int) -> dict[str, float | int]:
+    puzzles = sudoku_puzzles(spec.data)[1]
+    started = time.perf_counter()
+
+    def show(done: int) -> None:
+        left = (time.perf_counter() - started) / done * (len(puzzles) - done) if done else None
+        reporter.report(steps, "evaluating", total_steps=steps, eta_seconds=left)
+
+    show(0)
+    return score_sudoku(model, puzzles, spec.sampling, show)
 
 
 def save_checkpoint(model: DiffusionModel, target: Path) -> None:

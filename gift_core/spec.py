@@ -13,7 +13,6 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveInt,
     ValidationError,
 )
@@ -22,7 +21,7 @@ from pydantic import model_validator as check
 from gift_core.errors import Problem, SpecError, problems_of
 
 Method = Literal["sft", "gift"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -30,7 +29,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 class Section(BaseModel):
     """A part of the spec: immutable, and a misspelt key is an error rather than ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: object) -> Self:
@@ -39,6 +38,11 @@ class Section(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise SpecError.of(problems_of(error)) from error
+
+    def fingerprint(self) -> str:
+        """Hexadecimal digits that equal specs share."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 class ModelSpec(Section):
@@ -82,7 +86,9 @@ class DataSpec(Section):
         "block",
         description="How the response learns to stop: EOS up to a multiple of the sampling block, or a single EOS.",
     )
-    held_out: NonNegativeInt = Field(256, description="Examples kept out of training for evaluation.")
+    held_out: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        256, description="Examples kept out of training for evaluation."
+    )
 
 
 class ObjectiveSpec(Section):
@@ -177,6 +183,16 @@ class RunSpec(Section):
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
     seed: Seed = Field(1, description="Keys data order, t and u: runs that share it see the same noise.")
 
+    @check(mode="after")
+    def _a_batch_reference_sees_the_whole_batch(self) -> RunSpec:
+        micro = self.training.micro_batch_size
+        if self.objective.reference == "batch" and micro not in (None, self.training.batch_size):
+            raise ValueError(
+                'objective.reference "batch" is the mean over the whole batch: leave training.micro_batch_size empty, '
+                'or choose the reference "sequence"'
+            )
+        return self
+
     @classmethod
     def from_yaml(cls, path: Path) -> RunSpec:
         try:
@@ -191,11 +207,6 @@ class RunSpec(Section):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-    def fingerprint(self) -> str:
-        """Sixteen hex digits that equal specs share."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def replace(self, changes: dict[str, Any]) -> RunSpec:
         """A copy with dotted fields changed, `{"training.epochs": 3}`; raises `SpecError` for unknown ones."""
@@ -218,6 +229,12 @@ class ExperimentSpec(Section):
     run: RunSpec = Field(default_factory=RunSpec)
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = ("sft", "gift")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)] = (1,)
+
+    @check(mode="after")
+    def _seeds_differ(self) -> ExperimentSpec:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("each seed may stand in seeds once: for equal runs, name a method twice")
+        return self
 
     def expand(self) -> list[tuple[str, RunSpec]]:
         """A label and a spec for each run, in the order they are queued."""

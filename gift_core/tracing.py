@@ -44,6 +44,7 @@ def trace(
         checkpoint=checkpoint,
         label=label,
         prompt=tokens_of(model.tokenizer, prompt_ids),
+        vocabulary_size=model.vocabulary_size,
         length=sampling.length,
         block_length=sampling.block_length,
         steps=recorder.commits,

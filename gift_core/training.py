@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -43,14 +44,17 @@ class GiftTrainer(Trainer):
         self.diffusion_model = model
         self.held_out = held_out
         self._sums = _Sums()
+        self._report = _Report(self, reporter)
         arguments = _arguments(spec, len(training), directory)
         super().__init__(
             model=model.network,
             args=arguments,
             train_dataset=NoisyDataset(training, spec.seed),
             data_collator=partial(collate, eos_id=model.eos_id),
-            callbacks=[_Report(self, reporter)],
+            callbacks=[self._report],
         )
+        if arguments.world_size > 1:
+            raise TrainingError("Training over several processes is not supported yet.", remedy="Start one process.")
         # The reporter says the same, and to more than a terminal.
         self.remove_callback(PrinterCallback)
         # The loss is divided by the global batch here, so the Trainer must not divide it again.
@@ -88,12 +92,10 @@ class GiftTrainer(Trainer):
         masked = corruption.masked
         noised = inputs["input_ids"].masked_fill(masked, self.diffusion_model.mask_id)
         losses = cross_entropy(logits_at(model, noised, attention_mask, masked), labels[masked])
-        total = num_items_in_batch if training.normalisation == "token" else self._sequences_in_batch()
-        assert total is not None
-        loss = reduce_loss(losses, corruption, response_mask, training.normalisation, total)
+        assert num_items_in_batch is not None
+        loss = reduce_loss(losses, corruption, response_mask, training.normalisation, num_items_in_batch)
         self._sums.add(inputs, response_mask, masked, corruption.weight * losses.detach(), probe_entropy)
-        # Ranks average their gradients, while each loss is already divided by the batch of all ranks.
-        return loss * self.accelerator.num_processes
+        return loss
 
     @torch.no_grad()
     def _probe(
@@ -108,15 +110,25 @@ class GiftTrainer(Trainer):
         model.train()
         return uncertainty
 
-    def _sequences_in_batch(self) -> int:
-        batch = self.args.per_device_train_batch_size * self.accelerator.num_processes
-        return batch * self.args.gradient_accumulation_steps
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
+        """The micro-batches of one optimiser step, and what its loss is divided by: response tokens or sequences."""
+        batches, response_tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.spec.training.normalisation == "token":
+            return batches, response_tokens
+        return batches, torch.tensor(sum(len(batch["t"]) for batch in batches), device=device)
 
     def evaluate_held_out(self) -> float | None:
         """Standard loss on the held-out examples, the same yardstick for every method; None without any."""
         if not self.held_out:
             return None
-        return held_out_loss(self.diffusion_model, self.held_out, self.spec.training.batch_size)
+        training = self.spec.training
+        rows = training.micro_batch_size or training.batch_size
+        return held_out_loss(self.diffusion_model, self.held_out, rows, autocast=training.precision == "bf16")
+
+    @property
+    def latest_metrics(self) -> dict[str, float]:
+        """The last value of every metric."""
+        return dict(self._report.latest)
 
     def pop_metrics(self) -> dict[str, float]:
         """What the steps since the last call added up to; synchronises with the device."""
@@ -188,33 +200,42 @@ class _Report(TrainerCallback):
     def __init__(self, trainer: GiftTrainer, reporter: Reporter) -> None:
         self.trainer = trainer
         self.reporter = reporter
+        self.latest: dict[str, float] = {}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.started, self.first_step = time.perf_counter(), state.global_step
         self.reporter.report(state.global_step, "training", self._held_out(), total_steps=state.max_steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_log = control.should_log or self._is_evaluated(state)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         if "loss" not in logs:
             return
         names = ("loss", "grad_norm", "learning_rate")
         values = {name: float(logs[name]) for name in names if name in logs} | self.trainer.pop_metrics()
-        loss = values["loss"]
-        if loss != loss or loss in (float("inf"), float("-inf")):
-            raise TrainingError(
-                f"The loss is {loss} at step {state.global_step}.",
-                remedy="Lower training.learning_rate, raise training.warmup_share, or train in fp32.",
-            )
-        if state.global_step % self._loss_every(state) == 0 or state.global_step == state.max_steps:
+        if self._is_evaluated(state):
             values |= self._held_out()
+        for name in ("loss", "eval_loss"):
+            if not math.isfinite(values.get(name, 0.0)):
+                raise TrainingError(
+                    f"{name} is {values[name]} at step {state.global_step}.",
+                    remedy="Lower training.learning_rate, raise training.warmup_share, or train in fp32.",
+                )
+        self.latest |= values
         self.reporter.report(
             state.global_step, "training", values, total_steps=state.max_steps, eta_seconds=self._eta(state)
         )
 
-    def _loss_every(self, state: Any) -> int:
-        return self.trainer.spec.evaluation.loss_every or max(1, state.max_steps // self.trainer.spec.training.epochs)
+    def _is_evaluated(self, state: Any) -> bool:
+        spec = self.trainer.spec
+        every = spec.evaluation.loss_every or max(1, state.max_steps // spec.training.epochs)
+        return state.global_step % every == 0 or state.global_step == state.max_steps
 
     def _held_out(self) -> dict[str, float]:
         loss = self.trainer.evaluate_held_out()
+        # What follows counts tokens per second of training: the clock starts again.
+        self.trainer.pop_metrics()
         return {} if loss is None else {"eval_loss": loss}
 
     def _eta(self, state: Any) -> float:
@@ -226,7 +247,7 @@ def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArgumen
     training = spec.training
     micro = training.micro_batch_size or training.batch_size
     steps = -(-examples // training.batch_size) * training.epochs
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory / "trainer"),
         per_device_train_batch_size=micro,
         gradient_accumulation_steps=training.batch_size // micro,
@@ -247,3 +268,6 @@ def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArgumen
         dataloader_pin_memory=False,
         seed=spec.seed,
     )
+    # One process drives one device: with several visible, the Trainer would wrap the model in nn.DataParallel.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments

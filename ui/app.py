@@ -13,15 +13,21 @@ from ui.pages.runs import RunsPage
 from ui.pages.tokens import TokensPage
 
 STATIC = Path(__file__).parent / "static"
+# In the head rather than as Gradio's `css`, which does not reach the navigation bar.
+HEAD = '<link rel="stylesheet" href="components/pages.css">'
 # System fonts only: nothing is fetched from another host.
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
+# Seconds between clean-ups, and the age at which Gradio's own copy of an uploaded file goes.
+_UPLOADS_KEPT = (600, 600)
+
+
 def build_ui(client: StudioClient) -> gr.Blocks:
     """All pages, each at an address of its own."""
-    with gr.Blocks(title="GIFT Studio", analytics_enabled=False) as demo:
-        gr.Navbar(main_page_name="Launch")
+    with gr.Blocks(title="GIFT Studio", analytics_enabled=False, delete_cache=_UPLOADS_KEPT) as demo:
+        _navigation()
         LaunchPage(demo, client)
     for name, path, page in (
         ("Runs", "runs", RunsPage),
@@ -29,12 +35,36 @@ def build_ui(client: StudioClient) -> gr.Blocks:
         ("Denoise", "denoise", DenoisePage),
     ):
         with demo.route(name, path):
+            _navigation()
             page(demo, client)
     # Gradio runs one call per event at a time by default: two visitors would wait for each other.
     demo.queue(default_concurrency_limit=8, max_size=64)
     return demo
 
 
+def _navigation() -> None:
+    # Every page has a bar of its own, which would otherwise call the first page "Home".
+    gr.Navbar(main_page_name="Launch")
+
+
 def theme() -> gr.Theme:
-    """Calm and close to the components' own colours."""
-    return gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=_FONTS, font_mono=_MONO)
+    """Calm, close to the components' own colours, and with text of enough contrast (WCAG AA) on every surface."""
+    base = gr.themes.Default(primary_hue="blue", neutral_hue="slate", radius_size="md", font=_FONTS, font_mono=_MONO)
+    return base.set(
+        layout_gap="12px",
+        body_background_fill="*neutral_50",
+        body_text_color_subdued="*neutral_500",
+        block_title_text_color="*neutral_700",
+        block_title_text_weight="600",
+        block_info_text_color="*neutral_500",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
+        color_accent="*primary_600",
+        slider_color="*primary_600",
+        checkbox_background_color_selected="*primary_600",
+        checkbox_border_color_selected="*primary_600",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_700",
+    )

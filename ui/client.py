@@ -163,7 +163,14 @@ class StudioClient:
 
     def _request(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         with self._answer(method, path, **options) as response:
-            return TypeAdapter(kind).validate_json(response.read())
+            try:
+                return TypeAdapter(kind).validate_json(response.read())
+            except ValidationError as error:
+                problem = Problem(
+                    f"The backend at {self._base_url} answered {path} in a form this front end does not know.",
+                    remedy="Run the same version of both.",
+                )
+                raise StudioError([problem], response.status_code) from error
 
     def _compute(self, kind: type[T], path: str, body: dict[str, Any]) -> T:
         return self._request(kind, "POST", path, json=body, timeout=_COMPUTING)

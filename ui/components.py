@@ -30,6 +30,7 @@ def view(module: Module, elem_id: str) -> gr.HTML:
         html_template=_TEMPLATE,
         js_on_load=_ON_LOAD % module,
         elem_id=elem_id,
+        elem_classes=["gs-view", f"gs-view-{module}"],
         container=False,
         padding=False,
     )

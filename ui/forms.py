@@ -83,6 +83,7 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
         "info": field.info.description,
         "value": field.default,
         "interactive": True,
+        "elem_id": f"field-{field.path.replace('.', '-')}",
     } | options
     kinds = _kinds(field.info.annotation)
     choices = [choice for kind in kinds for choice in _choices(kind)]
@@ -90,9 +91,10 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
         return gr.Dropdown(choices=choices, **common)
     if bool in kinds:
         return gr.Checkbox(**common)
-    if int in kinds and float not in kinds:
+    if int in kinds and float not in kinds and type(None) not in kinds:
         return gr.Number(precision=0, **common)
-    # Text for real numbers: 5e-4 is how people write a learning rate, and the backend judges what is not a number.
+    # Text for real numbers, since people write 5e-4 and the backend judges what is none; and for what may be empty,
+    # since a number input turns empty into 0.
     return gr.Textbox(**(common | {"value": shown(common["value"]), "max_lines": 1}))
 
 

@@ -90,9 +90,7 @@ class DatasetStore:
     def _accept(self, partial: Path, dataset_id: str, label: str, size: int) -> Dataset:
         rows = len(read_examples(partial).examples)
         partial.replace(self._directory / f"{dataset_id}{partial.suffix}")
-        return self._store.add_dataset(
-            Dataset(id=dataset_id, name=label, suffix=partial.suffix, bytes=size, rows=rows)
-        )
+        return self._store.add_dataset(Dataset(id=dataset_id, name=label, suffix=partial.suffix, bytes=size, rows=rows))
 
     def _too_large(self, label: str) -> TooLargeError:
         return TooLargeError(

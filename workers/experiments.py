@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 import string
 from datetime import datetime
@@ -21,7 +19,7 @@ def new_experiment(spec: ExperimentSpec, key: str | None, subject: str) -> Exper
         name=spec.name or _made_up_name(spec, subject),
         spec=spec.model_dump(mode="json"),
         idempotency_key=key,
-        request_fingerprint=fingerprint(spec),
+        request_fingerprint=spec.fingerprint(),
     )
 
 
@@ -38,12 +36,6 @@ def new_runs(experiment: Experiment, spec: ExperimentSpec) -> list[Run]:
         )
         for position, (label, run_spec) in enumerate(spec.expand())
     ]
-
-
-def fingerprint(spec: ExperimentSpec) -> str:
-    """Hexadecimal digits that equal specs share."""
-    canonical = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _new_id(prefix: str) -> str:

@@ -11,13 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gift_core.reporting import write_atomically
+from gift_core.reporting import RESULT_FILE, write_atomically
 from workers.records import RunState
 
-SPEC_FILE = "spec.yaml"
 LOG_FILE = "train.log"
 FAILURE_FILE = "failure.json"
-RESULT_FILE = "result.json"
 
 
 class Failure(BaseModel):

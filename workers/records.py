@@ -23,12 +23,8 @@ class RunState(StrEnum):
 # Every legal move; anything else is refused by the store.
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     RunState.QUEUED: frozenset({RunState.RUNNING, RunState.STOPPED}),
-    RunState.RUNNING: frozenset(
-        {RunState.STOPPING, RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED}
-    ),
-    RunState.STOPPING: frozenset(
-        {RunState.STOPPED, RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED}
-    ),
+    RunState.RUNNING: frozenset({RunState.STOPPING, RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED}),
+    RunState.STOPPING: frozenset({RunState.STOPPED, RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED}),
     RunState.FINISHED: frozenset(),
     RunState.STOPPED: frozenset(),
     RunState.FAILED: frozenset(),
@@ -53,9 +49,7 @@ class Run(SQLModel, table=True):
     position: int = Field(description="Order within the experiment.")
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     state: str = Field(default=RunState.QUEUED, index=True)
-    phase: str = Field(
-        default="", description="What a running run is doing: loading, training, evaluating, saving."
-    )
+    phase: str = Field(default="", description="What a running run is doing: loading, training, evaluating, saving.")
     created: float = Field(default_factory=time.time)
     started: float | None = None
     ended: float | None = None
@@ -78,9 +72,7 @@ class MetricPoint(SQLModel, table=True):
 
     cursor: int | None = Field(default=None, primary_key=True)
     run_id: str = Field(foreign_key="run.id")
-    line: int = Field(
-        description="Line of the run's metrics file: reading the file again adds nothing twice."
-    )
+    line: int = Field(description="Line of the run's metrics file: reading the file again adds nothing twice.")
     step: int
     time: float
     values: dict[str, float] = Field(sa_column=Column("values", JSON, nullable=False))

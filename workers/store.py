@@ -17,7 +17,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from gift_core.errors import GiftError
 from gift_core.spec import ExperimentSpec, TaskSource
-from workers.experiments import fingerprint, new_experiment, new_runs
+from workers.experiments import new_experiment, new_runs
 from workers.metrics import MetricLine
 from workers.records import ENDED, TRANSITIONS, Dataset, Experiment, MetricPoint, Run, RunState, Transition
 
@@ -89,7 +89,7 @@ class RunStore:
             existing = self.experiment_with_key(key) if key is not None else None
             if existing is None:
                 raise
-            if existing.request_fingerprint != fingerprint(spec):
+            if existing.request_fingerprint != spec.fingerprint():
                 raise ConflictError(
                     "This idempotency key was already used for a different experiment.",
                     field="Idempotency-Key",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gift_core.models.catalogue import BUNDLED_MODELS
+from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
 from workers.datasets import DatasetStore
 from workers.embedded import EmbeddedWorker
@@ -71,7 +72,7 @@ class Studio:
         bases = [Checkpoint(entry.name, entry.title) for entry in BUNDLED_MODELS]
         finished = self.store.runs(state=RunState.FINISHED, limit=None)
         return bases + [
-            Checkpoint(run.id, run.label, run.experiment_id, self._runs / run.id / "checkpoint") for run in finished
+            Checkpoint(run.id, run.label, run.experiment_id, self._runs / run.id / CHECKPOINT) for run in finished
         ]
 
     def worker(self) -> EmbeddedWorker:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gift_core.reporting import METRICS_FILE, write_atomically
+from gift_core.reporting import METRICS_FILE, SPEC_FILE, write_atomically
 from gift_core.spec import RunSpec
 from workers.metrics import MetricsTail
-from workers.outcome import LOG_FILE, SPEC_FILE, STOPPED, STUDIO_STOPPED, Failure, Outcome, outcome_of
+from workers.outcome import LOG_FILE, STOPPED, STUDIO_STOPPED, Failure, Outcome, outcome_of
 from workers.records import Run, RunState
 from workers.store import RunStore
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from types import FrameType
 
 from gift_core.errors import DataError, GiftError
+from gift_core.reporting import SPEC_FILE
 from gift_core.spec import RunSpec
-from workers.outcome import SPEC_FILE, Failure
+from workers.outcome import Failure
 
 _PR_SET_PDEATHSIG = 1
 _OUT_OF_MEMORY = ("can't allocate memory", "out of memory")

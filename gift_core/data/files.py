@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -178,8 +179,8 @@ def _csv_rows(file: TextIO) -> Iterator[Row]:
     try:
         records = (cells for cells in reader if cells)
         header = next(records, [])
-        for name in header:
-            if header.count(name) > 1:
+        for name, count in Counter(header).items():
+            if count > 1:
                 raise DataError(
                     f'The header names the column "{name}" twice.',
                     field="header",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from transformers import PreTrainedTokenizerFast
 
@@ -12,8 +13,10 @@ from gift_core.data.tokenisation import Encoder, TokenisedExample
 from gift_core.documents import DatasetPreview, RowPreview
 from gift_core.spec import DataSpec, SamplingSpec
 
-# Statistics come from this many rows at most: a preview is drawn while somebody waits.
-_MEASURED_ROWS = 2000
+# Statistics come from the first rows, up to this many characters: a preview is drawn while somebody waits.
+_MEASURED_CHARACTERS = 500_000
+# Longer texts are shown and measured by their beginning.
+_SHOWN_CHARACTERS = 20_000
 
 
 def preview(
@@ -26,8 +29,8 @@ def preview(
 ) -> DatasetPreview:
     """Render `examples[rows]` and measure the data set. `columns` are all of them, the prompt's and the response's."""
     encoder = Encoder(tokenizer)
-    measured = [encoder.example(example, data, sampling) for example in examples[:_MEASURED_ROWS]]
-    shown = [encoder.example(example, data, sampling) for example in examples[rows]]
+    measured = [encoder.example(_clipped(example), data, sampling) for example in _first(examples)]
+    shown = [encoder.example(_clipped(example), data, sampling) for example in examples[rows]]
     scale = len(examples) / max(len(measured), 1)
     response_tokens = sum(item.response_length for item in measured)
     return DatasetPreview(
@@ -40,6 +43,19 @@ def preview(
         tail_share=sum(item.tail_length for item in measured) / max(response_tokens, 1),
         examples=[_row(tokenizer, item) for item in shown],
     )
+
+
+def _first(examples: Sequence[Example]) -> Iterator[Example]:
+    characters = 0
+    for example in examples:
+        yield example
+        characters += min(len(example.prompt) + len(example.response), 2 * _SHOWN_CHARACTERS)
+        if characters > _MEASURED_CHARACTERS:
+            return
+
+
+def _clipped(example: Example) -> Example:
+    return replace(example, prompt=example.prompt[:_SHOWN_CHARACTERS], response=example.response[:_SHOWN_CHARACTERS])
 
 
 def _row(tokenizer: PreTrainedTokenizerFast, item: TokenisedExample) -> RowPreview:

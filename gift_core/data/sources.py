@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gift_core.data.examples import Example
 from gift_core.data.files import read_examples
+from gift_core.errors import DataError
 from gift_core.spec import DataSpec, TaskSource
 from gift_core.tasks import sudoku
 
@@ -41,6 +42,11 @@ def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
     return _split_by_prompt(contents.examples, data.held_out)
 
 
+def no_examples() -> DataError:
+    """What to say when a source holds nothing to train on."""
+    return DataError("No example is left to train on.", field="data.source", remedy="Add rows to the file.")
+
+
 def sudoku_puzzles(data: DataSpec) -> tuple[list[sudoku.SudokuPuzzle], list[sudoku.SudokuPuzzle]]:
     """Training and held-out puzzles of a task source."""
     source = data.source
@@ -56,10 +62,8 @@ def _split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:
     """Hold out the examples whose prompts hash lowest: equal prompts stay together, and row order does not matter."""
     ordered = sorted(examples, key=lambda example: (_digest(example.prompt), example.id))
     size = min(held_out, int(len(ordered) * _LARGEST_HELD_OUT_SHARE))
-    while 0 < size < len(ordered) and ordered[size].prompt == ordered[size - 1].prompt:
-        size += 1
-    if size == len(ordered):
-        size = 0
+    while size and ordered[size].prompt == ordered[size - 1].prompt:
+        size -= 1
     by_row = sorted(ordered[size:], key=lambda example: example.id)
     return Split(by_row, ordered[:size])
 

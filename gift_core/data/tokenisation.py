@@ -43,6 +43,8 @@ class Encoder:
         before, after = rendered.split(_CONTENT)
         self._before = tokenizer.encode(before, add_special_tokens=False)
         self._after = tokenizer.encode(after, add_special_tokens=False)
+        # In characters: a token never stands for more of them than its name has.
+        self.longest_token = max(len(token) for token in tokenizer.get_vocab())
 
     def text(self, text: str) -> list[int]:
         """Ids of plain text; what looks like a special token in it stays text."""
@@ -79,13 +81,19 @@ def tokenise_all(
     """Tokenise a data set; raises `DataError` that names every row too long to be used."""
     encoder = Encoder(tokenizer)
     limit = min(data.max_length, context_length)
+    most_characters = limit * encoder.longest_token
     tokenised, problems = [], []
     for example in examples:
-        item = encoder.example(example, data, sampling)
-        if len(item.input_ids) <= limit:
-            tokenised.append(item)
+        if len(example.prompt) + len(example.response) > most_characters:
+            # A row of megabytes would take minutes to encode, only to be refused.
+            tokens = f"more than {limit} tokens"
         else:
-            problems.append(_too_long(item, limit, data.max_length, context_length))
+            item = encoder.example(example, data, sampling)
+            if len(item.input_ids) <= limit:
+                tokenised.append(item)
+                continue
+            tokens = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
+        problems.append(_too_long(example.id, tokens, data.max_length, context_length))
     if problems:
         hidden = len(problems) - SHOWN_PROBLEMS
         more = [Problem(f"and {hidden} more rows are too long.")] if hidden > 0 else []
@@ -93,12 +101,11 @@ def tokenise_all(
     return tokenised
 
 
-def _too_long(item: TokenisedExample, limit: int, max_length: int, context_length: int) -> Problem:
-    whole = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
-    if limit == context_length:
-        message = f"The example has {whole}, but the model's context holds {context_length}."
+def _too_long(row: int, tokens: str, max_length: int, context_length: int) -> Problem:
+    if context_length <= max_length:
+        message = f"The example has {tokens}, but the model's context holds {context_length}."
         remedy = "Shorten or remove the row, or choose a model with a longer context."
     else:
-        message = f"The example has {whole}, more than data.max_length = {max_length}."
+        message = f"The example has {tokens}, and data.max_length is {max_length}."
         remedy = f"Shorten or remove the row, or raise data.max_length (up to {context_length})."
-    return Problem(message, f"row {item.id}", remedy)
+    return Problem(message, f"row {row}", remedy)

@@ -20,6 +20,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from gift_core.errors import ModelError
 from gift_core.models.catalogue import find_model
+from gift_core.reporting import CHECKPOINT
 
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -67,7 +68,7 @@ def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> Diff
 def open_checkpoint(name: str) -> DiffusionModel:
     """A base model by name, or the folder of a run or of its checkpoint: for the command line only."""
     directory = Path(name)
-    for folder in (directory / "checkpoint", directory):
+    for folder in (directory / CHECKPOINT, directory):
         if (folder / ADAPTER_CONFIG).exists() or (folder / "config.json").exists():
             return load_checkpoint(folder)
     return load_base(name)

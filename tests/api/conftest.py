@@ -1,24 +1,20 @@
-"""A real studio behind a real server; only the models that inspect and denoise are stood in for."""
+"""A real studio and its models behind a real server; only training is stood in for."""
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 
 from api.app import create_api
-from gift_core.documents import DatasetPreview, Inspection, Trace
-from gift_core.spec import ExperimentSpec, FileSource, SamplingSpec
+from gift_core.spec import ExperimentSpec
+from tests.serving import serve
 from ui.client import StudioClient
-from workers.inference import HeldOutExample
+from workers.inference import InferenceService
 from workers.metrics import MetricLine
 from workers.records import Experiment, Run, RunState
 from workers.settings import Settings
@@ -26,47 +22,6 @@ from workers.store import RunStore
 from workers.studio import Studio
 
 OWNER = "test-worker"
-
-
-class StandInInference:
-    """Answers in the right shape and echoes what it was asked, without a model."""
-
-    def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float) -> Inspection:
-        return Inspection(prompt=[], response=[], vocabulary_size=56, power=power, checkpoints=[])
-
-    def denoise(self, checkpoints: Sequence[str], prompt: str, sampling: SamplingSpec, seed: int) -> list[Trace]:
-        return [
-            Trace(
-                checkpoint=checkpoint,
-                label=checkpoint.upper(),
-                prompt=[],
-                length=sampling.length,
-                block_length=sampling.block_length,
-                steps=[],
-                entropy="",
-                confidence="",
-                response=[],
-                text=prompt,
-                seconds=0.5,
-                forward_passes=sampling.steps,
-            )
-            for checkpoint in checkpoints
-        ]
-
-    def preview(self, source: FileSource, model: str, start: int, rows: int) -> DatasetPreview:
-        return DatasetPreview(
-            columns=["q", "a"],
-            prompt_column=source.prompt_column or "q",
-            response_column=source.response_column or "a",
-            rows=rows,
-            tokens=start,
-            longest=0,
-            tail_share=0.0,
-            examples=[],
-        )
-
-    def examples(self, count: int) -> list[HeldOutExample]:
-        return [HeldOutExample(f"Sudoku {i}", "1.3.", "1234") for i in range(count)]
 
 
 @dataclass
@@ -94,21 +49,6 @@ class Trainer:
         assert self.store.end(run.id, OWNER, RunState.FINISHED, "trained", result=result)
 
 
-@contextmanager
-def serve(app: Any) -> Iterator[str]:
-    """The address of a server that runs until the block ends."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, lifespan="on", log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
-
-
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[Studio]:
     studio = Studio(Settings(data_dir=tmp_path, upload_limit_mb=1))
@@ -117,12 +57,12 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def inference() -> StandInInference:
-    return StandInInference()
+def inference(studio: Studio) -> InferenceService:
+    return InferenceService(studio, threads=1)
 
 
 @pytest.fixture
-def url(studio: Studio, inference: StandInInference) -> Iterator[str]:
+def url(studio: Studio, inference: InferenceService) -> Iterator[str]:
     with serve(create_api(studio, inference, events_interval=0.02)) as address:
         yield address
 

@@ -22,7 +22,7 @@ ROUTES = {
     ("get", "/events"),
     ("post", "/datasets"),
     ("get", "/datasets"),
-    ("get", "/datasets/{dataset_id}/preview"),
+    ("post", "/previews"),
     ("post", "/inspections"),
     ("post", "/denoisings"),
 }
@@ -56,10 +56,10 @@ def test_the_documentation_page_and_the_health_check_answer(url):
     assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
 
 
-def test_catalogue_inspection_and_denoising_answer_in_their_types(client):
+def test_the_catalogue_offers_what_there_is_to_start_from(client):
     assert [model.name for model in client.models()] == ["tiny"]
     assert client.checkpoints()[0].id == "tiny"
-    assert [example.title for example in client.examples(2)] == ["Sudoku 0", "Sudoku 1"]
-    assert client.inspect(["tiny"], "1.3.", "1234", power=1.5).power == 1.5
-    traces = client.denoise(["tiny", "tiny"], "1.3.")
-    assert [trace.text for trace in traces] == ["1.3.", "1.3."]
+    first, second = client.examples(2)
+    assert first.title.startswith("Sudoku 1, ")
+    assert first.prompt != second.prompt
+    assert client.examples(1) == [first]

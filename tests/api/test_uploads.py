@@ -97,16 +97,3 @@ def test_a_name_never_becomes_a_path(client, tmp_path):
     uploaded = client.upload(write(tmp_path / "u", 1), "../../escape.jsonl")
     assert uploaded.name == "escape.jsonl"
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == [f"{uploaded.id}.jsonl"]
-
-
-def test_a_preview_uses_the_columns_asked_for(client, tmp_path):
-    uploaded = client.upload(write(tmp_path / "u", 1), "u.jsonl")
-    preview = client.preview(uploaded.id, rows=2, start=3, response_column="answer")
-    assert (preview.prompt_column, preview.response_column) == ("q", "answer")
-    assert (preview.rows, preview.tokens) == (2, 3)
-
-
-def test_a_preview_of_nothing_is_a_404(client):
-    with pytest.raises(StudioError) as refused:
-        client.preview("ds_nowhere")
-    assert refused.value.status == 404

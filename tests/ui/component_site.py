@@ -1,4 +1,4 @@
-"""A web server for one component at a time: the static files, Plotly, an empty page and a stream of events."""
+"""A web server for one component at a time: the static files, Plotly, an empty page, runs and a stream of events."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Site(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.changed = threading.Condition()
         self.events: list[bytes] = []
+        self.runs: list[dict[str, Any]] = []
         self.streams = 0
         self.drops = 0
 
@@ -54,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if path == "/api/events":
             self._stream()
+        elif path == "/api/runs":
+            self._send(json.dumps(self.server.runs).encode(), "application/json")
         elif path == "/":
             self._send(PAGE.encode(), "text/html")
         elif path == "/assets/plotly.min.js":

@@ -1,98 +1,22 @@
-"""The browser components, in a real browser and with real documents."""
+"""The browser components that show tokens, in a real browser and with real documents."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from tests.ui.component_data import (
-    HOSTILE,
-    SOLUTION,
-    checkpoint,
-    inspection,
-    points,
-    preview,
-    run_view,
-    tokens_of,
-    trace,
-    words_of,
-)
-from tests.ui.component_site import Site
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import expect
 
-from gift_core.documents import Document, Token
+from gift_core.documents import Token, pack
+from tests.ui.component_data import HOSTILE, SOLUTION, checkpoint, inspection, tokens_of, trace, words_of
+from tests.ui.mounting import Mount, fills, set_slider, states
 
 pytestmark = pytest.mark.e2e
 
-Mount = Callable[[str, object], Page]
-MOUNT = """async ([component, data]) => {
-  window.actions = [];
-  const { mount } = await import(`/assets/${component}.js`);
-  const onAction = (name, payload) => actions.push([name, payload]);
-  window.component = mount(document.getElementById('host'), { data, onAction });
-}"""
-RUNS = {"experiment": "e1", "api": "/api", "links": {"tokens": "/tokens?experiment={experiment}&run={run}"}}
 IN_ORDER = list(range(24))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=arguments)
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with Site() as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        yield server
-        server.drop_streams()
-        server.shutdown()
-
-
-@pytest.fixture
-def mount(browser: Browser, site: Site) -> Iterator[Mount]:
-    """Mounts a component on a fresh page; at the end nothing may have failed or come from another host."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: request.url.startswith((site.url, "data:")) or wrong.append(request.url))
-
-    def mount_on_page(component: str, data: object) -> Page:
-        page.goto(site.url)
-        page.evaluate(MOUNT, [component, data.model_dump(mode="json") if isinstance(data, Document) else data])
-        return page
-
-    yield mount_on_page
-    context.close()
-    assert wrong == []
-
-
-def fills(page: Page, strip: str) -> list[str]:
-    cells = page.get_by_role("listbox", name=strip, exact=True).locator(".gs-cell")
-    return cells.evaluate_all("cells => cells.map((cell) => cell.style.getPropertyValue('--fill'))")
-
-
-def states(page: Page, strip: str) -> list[str]:
-    return page.get_by_role("listbox", name=strip).locator(".gs-cell").evaluate_all(
-        "cells => cells.map((cell) => cell.dataset.state)"
-    )  # fmt: skip
-
-
-def set_slider(page: Page, label: str, value: float) -> None:
-    page.get_by_label(label).fill(str(value))
-
 
 # Token strip
 
@@ -245,7 +169,53 @@ def test_the_next_text_keeps_layer_and_time(mount: Mount) -> None:
     expect(page.get_by_label("Diffusion time t")).to_have_value("0.25")
 
 
+def test_one_scale_fits_all_panes_or_reaches_the_maximum(mount: Mount) -> None:
+    document = inspection()
+    dim = [
+        each.model_copy(update={"entropy": [0.17 * share / max(each.entropy) for share in each.entropy]})
+        for each in document.checkpoints
+    ]
+    page = mount("inspection", document.model_copy(update={"checkpoints": dim}))
+    ends = page.locator(".gs-legend").first.locator(".gs-legend-ticks")
+    expect(ends).to_have_text("00.100.20")
+    fitted = fills(page, "Base: response")
+    page.get_by_role("radio", name="Full (ln V)").check()
+    expect(page.get_by_role("radio", name="Full (ln V)")).to_be_focused()
+    expect(ends).to_contain_text("4.03 = ln 56")
+    full = fills(page, "Base: response")
+    assert luminance(fitted) < luminance(full)
+    # Another text is seen on the chosen scale, and layers of another measure have no such choice.
+    page.evaluate("data => component.update(data)", document.model_dump(mode="json"))
+    expect(page.get_by_role("radio", name="Full (ln V)")).to_be_checked()
+    page.get_by_role("radio", name="Weight when masked").check()
+    expect(page.get_by_role("group", name="Scale")).to_be_hidden()
+
+
+def luminance(colours: list[str]) -> float:
+    """Mean of all channels: on a light page, more colour is darker."""
+    return float(np.mean([[int(c) for c in re.findall(r"\d+", colour)] for colour in colours]))
+
+
 # Denoising
+
+
+def test_entropies_of_traces_are_in_nats_on_one_fitted_scale(mount: Mount) -> None:
+    sure, unsure = trace("GIFT", IN_ORDER), trace("Base", IN_ORDER)
+    shares = np.full((24, 24), 0.25)
+    unsure = unsure.model_copy(update={"entropy": pack(shares)})
+    sure = sure.model_copy(update={"entropy": pack(shares / 2)})
+    page = mount("denoise", {"traces": [each.model_dump(mode="json") for each in (sure, unsure)]})
+    nats = 0.25 * np.log(56)
+    expect(page.get_by_role("listbox", name="Base: response").get_by_role("option").first).to_have_attribute(
+        "aria-label", f"masked token, entropy {nats:.2f} nats"
+    )
+    expect(page.locator(".gs-legend-ticks")).to_have_text("00.601.20")
+    expect(page.locator(".gs-step-chart").nth(1)).to_contain_text("1.20")
+    fitted = fills(page, "Base: response")
+    assert fitted != fills(page, "GIFT: response")
+    page.get_by_role("radio", name="Full (ln V)").check()
+    expect(page.locator(".gs-legend-ticks")).to_contain_text("4.03 = ln 56")
+    assert fills(page, "Base: response") != fitted
 
 
 def test_the_player_steps_to_the_right_state(mount: Mount) -> None:
@@ -294,108 +264,3 @@ def test_equal_traces_never_diverge(mount: Mount) -> None:
     both = [trace(label, IN_ORDER).model_dump(mode="json") for label in ("A", "B")]
     page = mount("denoise", {"traces": both})
     expect(page.get_by_role("button", name="Identical at every step")).to_be_disabled()
-
-
-# Runs
-
-
-def wait_for_points(page: Page, count: int) -> None:
-    """Wait until that many points of the first curve are drawn."""
-    page.wait_for_function("count => document.querySelector('.gs-chart').calcdata?.[0]?.length === count", arg=count)
-
-
-def test_the_chart_keeps_its_zoom_while_points_arrive(mount: Mount, site: Site) -> None:
-    site.publish("run", run_view("r1", "SFT"))
-    site.publish("metrics", {"run_id": "r1", "points": points(0, 50)})
-    page = mount("runs", RUNS)
-    wait_for_points(page, 50)
-    page.evaluate("Plotly.relayout(document.querySelector('.gs-chart'), { 'xaxis.range': [10, 20] })")
-    site.publish("metrics", {"run_id": "r1", "points": points(50, 80)})
-    wait_for_points(page, 80)
-    assert page.evaluate("document.querySelector('.gs-chart').layout.xaxis.range") == [10, 20]
-    assert page.locator("[data-title*='hare']").count() == 0
-
-
-def test_a_lost_connection_is_told_and_brings_nothing_twice(mount: Mount, site: Site) -> None:
-    site.publish("run", run_view("r1", "SFT"))
-    site.publish("metrics", {"run_id": "r1", "points": points(0, 30)})
-    page = mount("runs", RUNS)
-    wait_for_points(page, 30)
-    page.evaluate("""() => {
-      window.told = [];
-      const status = document.querySelector('.gs-status');
-      new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true });
-    }""")
-    site.drop_streams()
-    page.wait_for_function("told.some((text) => text.startsWith('reconnecting')) && told.at(-1) === 'live'")
-    site.publish("metrics", {"run_id": "r1", "points": points(25, 40)})
-    wait_for_points(page, 40)
-
-
-def test_stopping_asks_once_more(mount: Mount, site: Site) -> None:
-    site.publish("run", run_view("r1", "SFT"))
-    page = mount("runs", RUNS)
-    page.get_by_role("button", name="Stop").click()
-    page.keyboard.press("Escape")
-    expect(page.get_by_role("button", name="Stop")).to_be_focused()
-    page.keyboard.press("Enter")
-    assert page.evaluate("actions") == []
-    page.get_by_role("button", name="Stop now").click()
-    assert page.evaluate("actions") == [["stop", {"run": "r1"}]]
-    expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
-    site.publish("run", run_view("r1", "SFT", "stopped"))
-    expect(page.locator(".gs-chip")).to_contain_text("stopped")
-    expect(page.get_by_role("button", name="Stopping…")).to_be_hidden()
-
-
-def test_cards_show_progress_score_and_failure(mount: Mount, site: Site) -> None:
-    score = {"correct": 101, "n": 128, "share": 0.789, "low": 0.71, "high": 0.85}
-    failure = {"code": "training", "message": "<b>no</b>", "field": "training.epochs", "remedy": "Lower it."}
-    page = mount("runs", RUNS)
-    expect(page.get_by_text("Loading the runs…")).to_be_visible()
-    site.publish("run", run_view("r1", "SFT"))
-    card = page.get_by_role("article").first
-    expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "70")
-    for text in ("running", "training", "step 70 of 160", "9,012", "12 s"):
-        expect(card).to_contain_text(text)
-    site.publish("run", run_view("r1", "SFT", "finished", ended=1_790_000_032.0, result={"score": score}))
-    for text in ("finished", "31 s", "79 % [71, 85]", "101 of 128 solved"):
-        expect(card).to_contain_text(text)
-    expect(card.get_by_role("link", name="Tokens")).to_have_attribute("href", "/tokens?experiment=e1&run=r1")
-    expect(card.get_by_role("link", name="Spec (YAML)")).to_have_attribute("href", "/api/runs/r1/spec")
-    site.publish("run", run_view("r2", "GIFT", "failed", failure=failure))
-    failed = page.get_by_role("article").nth(1)
-    for text in ("failed", "<b>no</b>", "training.epochs", "Lower it."):
-        expect(failed).to_contain_text(text)
-    expect(failed.get_by_role("link", name="Log")).to_have_attribute("href", "/api/runs/r2/log")
-
-
-def test_leaving_the_page_closes_the_stream(mount: Mount, site: Site) -> None:
-    page = mount("runs", RUNS)
-    assert site.wait_for_streams(1)
-    page.evaluate("document.getElementById('host').remove()")
-    assert site.wait_for_streams(0)
-
-
-# Data set preview
-
-
-def test_the_preview_shows_what_is_learned(mount: Mount) -> None:
-    page = mount("preview", preview())
-    columns = page.get_by_role("list", name="Columns").get_by_role("listitem")
-    assert [text.split() for text in columns.all_inner_texts()] == [
-        ["question", "prompt"], ["answer", "response"], ["source", "not", "used"]
-    ]  # fmt: skip
-    assert set(states(page, "Row 1: prompt")) == {"prompt"}
-    assert states(page, "Row 1: response") == ["learned"] * 7 + ["tail"] * 3
-    expect(page.get_by_role("alert")).to_have_count(0)
-    page.evaluate("data => component.update(data)", json.loads(preview(0.62).model_dump_json()))
-    expect(page.get_by_role("alert")).to_contain_text("62 %")
-
-
-EMPTY = [("inspection", None), ("denoise", {"traces": []}), ("runs", {}), ("preview", None)]
-
-
-@pytest.mark.parametrize(("component", "data"), EMPTY)
-def test_without_data_a_component_says_what_will_be_there(mount: Mount, component: str, data: Any) -> None:
-    expect(mount(component, data).locator(".gs-empty")).to_be_visible()

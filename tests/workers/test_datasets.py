@@ -108,9 +108,7 @@ def test_nothing_remains_when_the_sender_goes_away(store: DatasetStore, tmp_path
 
 
 @pytest.mark.parametrize("name", ["", "data", "data.xlsx", "data.jsonl.exe", ".jsonl", "a/b.jsonl/c"])
-def test_other_kinds_of_file_are_refused_before_a_byte_is_read(
-    store: DatasetStore, tmp_path: Path, name: str
-) -> None:
+def test_other_kinds_of_file_are_refused_before_a_byte_is_read(store: DatasetStore, tmp_path: Path, name: str) -> None:
     async def untouched() -> AsyncIterator[bytes]:
         pytest.fail("the upload was read")
         yield b""

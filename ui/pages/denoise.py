@@ -28,7 +28,7 @@ class DenoisePage:
         gr.Markdown(_INTRODUCTION)
         link = gr.Textbox(visible=False)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=300):
+            with gr.Column(scale=3, min_width=280):
                 checkpoints = gr.Dropdown(
                     [], multiselect=True, max_choices=4, label="Checkpoints", elem_id="checkpoints"
                 )
@@ -40,18 +40,19 @@ class DenoisePage:
                     sampling = [input_for(field_of(path)) for path in _FIELDS]
                     seed = gr.Number(1, precision=0, minimum=0, label="Seed", info="Unused at temperature 0.")
                 denoise = gr.Button("Denoise", variant="primary", elem_id="denoise-button")
-            with gr.Column(scale=8, min_width=320):
+            with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "denoise-problems")
                 player = view("denoise", "denoise")
         settings = [checkpoints, prompt, seed, *sampling]
         shown = [player, problems, link]
-        demo.load(self._open, None, [checkpoints, example, prompt, seed, *sampling], api_visibility="private").then(
-            self._denoise, settings, shown, api_visibility="private"
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": player}
+        demo.load(self._open, None, [checkpoints, example, prompt, seed, *sampling], **options).then(
+            self._denoise, settings, shown, **options
         )
-        example.input(self._fill, example, prompt, api_visibility="private").then(
-            self._denoise, settings, shown, api_visibility="private"
-        ).then(None, link, None, js=REMEMBER)
-        denoise.click(self._denoise, settings, shown, api_visibility="private").then(None, link, None, js=REMEMBER)
+        example.input(self._fill, example, prompt, **options).then(self._denoise, settings, shown, **options).then(
+            None, link, None, js=REMEMBER
+        )
+        denoise.click(self._denoise, settings, shown, **options).then(None, link, None, js=REMEMBER)
 
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
         choices = self._choices(request)

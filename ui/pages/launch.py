@@ -19,16 +19,18 @@ from ui.links import GO, address
 from ui.pages.problems import problems_of, refusal
 
 TASK, FILE = "Built-in Sudoku", "My own file"
-_METHODS = [("SFT: every token masked alike", "sft"), ("GIFT: uncertain tokens masked more", "gift")]
+_METHODS = [("SFT: all tokens masked alike", "sft"), ("GIFT: unsure tokens masked more", "gift")]
 _UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
 _UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
 _PREVIEWED_ROWS = 3
 # Fields that change how an example is rendered.
 _REDRAWING = ("data.eos_tail", "sampling.block_length", "data.source.min_blanks", "data.source.max_blanks")
 _INTRODUCTION = """# Fine-tune a masked diffusion language model
-SFT masks every token of the answer alike. **GIFT** asks the model first and masks tokens it is unsure of more often.
-Launch both on the same data, in the same order, with the same noise, and see the difference.
+SFT masks every token of the answer alike. **GIFT** asks the model first, and masks tokens it is unsure of more often.
+Launch both on the same data, in the same order, with the same noise. Watch them train under **Runs**, then compare what
+they are unsure of under **Tokens** and how they answer under **Denoise**.
 """
+_LAUNCHING = "() => ({ __type__: 'update', value: 'Launching…', interactive: false })"
 _WEIGHTING_HELP = (
     "**inverse** is the paper's Algorithm: a masked token counts 1/tᵢ. **elbo** restores the factor it leaves out, "
     "so that the loss is a bound on -log p(x). Neither is better in general; with SFT they are the same."
@@ -44,7 +46,7 @@ class LaunchPage:
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self._dataset = gr.State(None)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(scale=6, min_width=320):
                 self._lay_out_choices()
                 self._lay_out_spec()
                 problems = view("problems", "launch-problems")
@@ -57,20 +59,25 @@ class LaunchPage:
             *(self._methods, self._seeds, self._name, *self._fields.values()),
         }
         self._nonce = nonce
-        demo.load(self._open, None, [nonce, self._preset, self._model], api_visibility="private")
+        demo.load(
+            self._open, None, [nonce, self._preset, self._model], api_visibility="private", show_progress="hidden"
+        )
         self._wire_form(launch)
         self._wire_preview(demo, preview, problems)
+        launch.click(None, None, launch, js=_LAUNCHING)
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
         launch.click(self._launch, {nonce, *self._inputs}, [problems, destination], api_visibility="private").then(
             None, destination, None, js=GO
-        )
+        ).then(_launch_label, self._methods, launch, queue=False, api_visibility="private")
 
     def _lay_out_choices(self) -> None:
-        self._preset = gr.Dropdown([], label="Start from", info="A ready-made experiment; everything stays editable.")
-        self._model = gr.Dropdown([], label="Base model", elem_id="model")
+        with gr.Row():
+            self._preset = gr.Dropdown([], label="Start from", min_width=220)
+            self._model = gr.Dropdown([], label="Base model", elem_id="model", min_width=220)
         self._kind = gr.Radio([TASK, FILE], value=TASK, label="Data", elem_id="kind")
         with gr.Group() as self._task_group, gr.Row():
-            self._fields = {field.path: input_for(field, min_width=130) for field in task_fields()}
+            # In one row, where their labels say enough.
+            self._fields = {field.path: input_for(field, min_width=120, info=None) for field in task_fields()}
         with gr.Group(visible=False) as self._file_group:
             self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
             with gr.Row():
@@ -79,15 +86,16 @@ class LaunchPage:
         self._methods = gr.CheckboxGroup(_METHODS, value=["sft", "gift"], label="Methods, as one paired experiment")
 
     def _lay_out_spec(self) -> None:
-        for title, paths in SECTIONS.items():
-            with gr.Accordion(title, open=False, elem_id=f"section-{title.split()[0].lower()}"):
-                if title == "Objective":
-                    gr.Markdown(_WEIGHTING_HELP)
-                with gr.Row():
-                    self._fields |= {path: input_for(field_of(path), min_width=200) for path in paths}
         with gr.Row():
-            self._seeds = gr.Textbox("1", label="Seeds", info="One set of runs for each: 1, 2, 3", min_width=120)
-            self._name = gr.Textbox("", label="Name", info="Made up when empty", max_length=120, min_width=120)
+            self._seeds = gr.Textbox("1", label="Seeds", info="One set of runs for each: 1, 2, 3", min_width=180)
+            self._name = gr.Textbox("", label="Name", info="Made up when empty", max_length=120, min_width=180)
+        with gr.Group():
+            for title, paths in SECTIONS.items():
+                with gr.Accordion(title, open=False, elem_id=f"section-{title.split()[0].lower()}"):
+                    if title == "Objective":
+                        gr.Markdown(_WEIGHTING_HELP)
+                    with gr.Row():
+                        self._fields |= {path: input_for(field_of(path), min_width=200) for path in paths}
 
     def _wire_form(self, launch: gr.Button) -> None:
         self._methods.change(_launch_label, self._methods, launch, queue=False, api_visibility="private")
@@ -96,6 +104,7 @@ class LaunchPage:
             self._preset,
             [self._kind, self._methods, self._seeds, *self._fields.values()],
             api_visibility="private",
+            show_progress="hidden",
         )
         self._kind.change(
             lambda kind: (gr.update(visible=kind == TASK), gr.update(visible=kind == FILE)),
@@ -111,6 +120,7 @@ class LaunchPage:
             self._upload,
             [self._dataset, self._prompt_column, self._response_column, preview, problems],
             api_visibility="private",
+            show_progress_on=preview,
         )
         changes = [part.change for part in (self._model, self._kind, *(self._fields[path] for path in _REDRAWING))]
         choices = [self._prompt_column.input, self._response_column.input]
@@ -120,7 +130,7 @@ class LaunchPage:
             self._inputs,
             [preview, problems],
             api_visibility="private",
-            show_progress="hidden",
+            show_progress_on=preview,
             trigger_mode="always_last",
         )
 
@@ -157,10 +167,11 @@ class LaunchPage:
         ]
         return dataset.id, *columns, data_of(found), ""
 
-    def _preview(self, values: dict[Any, Any]) -> tuple[str, str]:
+    def _preview(self, values: dict[Any, Any]) -> tuple[str, Any]:
         run = self._run_of(values)
         if run is None:
-            return "", ""
+            # What was wrong with a refused file stays on the page.
+            return "", gr.skip()
         try:
             return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
         except StudioError as error:

@@ -14,6 +14,8 @@ from ui.links import address, parameters
 from ui.pages.problems import refusal
 
 _LISTED = 50
+# As the browser reaches it from this page.
+_API = "api/v1"
 
 
 class RunsPage:
@@ -24,15 +26,14 @@ class RunsPage:
         problems = view("problems", "runs-problems")
         with gr.Row(equal_height=False):
             with gr.Column(scale=9, min_width=320):
-                title = gr.Markdown("## Runs")
                 runs = view("runs", "runs")
             with gr.Column(scale=3, min_width=240):
                 gr.Markdown("### Experiments")
                 experiments = view("experiments", "experiments")
-        demo.load(self._open, None, [experiments, title, runs, problems], api_visibility="private")
+        demo.load(self._open, None, [experiments, runs, problems], api_visibility="private", show_progress_on=runs)
         runs.submit(self._stop, None, problems, api_visibility="private")
 
-    def _open(self, request: gr.Request) -> tuple[str, str, str, str]:
+    def _open(self, request: gr.Request) -> tuple[str, str, str]:
         try:
             listed = self._client.experiments(limit=_LISTED)
             by_experiment: defaultdict[str, list[RunView]] = defaultdict(list)
@@ -41,7 +42,7 @@ class RunsPage:
             wanted = parameters(request).get("experiment") or (listed[0].id if listed else None)
             opened = self._client.experiment(wanted) if wanted else None
         except StudioError as error:
-            return "", "## Runs", "", refusal("This cannot be shown", error)
+            return "", "", refusal("This cannot be shown", error)
         entries = [
             {
                 "id": experiment.id,
@@ -52,14 +53,9 @@ class RunsPage:
             }
             for experiment in listed
         ]
-        title = f"## {_plain(opened.name)}" if opened else "## Runs"
-        return data_of({"selected": wanted, "experiments": entries}), title, self._board(wanted), ""
-
-    def _board(self, experiment: str | None) -> str:
-        if experiment is None:
-            return ""
         links = {"tokens": "tokens?experiment={experiment}", "denoise": "denoise?experiment={experiment}"}
-        return data_of({"experiment": experiment, "api": "api/v1", "links": links})
+        board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": links} if opened else None
+        return data_of({"selected": wanted, "api": _API, "experiments": entries}), data_of(board), ""
 
     def _stop(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
@@ -68,8 +64,3 @@ class RunsPage:
         except StudioError as error:
             return refusal("The run was not stopped", error)
         return ""
-
-
-def _plain(name: str) -> str:
-    """A name as Markdown that shows it literally."""
-    return "".join(f"\\{character}" if character in "\\`*_{}[]<>()#+-.!|~$&" else character for character in name)

@@ -14,7 +14,7 @@ from ui.pages.problems import refusal
 
 _INTRODUCTION = """## Which tokens is the model unsure of?
 All of the response is masked, and each checkpoint is asked once. Uncertain tokens (high entropy) get a high rate
-β = √H: GIFT masks them more often than plain fine-tuning would at the same diffusion time t.
+β = √H: GIFT masks them more often than SFT does at the same time t.
 """
 
 
@@ -26,7 +26,7 @@ class TokensPage:
         gr.Markdown(_INTRODUCTION)
         link = gr.Textbox(visible=False)
         with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=300):
+            with gr.Column(scale=3, min_width=280):
                 checkpoints = gr.Dropdown(
                     [], multiselect=True, max_choices=4, label="Checkpoints", elem_id="checkpoints"
                 )
@@ -37,27 +37,30 @@ class TokensPage:
                 response = gr.Textbox(label="Response", lines=4, max_lines=16, max_length=20_000, elem_id="response")
                 power = gr.Slider(0, 2, value=0.5, step=0.05, label="Power", info="Masking rate β = H ** power.")
                 inspect = gr.Button("Inspect", variant="primary", elem_id="inspect")
-            with gr.Column(scale=8, min_width=320):
+            with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "tokens-problems")
                 inspection = view("inspection", "inspection")
         text = [checkpoints, prompt, response, power]
         shown = [inspection, problems, link]
-        demo.load(self._open, None, [checkpoints, example, prompt, response], api_visibility="private").then(
-            self._inspect, text, shown, api_visibility="private"
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": inspection}
+        demo.load(self._open, None, [checkpoints, example, prompt, response, power], **options).then(
+            self._inspect, text, shown, **options
         )
-        example.input(self._fill, example, [prompt, response], api_visibility="private").then(
-            self._inspect, text, shown, api_visibility="private"
+        example.input(self._fill, example, [prompt, response], **options).then(
+            self._inspect, text, shown, **options
         ).then(None, link, None, js=REMEMBER)
-        gr.on([inspect.click, power.release], self._inspect, text, shown, api_visibility="private").then(
+        # always_last: where the slider was let go while another inspection ran is what is shown in the end.
+        gr.on([inspect.click, power.release], self._inspect, text, shown, trigger_mode="always_last", **options).then(
             None, link, None, js=REMEMBER
         )
 
-    def _open(self, request: gr.Request) -> tuple[Any, Any, str, str]:
+    def _open(self, request: gr.Request) -> tuple[Any, Any, str, str, Any]:
         choices = self._choices(request)
         first = choices.examples[0]
         given = parameters(request)
         prompt, response = given.get("prompt", first.prompt), given.get("response", first.response)
-        return choices.checkpoint_input(), choices.example_input(prompt), prompt, response
+        power = given.get("power", gr.skip())
+        return choices.checkpoint_input(), choices.example_input(prompt), prompt, response, power
 
     def _choices(self, request: gr.Request) -> Choices:
         try:
@@ -74,4 +77,8 @@ class TokensPage:
             found = self._client.inspect(checkpoints, prompt, response, power)
         except StudioError as error:
             return "", refusal("Nothing to show", error), ""
-        return data_of(found), "", address("tokens", checkpoints=checkpoints, prompt=prompt, response=response)
+        return (
+            data_of(found),
+            "",
+            address("tokens", checkpoints=checkpoints, prompt=prompt, response=response, power=f"{power:g}"),
+        )

@@ -21,6 +21,8 @@ export class Curves {
   #view = { metric: 'loss', scale: 'linear', smoothing: SMOOTHING.value };
   #plot = el('div', { class: 'gs-chart' });
   #note = el('p', { class: 'gs-chart-note', role: 'status' });
+  #metric;
+  #caution;
   #signal;
   #timer = null;
   #painting = null;
@@ -32,13 +34,17 @@ export class Curves {
       this.#view[name] = value;
       this.#schedule();
     };
-    const metric = el('select', { 'aria-label': 'Metric', onchange: (event) => change('metric')(event.target.value) },
+    this.#metric = el('select', { 'aria-label': 'Metric', onchange: (event) => change('metric')(event.target.value) },
       METRICS.map(([value, label]) => el('option', { value }, label)));
+    this.#caution = el('p', { class: 'gs-note' },
+      'Each method weighs the errors of its training loss in its own way. To compare methods, look at the ',
+      el('button', { type: 'button', class: 'gs-inline', onclick: () => this.#show('eval_loss') }, 'held-out loss'),
+      ', which is the same for all.');
     this.root = el('section', { class: 'gs-curves' },
-      el('div', { class: 'gs-toolbar' }, metric,
+      el('div', { class: 'gs-toolbar' }, this.#metric,
         segmented('Vertical axis', [['linear', 'Linear'], ['log', 'Log']], this.#view.scale, change('scale')),
         slider('Smoothing', SMOOTHING, change('smoothing'))),
-      el('div', { class: 'gs-chart-frame' }, this.#plot, this.#note));
+      el('div', { class: 'gs-chart-frame' }, this.#plot, this.#note), this.#caution);
     onThemeChange(() => this.#schedule(), signal);
     signal.addEventListener('abort', () => {
       clearTimeout(this.#timer);
@@ -47,9 +53,11 @@ export class Curves {
     this.#schedule();
   }
 
-  setRun(id, label) {
-    if (this.#runs.get(id)?.label === label) return;
-    this.#run(id).label = label;
+  /** Names a run and gives it the colour of its place in the experiment. */
+  setRun({ id, label, position }) {
+    const run = this.#run(id);
+    if (run.label === label && run.position === position) return;
+    Object.assign(run, { label, position });
     this.#schedule();
   }
 
@@ -64,8 +72,14 @@ export class Curves {
     this.#schedule();
   }
 
+  #show(metric) {
+    this.#metric.value = metric;
+    this.#metric.dispatchEvent(new Event('change'));
+    this.#metric.focus();
+  }
+
   #run(id) {
-    if (!this.#runs.has(id)) this.#runs.set(id, { label: id, steps: {}, values: {} });
+    if (!this.#runs.has(id)) this.#runs.set(id, { label: id, position: this.#runs.size, steps: {}, values: {} });
     return this.#runs.get(id);
   }
 
@@ -81,13 +95,15 @@ export class Curves {
 
   async #paint() {
     const { metric } = this.#view;
-    const runs = [...this.#runs.values()];
+    const runs = [...this.#runs.values()].sort((a, b) => a.position - b.position);
     const empty = !runs.some((run) => run.steps[metric]?.length);
+    this.#plot.classList.toggle('gs-chart-empty', empty);
+    this.#caution.hidden = metric !== 'loss';
     this.#note.textContent = empty ? 'No points of this metric yet. The curve appears with the first one.' : '';
     try {
       const plotly = await loadPlotly();
       if (this.#signal.aborted) return;
-      const traces = runs.flatMap((run, index) => this.#traces(run, seriesColour(index, isDark())));
+      const traces = runs.flatMap((run) => this.#traces(run, seriesColour(run.position, isDark())));
       this.#revision += 1;
       await plotly.react(this.#plot, traces, this.#layout(), CONFIG);
     } catch (error) {

@@ -1,9 +1,10 @@
 /** Checkpoints filling the same prompt, step by step and side by side. `data` is {traces: Trace[]}. */
 
 import { component, el } from './dom.js';
+import { FITTED, rangeSwitch, scaleOver } from './entropy_range.js';
 import { legend } from './legend.js';
 import { Popover } from './popover.js';
-import { ENTROPY_SHARE, decimal, duration, integer, percent, seriesStyle } from './scale.js';
+import { axisEnd, decimal, duration, integer, percent, seriesStyle } from './scale.js';
 import { stepChart } from './step_chart.js';
 import { TokenStrip } from './token_strip.js';
 import { Replay, firstDivergence } from './trace.js';
@@ -15,23 +16,28 @@ const STATES = [
 ];
 
 export function mount(host, { data }) {
-  return component(host, 'denoise', data, (next, signal) => (next?.traces?.length ? draw(next.traces, signal) : [empty()]));
+  const view = { range: FITTED };
+  return component(host, 'denoise', data, (next, signal) =>
+    (next?.traces?.length ? draw(next.traces, view, signal) : [empty()]));
 }
 
 function empty() {
   return el('p', { class: 'gs-empty' }, 'Choose checkpoints and a prompt, and watch each of them fill in its response here.');
 }
 
-function draw(traces, signal) {
+function draw(traces, view, signal) {
   const popover = new Popover(signal);
   const replays = traces.map((trace) => new Replay(trace));
   const steps = Math.max(...replays.map((replay) => replay.steps));
+  const entropies = replays.flatMap((replay) => replay.largestEntropies());
+  const vocabularySize = Math.max(...traces.map((trace) => trace.vocabulary_size));
+  const means = replays.map((replay) => replay.meanEntropies());
+  const key = el('div', { class: 'gs-key' });
   const panes = replays.map((replay, index) => pane(replay, index, { popover, signal, onHover: hover }));
   const charts = [
     stepChart('Masked positions', replays.map((replay) => replay.maskedCounts()),
       Math.max(...traces.map((trace) => trace.length)), steps, integer),
-    stepChart('Mean entropy where masked, share of the maximum',
-      replays.map((replay) => replay.meanEntropies()), 1, steps, percent),
+    stepChart('Mean entropy where masked, nats', means, axisEnd(Math.max(...means.flat())), steps, decimal),
   ];
   const followers = [...panes, ...charts];
   const transport = new Transport(steps, (cursor) => followers.forEach((each) => each.seek(cursor)), signal);
@@ -40,6 +46,14 @@ function draw(traces, signal) {
     panes.forEach((each) => each.highlight(position));
   }
 
+  function chooseRange(range) {
+    view.range = range;
+    const scale = scaleOver(range, entropies, vocabularySize);
+    key.replaceChildren(legend(scale));
+    panes.forEach((each) => each.colour(scale));
+  }
+
+  chooseRange(view.range);
   transport.seek(0);
   return [
     el('section', {
@@ -48,8 +62,10 @@ function draw(traces, signal) {
       onkeydown: (event) => transport.key(event),
     },
     el('div', { class: 'gs-toolbar' }, transport.root, traces.length > 1 ? divergenceButton(traces, transport) : null),
-    el('div', { class: 'gs-legends' }, stateKey(), legend(ENTROPY_SHARE)),
-    promptBlock(traces[0].prompt, popover, signal),
+    el('div', { class: 'gs-context' },
+      el('div', { class: 'gs-about' },
+        stateKey(), el('div', { class: 'gs-legends' }, key, rangeSwitch(view.range, chooseRange))),
+      promptBlock(traces[0].prompt, popover, signal)),
     el('div', { class: 'gs-panes' }, panes.map((each) => each.root)),
     el('div', { class: 'gs-charts' }, charts.map((chart) => chart.root))),
     popover.root,
@@ -78,7 +94,7 @@ function promptBlock(tokens, popover, signal) {
 /** One checkpoint's response as it fills. */
 function pane(replay, index, { popover, signal, onHover }) {
   const { trace } = replay;
-  let cursor = 0;
+  let [cursor, scale] = [0, null];
   const strip = new TokenStrip(trace.response, {
     label: `${trace.label}: response`, popover, signal, onHover,
     hidden: (i) => replay.isMasked(i, cursor),
@@ -87,10 +103,9 @@ function pane(replay, index, { popover, signal, onHover }) {
     candidates: (i) => (replay.isMasked(i, cursor) ? [] : replay.commits.get(i).top),
   });
 
-  function seek(next) {
-    cursor = next;
+  function paint() {
     const values = trace.response.map((_, i) => replay.entropy(i, cursor));
-    strip.update({ values, scale: ENTROPY_SHARE, states: replay.states(cursor) });
+    strip.update({ values, scale, states: replay.states(cursor) });
   }
 
   return {
@@ -101,20 +116,27 @@ function pane(replay, index, { popover, signal, onHover }) {
         el('span', { class: 'gs-note' },
           `${integer(replay.steps)} steps, ${integer(trace.forward_passes)} forward passes, ${duration(trace.seconds)}`)),
       strip.root),
-    seek,
+    seek: (next) => {
+      cursor = next;
+      paint();
+    },
+    colour: (next) => {
+      scale = next;
+      paint();
+    },
     highlight: (position) => strip.highlight(position),
   };
 }
 
 function describe(replay, i, cursor) {
-  if (replay.isMasked(i, cursor)) return `entropy ${percent(replay.entropy(i, cursor))} of the maximum`;
+  if (replay.isMasked(i, cursor)) return `entropy ${decimal(replay.entropy(i, cursor))} nats`;
   return `committed at step ${replay.committedAt(i)}`;
 }
 
 function details(replay, i, cursor) {
   if (replay.isMasked(i, cursor)) {
     return [
-      ['Entropy now', `${percent(replay.entropy(i, cursor))} of the maximum`],
+      ['Entropy now', `${decimal(replay.entropy(i, cursor))} nats`],
       ['Best candidate now', percent(replay.confidence(i, cursor))],
     ];
   }

@@ -1,6 +1,7 @@
 /** What checkpoints think of every response token, and how often GIFT would mask it. `data` is an Inspection. */
 
 import { component, copyText, el, segmented, slider } from './dom.js';
+import { FITTED, rangeSwitch, scaleOver } from './entropy_range.js';
 import { shown } from './glyphs.js';
 import { legend } from './legend.js';
 import { layersOf, maskingProbability } from './masking.js';
@@ -15,7 +16,7 @@ const LONG = 64;
 
 export function mount(host, { data }) {
   // Kept over updates, so that the next text is seen the way the last one was left.
-  const view = { layer: 'entropy', t: T.value, table: false };
+  const view = { layer: 'entropy', range: FITTED, t: T.value, table: false };
   return component(host, 'inspection', data, (inspection, signal) =>
     (inspection?.response.length ? draw(inspection, view, signal) : [empty()]));
 }
@@ -27,9 +28,11 @@ function empty() {
 function draw(inspection, view, signal) {
   const popover = new Popover(signal);
   const panes = inspection.checkpoints.map((checkpoint) => pane(checkpoint, inspection, view, popover, signal, hover));
-  const layers = layersOf(inspection);
+  const entropies = inspection.checkpoints.flatMap((checkpoint) => checkpoint.entropy);
+  const layers = () => layersOf(scaleOver(view.range, entropies, inspection.vocabulary_size));
   const help = el('p', { class: 'gs-help' });
-  const key = el('div', { class: 'gs-legends' });
+  const key = el('div', { class: 'gs-key' });
+  const range = rangeSwitch(view.range, chooseRange);
   const table = el('div');
   const long = inspection.response.length > LONG;
 
@@ -39,11 +42,17 @@ function draw(inspection, view, signal) {
 
   function chooseLayer(name) {
     view.layer = name;
-    const layer = layers.find((each) => each.key === name);
-    help.textContent = layer.help;
+    const layer = layers().find((each) => each.key === name);
     const scales = name === 'entropy' ? [layer.scale, PROBABILITY] : [layer.scale];
+    help.textContent = layer.help;
     key.replaceChildren(...scales.map((scale) => legend(scale)));
+    range.hidden = name !== 'entropy';
     panes.forEach((each) => each.showLayer(layer));
+  }
+
+  function chooseRange(name) {
+    view.range = name;
+    chooseLayer(view.layer);
   }
 
   function chooseTime(t) {
@@ -62,12 +71,14 @@ function draw(inspection, view, signal) {
   chooseTime(view.t);
   return [
     el('div', { class: 'gs-toolbar' },
-      segmented('Layer', layers.map((layer) => [layer.key, layer.label]), view.layer, chooseLayer),
+      segmented('Layer', layers().map((layer) => [layer.key, layer.label]), view.layer, chooseLayer),
       slider('Diffusion time t', { ...T, value: view.t }, chooseTime),
       el('div', { class: 'gs-buttons' },
         el('button', { type: 'button', 'aria-pressed': String(view.table), onclick: toggleTable }, 'Table'),
         copyButton(() => csv(...tabulate(inspection, view.t))))),
-    help, key, promptBlock(inspection.prompt, popover, signal),
+    el('div', { class: 'gs-context' },
+      el('div', { class: 'gs-about' }, help, el('div', { class: 'gs-legends' }, key, range)),
+      promptBlock(inspection.prompt, popover, signal)),
     el('div', { class: long ? 'gs-panes gs-long' : 'gs-panes' }, panes.map((each) => each.root)),
     table, popover.root,
   ];
@@ -92,7 +103,7 @@ function pane(checkpoint, inspection, view, popover, signal, onHover) {
   };
   const main = new TokenStrip(inspection.response, { label: `${checkpoint.label}: response`, ...common });
   const beside = new TokenStrip(inspection.response, { label: `${checkpoint.label}: masking probability`, ...common });
-  const [title, besideTitle, share] = [el('figcaption'), el('figcaption'), el('p', { class: 'gs-note' })];
+  const [title, besideTitle, share] = [el('figcaption'), el('figcaption'), el('p', { class: 'gs-note', title: 'Expected share of the response' })];
   const pair = el('div', { class: 'gs-pair' },
     el('figure', {}, title, main.root), el('figure', {}, besideTitle, beside.root));
   let layer = null;
@@ -101,7 +112,7 @@ function pane(checkpoint, inspection, view, popover, signal, onHover) {
     const masked = rates.map((_, i) => probability(i));
     const mean = masked.reduce((sum, p) => sum + p, 0) / masked.length;
     share.replaceChildren(
-      'Expected share masked: SFT ', el('b', {}, percent(view.t, 1)), ', GIFT ', el('b', {}, percent(mean, 1)));
+      'Masked: SFT ', el('b', {}, percent(view.t, 1)), ', GIFT ', el('b', {}, percent(mean, 1)));
     besideTitle.textContent = `tᵢ at t = ${decimal(view.t)}`;
     main.update({ values: rates.map((_, i) => layer.value(checkpoint, i, view.t)), scale: layer.scale });
     if (layer.key === 'entropy') beside.update({ values: masked, scale: PROBABILITY });

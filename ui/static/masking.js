@@ -1,20 +1,20 @@
 /** GIFT's masking at diffusion time t, as the trainer computes it, and the layers in which a token view shows it. */
 
-import { DIFFERENCE, PROBABILITY, WEIGHT, entropyScale } from './scale.js';
+import { DIFFERENCE, PROBABILITY, WEIGHT } from './scale.js';
 
 /** t_i = 1 - (1 - t) ** r_i, in the form that keeps small rates exact. SFT is r_i = 1. */
 export function maskingProbability(relativeRate, t) {
   return -Math.expm1(relativeRate * Math.log1p(-t));
 }
 
-/** [{key, label, scale, help, value(checkpoint, position, t)}, ...] for an inspection. */
-export function layersOf({ vocabulary_size: vocabularySize }) {
+/** [{key, label, scale, help, value(checkpoint, position, t)}, ...] with entropies on the given scale. */
+export function layersOf(entropyScale) {
   const probability = (checkpoint, i, t) => maskingProbability(checkpoint.relative_rate[i], t);
   return [
     {
-      key: 'entropy', label: 'Entropy', scale: entropyScale(vocabularySize),
-      help: 'How unsure a checkpoint is about each token when the whole response is hidden: 0 is certain, the maximum is a '
-        + 'blind guess. GIFT hides unsure tokens more often, as the second strip shows.',
+      key: 'entropy', label: 'Entropy', scale: entropyScale,
+      help: 'How unsure a checkpoint is about each token when the whole response is hidden: 0 is certain, ln V a blind guess '
+        + 'among all V tokens. GIFT hides unsure tokens more often, as the second strip shows.',
       value: (checkpoint, i) => checkpoint.entropy[i],
     },
     {

@@ -30,7 +30,7 @@ function draw(preview, signal) {
 /** The columns of the file, with the two that are used named. */
 function mapping({ columns, prompt_column: prompt, response_column: response }) {
   const use = (column) => [column === prompt && 'prompt', column === response && 'response'].filter(Boolean).join(' and ');
-  if (!columns.length) return null;
+  if (columns.every((column) => column === use(column))) return null;
   return el('ul', { class: 'gs-columns', 'aria-label': 'Columns' }, columns.map((column) =>
     el('li', { class: use(column) && 'gs-used' }, el('code', {}, column), el('span', {}, use(column) || 'not used'))));
 }
@@ -64,8 +64,9 @@ function example({ row, prompt, response, tail }, popover, signal) {
   return el('section', { class: 'gs-pane' },
     el('header', {}, el('h3', {}, `Row ${row}`), el('span', { class: 'gs-note' },
       `${integer(prompt.length)} prompt, ${integer(learned)} response, ${integer(tail)} tail tokens`)),
-    strip(`Row ${row}: prompt`, prompt, () => 'prompt', popover, signal),
-    strip(`Row ${row}: response`, response, (i) => (i < learned ? 'learned' : 'tail'), popover, signal));
+    el('div', { class: 'gs-pair' },
+      strip(`Row ${row}: prompt`, prompt, () => 'prompt', popover, signal),
+      strip(`Row ${row}: response`, response, (i) => (i < learned ? 'learned' : 'tail'), popover, signal)));
 }
 
 function strip(label, tokens, stateOf, popover, signal) {

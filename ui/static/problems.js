@@ -7,8 +7,11 @@ export function mount(host, { data }) {
 }
 
 function draw({ title, problems }) {
-  return el('div', { class: 'gs-alert', role: 'alert' },
+  const panel = el('section', { class: 'gs-alert', role: 'alert', 'aria-live': 'assertive' },
     el('h3', {}, title),
     el('ul', {}, problems.map(({ field, message, remedy }) => el('li', {},
-      field ? el('code', {}, field) : null, ' ', message, ' ', remedy ? el('span', { class: 'gs-remedy' }, remedy) : null))));
+      field ? el('code', {}, field) : null, el('span', {}, message), remedy ? el('b', {}, remedy) : null))));
+  // It may appear below the fold of the form that caused it.
+  requestAnimationFrame(() => panel.scrollIntoView({ block: 'nearest' }));
+  return panel;
 }

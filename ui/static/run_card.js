@@ -1,13 +1,8 @@
 /** One run: its state, progress, score or failure, and what can be done with it. Built once, then updated in place. */
 
 import { el } from './dom.js';
+import { isLive, isOpen, stateShape } from './run_state.js';
 import { decimal, duration, integer, percent, seriesStyle } from './scale.js';
-
-// Each state has its own shape, so it does not depend on colour.
-const SHAPES = {
-  queued: '○', running: '◐', stopping: '◌', finished: '✓', stopped: '■', failed: '✕', interrupted: '!',
-};
-const LIVE = ['running', 'stopping'];
 
 /** `links(run)` gives {log, spec, tokens, denoise} addresses; `onStop(id)` is called after the user confirmed. */
 export class RunCard {
@@ -22,12 +17,13 @@ export class RunCard {
   #bar = el('div', { class: 'gs-progress', role: 'progressbar', 'aria-valuemin': 0 }, this.#parts.fill);
   #stop;
 
-  constructor(index, links, onStop) {
+  constructor(position, links, onStop) {
+    this.position = position;
     this.#links = links;
     this.#stop = new StopButton(() => onStop(this.#run.id));
     const { label, chip, phase, steps, speed, left, elapsed, outcome, links: nav } = this.#parts;
     this.root = el('article', { class: 'gs-card' },
-      el('header', {}, el('h3', {}, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(index) }), label), chip),
+      el('header', {}, el('h3', {}, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(position) }), label), chip),
       el('div', { class: 'gs-progress-text' }, phase, steps),
       this.#bar,
       el('dl', { class: 'gs-facts' },
@@ -43,8 +39,8 @@ export class RunCard {
     this.root.dataset.state = run.state;
     this.root.setAttribute('aria-label', `Run ${run.label}, ${run.state}`);
     label.textContent = run.label;
-    chip.replaceChildren(el('span', { 'aria-hidden': true }, SHAPES[run.state] ?? '?'), run.state);
-    phase.textContent = run.state === 'queued' ? 'waiting for its turn' : LIVE.includes(run.state) ? run.phase : '';
+    chip.replaceChildren(stateShape(run.state), run.state);
+    phase.textContent = run.state === 'queued' ? 'waiting for its turn' : isLive(run.state) ? run.phase : '';
     steps.textContent = run.total_steps ? `step ${integer(run.step)} of ${integer(run.total_steps)}` : '';
     speed.textContent = integer(run.tokens_per_second);
     this.#progress(run);
@@ -58,8 +54,8 @@ export class RunCard {
   /** Writes the times, which pass without any event. */
   tick() {
     const { state, started, ended, eta_seconds: eta } = this.#run;
-    const live = LIVE.includes(state);
-    this.#parts.left.textContent = live ? duration(eta) : '–';
+    this.#parts.left.textContent = duration(eta);
+    this.#parts.left.parentElement.hidden = !isLive(state);
     this.#parts.elapsed.textContent = duration(started && Math.max(0, (ended ?? Date.now() / 1000) - started));
   }
 
@@ -96,7 +92,7 @@ class StopButton {
   }
 
   update(state) {
-    this.root.hidden = !['queued', ...LIVE].includes(state);
+    this.root.hidden = !isOpen(state);
     if (state === 'stopping') this.#disable('Stopping…');
   }
 
@@ -126,7 +122,7 @@ function outcome({ state, result, failure }) {
 
 function failureNote({ message, field, remedy }) {
   return el('p', { class: 'gs-failure' },
-    field ? [el('code', {}, field), ' '] : null, message, remedy ? el('b', {}, ` ${remedy}`) : null);
+    field ? [el('code', {}, field), ' '] : null, el('span', {}, message), remedy ? el('b', {}, ` ${remedy}`) : null);
 }
 
 function score({ correct, n, share, low, high }) {

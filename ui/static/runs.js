@@ -1,6 +1,6 @@
 /**
- * An experiment's runs, live. `data` is {experiment, api, links: {tokens, denoise}}: the experiment's id, the root of the API,
- * and addresses in which {experiment} and {run} stand for ids. Stopping calls onAction('stop', {run}).
+ * An experiment's runs, live. `data` is {experiment, name, api, links: {tokens, denoise}}: the experiment's id and name, the root
+ * of the API, and addresses in which {experiment} and {run} stand for ids. Stopping calls onAction('stop', {run}).
  */
 
 import { component, el } from './dom.js';
@@ -13,10 +13,10 @@ export function mount(host, { data, onAction }) {
 }
 
 function empty() {
-  return el('p', { class: 'gs-empty' }, 'No experiment is open. Launch one, or choose one from the list.');
+  return el('p', { class: 'gs-empty' }, 'No experiment is open. ', el('a', { href: './' }, 'Launch one'), ', or choose one from the list.');
 }
 
-function draw({ experiment, api, links }, onAction, signal) {
+function draw({ experiment, name, api, links }, onAction, signal) {
   const cards = new Map();
   const grid = el('div', { class: 'gs-cards', 'aria-busy': 'true' }, el('p', { class: 'gs-empty' }, 'Loading the runs…'));
   const status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
@@ -27,15 +27,16 @@ function draw({ experiment, api, links }, onAction, signal) {
       grid.replaceChildren();
       grid.removeAttribute('aria-busy');
     }
-    const made = new RunCard(cards.size, (each) => addresses(each, api, links), (id) => onAction('stop', { run: id }));
+    const made = new RunCard(run.position, (each) => addresses(each, api, links), (id) => onAction('stop', { run: id }));
+    const later = [...cards.values()].find((each) => each.position > run.position);
     cards.set(run.id, made);
-    grid.append(made.root);
+    grid.insertBefore(made.root, later?.root ?? null);
     return made;
   }
 
   function onRun(run) {
     (cards.get(run.id) ?? card(run)).update(run);
-    curves.setRun(run.id, run.label);
+    curves.setRun(run);
   }
 
   openRunStream(`${api}/events?experiment=${encodeURIComponent(experiment)}`, {
@@ -48,7 +49,7 @@ function draw({ experiment, api, links }, onAction, signal) {
   }, signal);
   const clock = setInterval(() => cards.forEach((each) => each.tick()), 1000);
   signal.addEventListener('abort', () => clearInterval(clock));
-  return [status, grid, curves.root];
+  return [el('header', { class: 'gs-title' }, el('h2', {}, name), status), grid, curves.root];
 }
 
 function addresses(run, api, { tokens, denoise } = {}) {

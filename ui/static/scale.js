@@ -47,22 +47,26 @@ function clamp(x) {
   return Math.min(1, Math.max(0, x));
 }
 
-/**
- * A scale maps values to positions in [0, 1] and names itself: {title, ramp, position, ticks}; `ticks` are labels, evenly spaced.
- * All are fixed, so panes and slider settings can be compared by eye.
- */
-export function entropyScale(vocabularySize) {
-  const most = Math.log(vocabularySize);
-  return {
-    title: 'Entropy, nats', ramp: 'sequential', position: (nats) => clamp(nats / most),
-    ticks: ['0', decimal(most / 2), `${decimal(most)} = ln ${vocabularySize}`],
-  };
+const LEAST_END = 0.1;
+const ROUND = [1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10];
+
+/** The round number at which an axis for values up to `largest` ends. */
+export function axisEnd(largest) {
+  const wanted = Math.max(LEAST_END, largest);
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  return power * ROUND.find((step) => step * power >= wanted);
 }
 
-export const ENTROPY_SHARE = {
-  title: 'Entropy, share of the maximum', ramp: 'sequential', position: clamp,
-  ticks: ['0 %', '50 %', '100 %'],
-};
+/**
+ * A scale maps values to positions in [0, 1] and names itself: {title, ramp, position, ticks}; `ticks` are labels, evenly spaced.
+ * One holds for all panes, whatever the sliders say, so that they can be compared by eye.
+ */
+export function entropyScale(most, end = decimal(most)) {
+  return {
+    title: 'Entropy, nats', ramp: 'sequential', position: (nats) => clamp(nats / most),
+    ticks: ['0', decimal(most / 2), end],
+  };
+}
 
 export const PROBABILITY = {
   title: 'Masking probability tᵢ', ramp: 'sequential', position: clamp,

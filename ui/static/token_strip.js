@@ -1,10 +1,9 @@
 /** The token strip: tokens as running text, each with a value drawn as colour and as the height of an underline. */
 
-import { component, el, isDark, onThemeChange } from './dom.js';
+import { el, isDark, onThemeChange } from './dom.js';
 import { cellsOf, pieces, pillName, spoken } from './glyphs.js';
-import { legend } from './legend.js';
-import { Popover, tokenCard } from './popover.js';
-import { colourAt, decimal, entropyScale } from './scale.js';
+import { tokenCard } from './popover.js';
+import { colourAt } from './scale.js';
 
 // From least to most advanced: a cell of several tokens is as far as the last of them.
 const STATES = ['waiting', 'masked', 'revealed', 'committed', 'after', 'prompt', 'learned', 'tail'];
@@ -176,21 +175,4 @@ function drawCell({ text, special }) {
 
 function drawPiece({ kind, text }) {
   return kind === 'break' ? el('br') : el('span', { class: `gs-${kind}` }, text);
-}
-
-/** A strip by itself: `data` is {label, tokens, entropy, vocabulary_size}. Hovering calls onAction('hover', {position}). */
-export function mount(host, { data, onAction }) {
-  return component(host, 'strip-view', data, ({ label, tokens, entropy, vocabulary_size: vocabularySize }, signal) => {
-    const scale = entropyScale(vocabularySize);
-    const nats = (position) => `${decimal(entropy[position])} nats`;
-    const popover = new Popover(signal);
-    const strip = new TokenStrip(tokens, {
-      label, popover, signal,
-      describe: (position) => `entropy ${nats(position)}`,
-      details: (position) => [['Entropy', nats(position)]],
-      onHover: (position) => onAction?.('hover', { position }),
-    });
-    strip.update({ values: entropy, scale });
-    return [legend(scale), strip.root, popover.root];
-  });
 }

@@ -5,6 +5,7 @@ export class Replay {
   #committedAt;
   #entropy;
   #confidence;
+  #most;
   #end;
 
   constructor(trace) {
@@ -14,6 +15,7 @@ export class Replay {
     trace.steps.forEach((commits, step) => commits.forEach(({ position }) => { this.#committedAt[position] = step + 1; }));
     this.#entropy = unpack(trace.entropy);
     this.#confidence = unpack(trace.confidence);
+    this.#most = Math.log(trace.vocabulary_size);
     this.#end = trace.response.findIndex((token) => token.special);
   }
 
@@ -44,9 +46,16 @@ export class Replay {
     });
   }
 
-  /** Entropy before the next step as a share of its maximum; null where nothing is masked any more. */
+  /** Entropy before the next step in nats; null where nothing is masked any more. */
   entropy(position, cursor) {
-    return this.isMasked(position, cursor) ? this.#at(this.#entropy, position, cursor) : null;
+    return this.isMasked(position, cursor) ? this.#most * this.#at(this.#entropy, position, cursor) : null;
+  }
+
+  /** Every step's largest entropy in nats, [steps]. */
+  largestEntropies() {
+    const { length } = this.trace;
+    return this.trace.steps.map((_, step) =>
+      this.#most * (Math.max(...this.#entropy.subarray(step * length, (step + 1) * length)) / 255));
   }
 
   /** Probability of the most probable token before the next step; null where nothing is masked any more. */
@@ -65,7 +74,7 @@ export class Replay {
     return [left, ...this.trace.steps.map((commits) => { left -= commits.length; return left; })];
   }
 
-  /** Mean entropy over masked positions at every cursor, as a share of the maximum, [steps + 1]; null where none is masked. */
+  /** Mean entropy over masked positions at every cursor in nats, [steps + 1]; null where none is masked. */
   meanEntropies() {
     return Array.from({ length: this.steps + 1 }, (_, cursor) => {
       const values = this.#committedAt.flatMap((_, position) => this.entropy(position, cursor) ?? []);

@@ -1,0 +1,125 @@
+"""A studio as `make run` starts it, and a real browser that refuses to be sent elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from ui.client import StudioClient
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = "/usr/bin/chromium"
+# Chromium's own background traffic would drown the page's.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+
+
+@dataclass
+class Server:
+    """A running studio."""
+
+    url: str
+    data: Path
+    process: subprocess.Popen[bytes]
+
+    def trainer(self) -> psutil.Process | None:
+        """The training process, while there is one."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            if "workers.training_process" in child.cmdline():
+                return child
+        return None
+
+
+def start(data: Path) -> Server:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = os.environ | {"GIFT_PORT": str(port), "GIFT_DATA_DIR": str(data)}
+    log = (data.parent / "server.log").open("wb")
+    process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+    server = Server(f"http://127.0.0.1:{port}", data, process)
+    wait_for(lambda: _answers(server.url), "the studio to answer", seconds=90)
+    return server
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz", timeout=1).is_success
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Look again every 50 ms until `condition` holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = start(tmp_path_factory.mktemp("studio") / "data")
+    yield server
+    server.process.terminate()
+    server.process.wait(timeout=15)
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[StudioClient]:
+    with StudioClient(server.url) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A fresh visitor; the test fails when any of its pages asks another host for anything, or raises an error."""
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(30_000)
+    elsewhere: list[str] = []
+    errors: list[str] = []
+    context.on("request", lambda request: elsewhere.append(request.url) if _is_elsewhere(request.url) else None)
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    yield context
+    context.close()
+    assert not elsewhere
+    assert not errors
+
+
+def _is_elsewhere(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https", "ws", "wss") and parts.hostname != "127.0.0.1"
+
+
+@pytest.fixture
+def page(context: BrowserContext, server: Server) -> Page:
+    page = context.new_page()
+    page.goto(server.url)
+    page.wait_for_selector("#preview .gs-pane")
+    return page

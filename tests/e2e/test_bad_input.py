@@ -1,0 +1,132 @@
+"""Whatever is wrong with a file or a field is said on the page, in the words of the API, and nothing is created."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import ROOT
+from tests.e2e.test_story import FINISHED, field_of, fill, launch, open_section
+from ui.client import StudioClient, StudioError
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+
+GSM8K = ROOT.parent / "shared" / "data" / "gsm8k_train.jsonl"
+PROBLEMS = "#launch-problems .gs-alert"
+MEGABYTE = 2**20
+
+
+def upload(page: Page, path: Path) -> None:
+    page.get_by_label("My own file").check()
+    page.locator("#upload input[type=file]").set_input_files(path)
+
+
+def jsonl(path: Path, rows: list[object]) -> Path:
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def huge(path: Path) -> Path:
+    with path.open("wb") as file:
+        file.truncate(200 * MEGABYTE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda folder: jsonl(folder / "rows.jsonl", [{"prompt": "a", "response": "b"}, {"prompt": "c"}]), "row 2"),
+        (lambda folder: jsonl(folder / "empty.jsonl", []), "empty"),
+        (lambda folder: huge(folder / "huge.jsonl"), "50 MB"),
+        (lambda folder: _written(folder / "noise.jsonl", bytes(range(256)) * 8), "line 1"),
+    ],
+    ids=["a row without a response", "an empty file", "200 MB", "an unreadable file"],
+)
+def test_a_file_that_cannot_be_used(
+    page: Page, client: StudioClient, tmp_path: Path, make: object, expected: str
+) -> None:
+    path = make(tmp_path)  # type: ignore[operator]
+    with pytest.raises(StudioError) as refused:
+        client.upload(path, path.name)
+    assert 400 <= refused.value.status < 500
+    assert expected in str(refused.value)
+    upload(page, path)
+    shown = page.locator(PROBLEMS)
+    for problem in refused.value.problems:
+        expect(shown).to_contain_text(problem.message)
+        expect(shown).to_contain_text(problem.remedy)
+    assert not any(dataset.name == path.name for dataset in client.datasets())
+
+
+def _written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_a_prompt_longer_than_the_context_names_its_row(page: Page, client: StudioClient, tmp_path: Path) -> None:
+    rows = [{"prompt": "short", "response": "ok"}, {"prompt": "9" * 5000, "response": "ok"}]
+    before = client.experiments()
+    upload(page, jsonl(tmp_path / "long.jsonl", rows))
+    expect(page.locator("#preview .gs-pane")).to_have_count(2)
+    page.click("#launch")
+    expect(page.locator(PROBLEMS)).to_contain_text("row 2")
+    expect(page.locator(PROBLEMS)).to_contain_text("tokens")
+    assert client.experiments() == before
+
+
+def test_a_learning_rate_that_is_no_number(page: Page, client: StudioClient) -> None:
+    before = client.experiments()
+    open_section(page, "Training")
+    fill(page, "training.learning_rate", "abc")
+    page.click("#launch")
+    shown = page.locator(PROBLEMS)
+    expect(shown).to_contain_text("training.learning_rate")
+    expect(shown).to_contain_text("'abc'")
+    with pytest.raises(StudioError) as refused:
+        client.create_experiment({"run": {"training": {"learning_rate": "abc"}}}, "bad")
+    assert refused.value.status == 422
+    expect(shown).to_contain_text(refused.value.problems[0].message)
+    assert client.experiments() == before
+    # What was typed is still there to be corrected.
+    expect(field_of(page, "training.learning_rate")).to_have_value("abc")
+
+
+def test_an_unknown_model_is_refused_with_those_there_are(client: StudioClient) -> None:
+    before = client.experiments()
+    with pytest.raises(StudioError, match="tiny") as refused:
+        client.create_experiment({"run": {"model": {"name": "gpt-9"}}}, "unknown model")
+    assert refused.value.status == 422
+    assert refused.value.problems[0].field.endswith("model.name")
+    assert client.experiments() == before
+
+
+def test_an_experiment_that_does_not_exist_is_said_so(page: Page, server: object) -> None:
+    page.goto(page.url.rstrip("/") + "/runs?experiment=exp_nowhere")
+    expect(page.locator("#runs-problems .gs-alert")).to_contain_text("exp_nowhere")
+
+
+def test_a_file_of_ones_own_trains(page: Page, client: StudioClient, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Repeat {i}", "response": f"</script><b>{i}</b>"} for i in range(24)]
+    upload(page, jsonl(tmp_path / "mine.jsonl", rows))
+    expect(page.locator("#preview .gs-pane")).to_have_count(3)
+    expect(page.locator("#preview")).to_contain_text("script")
+    open_section(page, "Training")
+    fill(page, "training.epochs", "1")
+    experiment = launch(page)
+    expect(page.locator(FINISHED)).to_have_count(2, timeout=120_000)
+    source = client.run(client.experiment(experiment).runs[0].id).spec.data.source
+    assert source.kind == "file"
+
+
+@pytest.mark.skipif(not GSM8K.exists(), reason="the GSM8K rows are not on this machine")
+def test_gsm8k_rows_are_previewed_by_their_columns(page: Page, tmp_path: Path) -> None:
+    lines = GSM8K.read_text("utf-8").splitlines()[:50]
+    path = tmp_path / "gsm8k.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    upload(page, path)
+    expect(page.locator("#preview .gs-pane")).to_have_count(3)
+    expect(page.locator("#preview .gs-columns li")).to_have_text(["questionprompt", "answerresponse"])
+    expect(page.locator("#preview .gs-facts")).to_contain_text("50")

@@ -1,0 +1,181 @@
+"""The launch form has every field of the spec, and changing any of them changes the run that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+import pytest
+
+from gift_core.errors import SpecError
+from gift_core.spec import RunSpec, field_table
+from ui.client import StudioClient
+from ui.forms import SECTIONS, Field, field_of, nested, task_fields
+from ui.pages.launch import FILE, TASK, LaunchPage
+from workers.studio import Studio
+
+# The page sets these itself: from the model and method choices, the seeds, and the data set that was uploaded.
+SET_BY_THE_PAGE = {
+    "model.name",
+    "data.source.kind",
+    "data.source.task",
+    "data.source.dataset",
+    "data.source.prompt_column",
+    "data.source.response_column",
+    "objective.method",
+    "seed",
+}
+FIELDS = [*task_fields(), *(field_of(path) for paths in SECTIONS.values() for path in paths)]
+BASE = RunSpec()
+
+
+def value_at(spec: RunSpec, path: str) -> Any:
+    found: Any = spec
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def alternatives(field: Field) -> Iterator[Any]:
+    """Values to try, made from the field's type: every other choice, and numbers near the default."""
+    pending = [field.info.annotation]
+    while pending:
+        kind = pending.pop()
+        if get_origin(kind) is Literal:
+            yield from get_args(kind)
+        elif kind is bool:
+            yield not field.default
+        elif kind is int:
+            yield from (1, (field.default or 0) + 1, (field.default or 0) // 2)
+        elif kind is float:
+            yield from (0.25, 3.0)
+        else:
+            pending += get_args(kind)
+
+
+def other_values(field: Field) -> list[Any]:
+    """Alternatives that the spec takes without any other field changing."""
+    values = []
+    for value in alternatives(field):
+        try:
+            changed = BASE.replace({field.path: value})
+        except SpecError:
+            continue
+        if changed != BASE and value not in values:
+            values.append(value)
+    return values
+
+
+CHANGES = [(field.path, value) for field in FIELDS for value in other_values(field)]
+
+
+class Form:
+    """The launch page as a browser fills it in."""
+
+    def __init__(self, client: StudioClient) -> None:
+        with gr.Blocks() as demo:
+            self.page = LaunchPage(demo, client)
+        self.typed: dict[Any, Any] = {part: part.value for part in self.page._inputs}
+        self.typed[self.page._model] = BASE.model.name
+        self.typed[self.page._kind] = TASK
+
+    def type(self, path: str, value: Any) -> None:
+        """Enter a value; what the input is made of decides whether it goes out as text or as a number."""
+        part = self.page._fields[path]
+        self.typed[part] = part.preprocess(str(value) if isinstance(part, gr.Textbox) else value)
+
+    def run(self) -> RunSpec:
+        return RunSpec.parse(self.page._run_of(self.typed))
+
+    def launch(self) -> tuple[str, str]:
+        return self.page._launch({self.page._nonce: "nonce", **self.typed})
+
+
+@pytest.fixture
+def form() -> Form:
+    return Form(StudioClient("http://127.0.0.1:9"))
+
+
+def test_the_form_has_every_field_of_the_spec(form: Form) -> None:
+    fields = {path for path, _ in field_table(RunSpec)}
+    assert set(form.page._fields) == fields - SET_BY_THE_PAGE
+    assert len(FIELDS) == len(form.page._fields), "each field once"
+
+
+def test_there_is_something_to_change_each_field_to() -> None:
+    assert {path for path, _ in CHANGES} == {field.path for field in FIELDS}
+
+
+def test_an_untouched_form_is_the_default_run(form: Form) -> None:
+    assert form.run() == BASE
+
+
+@pytest.mark.parametrize(("path", "value"), CHANGES)
+def test_changing_a_field_changes_the_run(form: Form, path: str, value: Any) -> None:
+    form.type(path, value)
+    assert form.run() == BASE.replace({path: value})
+
+
+def test_fields_that_depend_on_each_other_change_together(form: Form) -> None:
+    changes = {"sampling.length": 96, "sampling.block_length": 32, "sampling.steps": 48}
+    for path, value in changes.items():
+        form.type(path, value)
+    assert form.run() == BASE.replace(changes)
+
+
+@pytest.mark.parametrize("path", ["training.learning_rate", "training.epochs", "objective.reference"])
+def test_an_emptied_field_keeps_its_default(form: Form, path: str) -> None:
+    form.typed[form.page._fields[path]] = None if path == "training.epochs" else ""
+    assert form.run() == BASE
+
+
+def test_what_is_not_a_number_is_left_to_the_backend_to_name(form: Form) -> None:
+    form.type("training.learning_rate", "abc")
+    with pytest.raises(SpecError) as refusal:
+        form.run()
+    assert [problem.field for problem in refusal.value.problems] == ["training.learning_rate"]
+
+
+def test_a_file_of_ones_own_replaces_the_task(form: Form) -> None:
+    page = form.page
+    form.typed[page._kind] = FILE
+    assert page._run_of(form.typed) is None, "no file is there yet"
+    form.typed |= {page._dataset: "ds_1", page._prompt_column: "q", page._response_column: "a"}
+    source = {"kind": "file", "dataset": "ds_1", "prompt_column": "q", "response_column": "a"}
+    assert form.run() == BASE.replace({"data.source": source})
+
+
+def test_nested_leaves_out_what_is_empty_and_nothing_else() -> None:
+    values = {"a.b": 0, "a.c": False, "a.d": "", "a.e": None, "f": 0.0}
+    assert nested(values) == {"a": {"b": 0, "c": False}, "f": 0.0}
+
+
+def test_everything_that_was_changed_reaches_the_stored_runs(client: StudioClient, studio: Studio) -> None:
+    form = Form(client)
+    # One change of every field; the few that have to agree with another keep the value that does.
+    changes = dict(reversed(CHANGES)) | {
+        "data.source.min_blanks": 7,
+        "data.source.max_blanks": 9,
+        "data.source.examples": 40,
+        "data.max_length": 300,
+        "training.batch_size": 32,
+        "training.micro_batch_size": 8,
+        "sampling.length": 96,
+        "sampling.block_length": 32,
+        "sampling.steps": 48,
+    }
+    for path, value in changes.items():
+        form.type(path, value)
+    form.typed |= {form.page._seeds: "3, 4", form.page._methods: ["sft"], form.page._name: "everything"}
+
+    problems, destination = form.launch()
+
+    assert problems == ""
+    experiment = studio.store.experiments()[0]
+    assert destination == f"runs?experiment={experiment.id}"
+    assert experiment.name == "everything"
+    wanted = BASE.replace(changes | {"objective.method": "sft"})
+    assert all(value_at(wanted, path) != value_at(BASE, path) for path in form.page._fields)
+    stored = [RunSpec.parse(run.spec) for run in studio.store.runs(experiment.id)]
+    assert stored == [wanted.replace({"seed": seed}) for seed in (3, 4)]

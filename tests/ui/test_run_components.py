@@ -1,0 +1,182 @@
+"""The browser components around runs: the live board, the experiments, problems and the preview of a data set."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.ui.component_data import points, preview, run_view
+from tests.ui.component_site import Site
+from tests.ui.mounting import Mount, states
+
+pytestmark = pytest.mark.e2e
+
+RUNS = {"experiment": "e1", "api": "/api", "links": {"tokens": "/tokens?experiment={experiment}&run={run}"}}
+
+# Runs
+
+
+def wait_for_points(page: Page, count: int) -> None:
+    """Wait until that many points of the first curve are drawn."""
+    page.wait_for_function("count => document.querySelector('.gs-chart').calcdata?.[0]?.length === count", arg=count)
+
+
+def test_the_chart_keeps_its_zoom_while_points_arrive(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    site.publish("metrics", {"run_id": "r1", "points": points(0, 50)})
+    page = mount("runs", RUNS)
+    wait_for_points(page, 50)
+    page.evaluate("Plotly.relayout(document.querySelector('.gs-chart'), { 'xaxis.range': [10, 20] })")
+    site.publish("metrics", {"run_id": "r1", "points": points(50, 80)})
+    wait_for_points(page, 80)
+    assert page.evaluate("document.querySelector('.gs-chart').layout.xaxis.range") == [10, 20]
+    assert page.locator("[data-title*='hare']").count() == 0
+
+
+def test_a_lost_connection_is_told_and_brings_nothing_twice(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    site.publish("metrics", {"run_id": "r1", "points": points(0, 30)})
+    page = mount("runs", RUNS)
+    wait_for_points(page, 30)
+    page.evaluate("""() => {
+      window.told = [];
+      const status = document.querySelector('.gs-status');
+      new MutationObserver(() => told.push(status.textContent)).observe(status, { childList: true });
+    }""")
+    site.drop_streams()
+    page.wait_for_function("told.some((text) => text.startsWith('reconnecting')) && told.at(-1) === 'live'")
+    site.publish("metrics", {"run_id": "r1", "points": points(25, 40)})
+    wait_for_points(page, 40)
+
+
+def test_stopping_asks_once_more(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    page = mount("runs", RUNS)
+    page.get_by_role("button", name="Stop").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Stop")).to_be_focused()
+    page.keyboard.press("Enter")
+    assert page.evaluate("actions") == []
+    page.get_by_role("button", name="Stop now").click()
+    assert page.evaluate("actions") == [["stop", {"run": "r1"}]]
+    expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
+    site.publish("run", run_view("r1", "SFT", "stopped"))
+    expect(page.locator(".gs-chip")).to_contain_text("stopped")
+    expect(page.get_by_role("button", name="Stopping…")).to_be_hidden()
+
+
+def test_cards_show_progress_score_and_failure(mount: Mount, site: Site) -> None:
+    score = {"correct": 101, "n": 128, "share": 0.789, "low": 0.71, "high": 0.85}
+    failure = {"code": "training", "message": "<b>no</b>", "field": "training.epochs", "remedy": "Lower it."}
+    page = mount("runs", RUNS)
+    expect(page.get_by_text("Loading the runs…")).to_be_visible()
+    site.publish("run", run_view("r1", "SFT"))
+    card = page.get_by_role("article").first
+    expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "70")
+    for text in ("running", "training", "step 70 of 160", "9,012", "12 s"):
+        expect(card).to_contain_text(text)
+    site.publish("run", run_view("r1", "SFT", "finished", ended=1_790_000_032.0, result={"score": score}))
+    for text in ("finished", "31 s", "79 % [71, 85]", "101 of 128 solved"):
+        expect(card).to_contain_text(text)
+    expect(card.get_by_role("link", name="Tokens")).to_have_attribute("href", "/tokens?experiment=e1&run=r1")
+    expect(card.get_by_role("link", name="Spec (YAML)")).to_have_attribute("href", "/api/runs/r1/spec")
+    site.publish("run", run_view("r2", "GIFT", "failed", failure=failure))
+    failed = page.get_by_role("article").nth(1)
+    for text in ("failed", "<b>no</b>", "training.epochs", "Lower it."):
+        expect(failed).to_contain_text(text)
+    expect(failed.get_by_role("link", name="Log")).to_have_attribute("href", "/api/runs/r2/log")
+
+
+def test_runs_stand_in_the_order_of_the_experiment_whichever_is_heard_of_first(mount: Mount, site: Site) -> None:
+    page = mount("runs", RUNS)
+    site.publish("run", run_view("r2", "GIFT"))
+    expect(page.get_by_role("article")).to_have_count(1)
+    site.publish("run", run_view("r1", "SFT", "finished"))
+    expect(page.get_by_role("article").get_by_role("heading")).to_have_text(["SFT", "GIFT"])
+
+
+def test_training_losses_come_with_a_caution_that_leads_to_the_comparable_one(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    page = mount("runs", RUNS)
+    page.get_by_role("button", name="held-out loss").click()
+    expect(page.get_by_label("Metric")).to_have_value("eval_loss")
+    expect(page.get_by_role("button", name="held-out loss")).to_be_hidden()
+
+
+def test_leaving_the_page_closes_the_stream(mount: Mount, site: Site) -> None:
+    page = mount("runs", RUNS)
+    assert site.wait_for_streams(1)
+    page.evaluate("document.getElementById('host').remove()")
+    assert site.wait_for_streams(0)
+
+
+# Data set preview
+
+
+def test_the_preview_shows_what_is_learned(mount: Mount) -> None:
+    page = mount("preview", preview())
+    columns = page.get_by_role("list", name="Columns").get_by_role("listitem")
+    assert [text.split() for text in columns.all_inner_texts()] == [
+        ["question", "prompt"], ["answer", "response"], ["source", "not", "used"]
+    ]  # fmt: skip
+    assert set(states(page, "Row 1: prompt")) == {"prompt"}
+    assert states(page, "Row 1: response") == ["learned"] * 7 + ["tail"] * 3
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.evaluate("data => component.update(data)", json.loads(preview(0.62).model_dump_json()))
+    expect(page.get_by_role("alert")).to_contain_text("62 %")
+
+
+EMPTY = [("inspection", None), ("denoise", {"traces": []}), ("runs", {}), ("preview", None)]
+
+
+@pytest.mark.parametrize(("component", "data"), EMPTY)
+def test_without_data_a_component_says_what_will_be_there(mount: Mount, component: str, data: Any) -> None:
+    expect(mount(component, data).locator(".gs-empty")).to_be_visible()
+
+
+# Experiments
+
+
+def test_experiments_follow_their_runs_until_these_have_ended(mount: Mount, site: Site) -> None:
+    runs = [{"label": "SFT", "state": "finished"}, {"label": "GIFT", "state": "running"}]
+    entries = [
+        {
+            "id": name,
+            "name": f"<b>{name}</b>",
+            "created": 1_790_000_000.0,
+            "href": f"runs?experiment={name}",
+            "runs": runs,
+        }
+        for name in ("e1", "e2")
+    ]
+    site.runs = [run_view("r1", "SFT", "finished"), run_view("r2", "GIFT", "failed")]
+    page = mount("experiments", {"selected": "e2", "api": "/api", "experiments": entries})
+    links = page.get_by_role("navigation", name="Experiments").get_by_role("link")
+    expect(links).to_have_count(2)
+    expect(links.first).to_contain_text("<b>e1</b>")
+    expect(links.first).to_have_attribute("href", "runs?experiment=e1")
+    expect(links.nth(1)).to_have_attribute("aria-current", "page")
+    states = links.first.locator("[data-state]")
+    expect(states.nth(1)).to_have_attribute("data-state", "running")
+    expect(states.nth(1)).to_have_attribute("data-state", "failed")
+    expect(states).to_have_text(["✓SFT finished", "✕GIFT failed"])
+
+
+# Problems
+
+
+def test_problems_name_their_field_and_remedy_and_go_away(mount: Mount) -> None:
+    problem = {"field": "training.epochs", "message": "<i>Too many.</i>", "remedy": "Lower it."}
+    data = {"title": "Nothing was launched", "problems": [problem, {"field": "", "message": "And this.", "remedy": ""}]}
+    page = mount("problems", data)
+    alert = page.get_by_role("alert")
+    expect(alert.get_by_role("heading")).to_have_text("Nothing was launched")
+    expect(alert.locator("code")).to_have_text(["training.epochs"])
+    expect(alert.get_by_role("listitem")).to_have_count(2)
+    for text in ("<i>Too many.</i>", "Lower it.", "And this."):
+        expect(alert).to_contain_text(text)
+    page.evaluate("component.update(null)")
+    expect(alert).to_have_count(0)
