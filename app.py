@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -17,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from workers.settings import Settings, prepare_environment
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
-SHUTDOWN_SECONDS = 3
+SHUTDOWN_SECONDS = 1
 _MEGABYTE = 2**20
 
 
@@ -33,18 +35,21 @@ def create_app(settings: Settings) -> FastAPI:
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
     client = StudioClient(settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}")
-    return gr.mount_gradio_app(
-        app,
-        build_ui(client),
-        path="/",
-        theme=theme(),
-        head=HEAD,
-        favicon_path=str(STATIC / "favicon.svg"),
-        run_history=False,
-        footer_links=["settings"],
-        # Above the backend's own limit, whose message says more than Gradio's.
-        max_file_size=5 * settings.upload_limit_mb * _MEGABYTE,
-    )
+    with warnings.catch_warnings():
+        # Said of every application with several pages, whether or not anybody asked for server-side rendering.
+        warnings.filterwarnings("ignore", message="SSR mode is not supported")
+        return gr.mount_gradio_app(
+            app,
+            build_ui(client),
+            path="/",
+            theme=theme(),
+            head=HEAD,
+            favicon_path=str(STATIC / "favicon.svg"),
+            run_history=False,
+            footer_links=["settings"],
+            # Above the backend's own limit, whose message says more than Gradio's.
+            max_file_size=5 * settings.upload_limit_mb * _MEGABYTE,
+        )
 
 
 def _backend(settings: Settings) -> FastAPI:
@@ -91,11 +96,22 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
 
 
+class _OpenTabs(logging.Filter):
+    """Leaves out what uvicorn logs about the streams of open tabs when it ends them at shutdown: pages of traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+        return not cancelled and "timeout graceful shutdown exceeded" not in record.msg
+
+
 def main() -> None:
     """Serve until interrupted."""
     settings = Settings()
+    app = create_app(settings)
+    logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
+    print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         log_level="warning",

@@ -102,6 +102,8 @@ def _remedy(kind: str) -> str:
         return "Add it."
     if kind.endswith("_parsing") or kind.endswith("_type"):
         return "Enter a value of that type, for example 5e-4 for a learning rate."
+    if kind == "value_error":
+        return "Change one of the values named."
     if kind in ("literal_error", "union_tag_invalid"):
         return "Choose one of the values named."
     return ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
@@ -93,23 +94,23 @@ class StudioClient:
         return self._get(list[ExperimentView], "/experiments", limit=limit, before=before)
 
     def experiment(self, experiment_id: str) -> ExperimentDetail:
-        return self._get(ExperimentDetail, f"/experiments/{experiment_id}")
+        return self._get(ExperimentDetail, f"/experiments/{_part(experiment_id)}")
 
     def runs(self, experiment_id: str | None = None, state: str | None = None, limit: int = 100) -> list[RunView]:
         return self._get(list[RunView], "/runs", experiment=experiment_id, state=state, limit=limit)
 
     def run(self, run_id: str) -> RunDetail:
-        return self._get(RunDetail, f"/runs/{run_id}")
+        return self._get(RunDetail, f"/runs/{_part(run_id)}")
 
     def stop(self, run_id: str) -> RunView:
-        return self._request(RunView, "POST", f"/runs/{run_id}/stop")
+        return self._request(RunView, "POST", f"/runs/{_part(run_id)}/stop")
 
     def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
-        return self._text(f"/runs/{run_id}/log", tail_bytes=tail_bytes)
+        return self._text(f"/runs/{_part(run_id)}/log", tail_bytes=tail_bytes)
 
     def spec(self, run_id: str) -> str:
         """The run's spec as YAML."""
-        return self._text(f"/runs/{run_id}/spec")
+        return self._text(f"/runs/{_part(run_id)}/spec")
 
     def metrics(self, run_ids: Sequence[str] | None = None, after: int = 0, limit: int = 1000) -> MetricsView:
         """Points newer than the cursor `after`; pass the answer's cursor to the next call."""
@@ -213,6 +214,11 @@ def _parse_events(lines: Iterator[str]) -> Iterator[RunEvent | MetricsEvent]:
         elif "data" in fields:
             yield _EVENT.validate_python({**fields, "data": json.loads(fields["data"])})
             fields = {}
+
+
+def _part(identifier: str) -> str:
+    """One part of a path: an id comes from a link, and must not turn into another address."""
+    return quote(identifier, safe="")
 
 
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:

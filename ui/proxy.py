@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 _PASSED_ON = ("accept", "last-event-id")
@@ -25,7 +25,10 @@ def create_proxy(api_url: str) -> FastAPI:
         async with httpx.AsyncClient(base_url=api_url, timeout=timeout, trust_env=False) as app.state.backend:
             yield
 
-    async def forward(request: Request) -> StreamingResponse | JSONResponse:
+    async def forward(request: Request) -> Response:
+        if ".." in request.path_params["path"].split("/"):
+            # httpx would resolve it, and what the backend serves beside its API is not for passing on.
+            raise HTTPException(404)
         backend: httpx.AsyncClient = request.app.state.backend
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
         outgoing = backend.build_request("GET", request.url.path, params=str(request.query_params), headers=headers)

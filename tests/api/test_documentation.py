@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 
@@ -63,3 +65,11 @@ def test_the_catalogue_offers_what_there_is_to_start_from(client):
     assert first.title.startswith("Sudoku 1, ")
     assert first.prompt != second.prompt
     assert client.examples(1) == [first]
+
+
+def test_the_page_needs_no_other_host(url):
+    page = httpx.get(f"{url}/docs").text
+    linked = re.findall(r"""(?:src|href)=["']([^"']+)["']""", page)
+    assert linked
+    assert all(link.startswith("/docs/files/") for link in linked)
+    assert all(httpx.get(f"{url}{link}").is_success for link in linked)

@@ -86,3 +86,11 @@ def test_an_answer_from_something_else_is_an_error_too():
     transport = httpx.MockTransport(lambda _: httpx.Response(502, text="<h1>Bad Gateway</h1>"))
     with StudioClient("http://studio", transport=transport) as client, pytest.raises(StudioError, match="502"):
         client.models()
+
+
+def test_a_page_of_another_site_cannot_change_anything(url):
+    elsewhere = httpx.post(f"{url}/api/v1/runs/run_any/stop", headers={"Origin": "http://evil.example"})
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (403, "origin")
+    own = httpx.post(f"{url}/api/v1/runs/run_any/stop", headers={"Origin": url})
+    assert own.status_code == 404
+    assert httpx.get(f"{url}/api/v1/models", headers={"Origin": "http://evil.example"}).is_success

@@ -87,6 +87,14 @@ def test_what_is_not_there_is_a_404(client, call):
     assert refused.value.status == 404
 
 
+@pytest.mark.parametrize("identifier", ["../models", "..", "a/b", "a?b#c", "%2e%2e"])
+def test_an_id_never_becomes_another_address(client, identifier):
+    for call in (client.run, client.stop, client.log, client.spec, client.experiment):
+        with pytest.raises(StudioError) as refused:
+            call(identifier)
+        assert refused.value.status in (404, 405)
+
+
 def test_a_wrong_query_value_is_named(client):
     with pytest.raises(StudioError) as refused:
         client.runs(state="sleeping")

@@ -29,6 +29,8 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ("data.source", {"kind": "cloud"}, "data.source"),
         ("data.source", {"kind": "file"}, "data.source.dataset"),
         ("training.learning_rate", float("nan"), "training.learning_rate"),
+        ("training.weight_decay", "inf", "training.weight_decay"),
+        ("objective.power", 1e999, "objective.power"),
     ],
 )
 def test_a_wrong_value_names_its_field(field: str, value: object, named: str) -> None:
@@ -57,6 +59,16 @@ def test_an_experiment_expands_to_runs_that_differ_in_method_and_seed_only() -> 
     assert [label for label, _ in runs] == ["SFT seed 1", "GIFT seed 1", "SFT seed 2", "GIFT seed 2"]
     same = {"objective.method": "sft", "seed": 0}
     assert len({spec.replace(same).fingerprint() for _, spec in runs}) == 1
+
+
+def test_a_seed_stands_once() -> None:
+    with pytest.raises(SpecError, match="each seed"):
+        ExperimentSpec.parse({"seeds": [1, 1]})
+
+
+def test_a_batch_reference_needs_the_batch_in_one_piece() -> None:
+    with pytest.raises(SpecError, match="micro_batch_size"):
+        RunSpec().replace({"objective.reference": "batch", "training.micro_batch_size": 16})
 
 
 def test_repeated_methods_are_told_apart() -> None:

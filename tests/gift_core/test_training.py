@@ -56,15 +56,29 @@ def test_micro_batches_do_not_change_the_update(small_run: RunSpec, tmp_path: Pa
         torch.testing.assert_close(other[name], value, rtol=1e-3, atol=2e-5)
 
 
+def test_both_normalisers_agree_on_equal_lengths_and_on_a_short_last_batch(small_run: RunSpec, tmp_path: Path) -> None:
+    spec = small_run.replace({"data.source.examples": 20, "training.epochs": 1, "evaluation.score": False})
+    by_token, _, _ = train(spec, tmp_path / "token")
+    by_sequence, _, _ = train(spec.replace({"training.normalisation": "sequence"}), tmp_path / "sequence")
+    assert len(by_token) == 2
+    assert by_sequence == pytest.approx(by_token, rel=1e-5)
+
+
+def test_the_held_out_loss_is_measured_when_asked_and_at_the_end(
+    small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gift_core.training._LOGGED_STEPS", 2)
+    run_training(small_run.replace({"evaluation.loss_every": 4, "evaluation.score": False}), tmp_path, Path)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line["values"]] == [3, 4, 6]
+    assert [line["step"] for line in lines if "eval_loss" in line["values"]] == [0, 4, 6]
+
+
 def test_training_reports_what_the_views_draw(small_run: RunSpec, tmp_path: Path) -> None:
     run_training(small_run, tmp_path, Path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [line["phase"] for line in lines if line["phase"] != "training"] == [
-        "loading",
-        "evaluating",
-        "evaluating",
-        "saving",
-    ]
+    phases = [line["phase"] for line in lines if line["phase"] != "training"]
+    assert phases == ["loading", "evaluating", "evaluating", "saving"]
     steps = [line for line in lines if "loss" in line["values"]]
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
     assert steps[-1]["eta_seconds"] == 0
@@ -74,6 +88,8 @@ def test_training_reports_what_the_views_draw(small_run: RunSpec, tmp_path: Path
     assert len(evaluations) == 3, "before training and after each epoch"
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["score"]["n"] == 8
+    assert result["final_loss"] == steps[-1]["values"]["loss"]
+    assert result["held_out_loss"] == evaluations[-1]
     assert result["score"]["low"] <= result["score"]["share"] <= result["score"]["high"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "checkpoint",

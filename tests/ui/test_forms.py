@@ -47,7 +47,8 @@ def alternatives(field: Field) -> Iterator[Any]:
         elif kind is bool:
             yield not field.default
         elif kind is int:
-            yield from (1, (field.default or 0) + 1, (field.default or 0) // 2)
+            default = field.default or 0
+            yield from (1, default + 1, default // 2, 2 * default)
         elif kind is float:
             yield from (0.25, 3.0)
         else:
@@ -73,12 +74,11 @@ CHANGES = [(field.path, value) for field in FIELDS for value in other_values(fie
 class Form:
     """The launch page as a browser fills it in."""
 
-    def __init__(self, client: StudioClient) -> None:
-        with gr.Blocks() as demo:
-            self.page = LaunchPage(demo, client)
-        self.typed: dict[Any, Any] = {part: part.value for part in self.page._inputs}
-        self.typed[self.page._model] = BASE.model.name
-        self.typed[self.page._kind] = TASK
+    def __init__(self, page: LaunchPage) -> None:
+        self.page = page
+        self.typed: dict[Any, Any] = {part: part.value for part in page._inputs}
+        self.typed[page._model] = BASE.model.name
+        self.typed[page._kind] = TASK
 
     def type(self, path: str, value: Any) -> None:
         """Enter a value; what the input is made of decides whether it goes out as text or as a number."""
@@ -92,9 +92,19 @@ class Form:
         return self.page._launch({self.page._nonce: "nonce", **self.typed})
 
 
+def lay_out(client: StudioClient) -> LaunchPage:
+    with gr.Blocks() as demo:
+        return LaunchPage(demo, client)
+
+
+@pytest.fixture(scope="module")
+def page() -> LaunchPage:
+    return lay_out(StudioClient("http://127.0.0.1:9"))
+
+
 @pytest.fixture
-def form() -> Form:
-    return Form(StudioClient("http://127.0.0.1:9"))
+def form(page: LaunchPage) -> Form:
+    return Form(page)
 
 
 def test_the_form_has_every_field_of_the_spec(form: Form) -> None:
@@ -152,7 +162,7 @@ def test_nested_leaves_out_what_is_empty_and_nothing_else() -> None:
 
 
 def test_everything_that_was_changed_reaches_the_stored_runs(client: StudioClient, studio: Studio) -> None:
-    form = Form(client)
+    form = Form(lay_out(client))
     # One change of every field; the few that have to agree with another keep the value that does.
     changes = dict(reversed(CHANGES)) | {
         "data.source.min_blanks": 7,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Iterator
 
 import httpx
@@ -111,6 +112,15 @@ def test_nothing_can_be_changed_through_it(client, proxy, method):
 @pytest.mark.parametrize("path", ["/healthz", "/docs", "/openapi.json"])
 def test_only_the_api_is_passed_on(proxy, path):
     assert httpx.get(f"{proxy}{path}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/../../healthz", "/%2e%2e/%2e%2e/healthz", "/runs/..%2f..%2f..%2fhealthz"])
+def test_a_path_does_not_climb_out_of_the_api(proxy, path):
+    # Written out by hand: an HTTP library would resolve the dots before sending them.
+    connection = http.client.HTTPConnection(proxy.removeprefix("http://"))
+    connection.request("GET", f"/api/v1{path}")
+    assert connection.getresponse().status == 404
+    connection.close()
 
 
 def test_a_backend_that_is_down_is_a_problem_with_a_remedy():

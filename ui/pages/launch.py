@@ -23,8 +23,11 @@ _METHODS = [("SFT: all tokens masked alike", "sft"), ("GIFT: unsure tokens maske
 _UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
 _UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
 _PREVIEWED_ROWS = 3
-# Fields that change how an example is rendered.
-_REDRAWING = ("data.eos_tail", "sampling.block_length", "data.source.min_blanks", "data.source.max_blanks")
+# Fields that change which examples there are, or how they are rendered.
+_REDRAWING = (
+    *("data.source.examples", "data.source.min_blanks", "data.source.max_blanks", "data.source.seed"),
+    *("data.eos_tail", "data.held_out", "sampling.block_length"),
+)
 _INTRODUCTION = """# Fine-tune a masked diffusion language model
 SFT masks every token of the answer alike. **GIFT** asks the model first, and masks tokens it is unsure of more often.
 Launch both on the same data, in the same order, with the same noise. Watch them train under **Runs**, then compare what
@@ -122,8 +125,9 @@ class LaunchPage:
             api_visibility="private",
             show_progress_on=preview,
         )
-        changes = [part.change for part in (self._model, self._kind, *(self._fields[path] for path in _REDRAWING))]
-        choices = [self._prompt_column.input, self._response_column.input]
+        changes = [part.change for part in (self._kind, *(self._fields[path] for path in _REDRAWING))]
+        # Of what the page itself fills in, only a person's choice asks for another preview.
+        choices = [part.input for part in (self._model, self._prompt_column, self._response_column)]
         gr.on(
             [demo.load, *changes, *choices],
             self._preview,
