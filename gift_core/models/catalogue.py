@@ -21,8 +21,8 @@ class ModelEntry:
 BUNDLED_MODELS: tuple[ModelEntry, ...] = (
     ModelEntry(
         "tiny",
-        "Tiny (bundled, 1 M parameters)",
-        "A bidirectional Llama that knows easy 4x4 Sudoku; it leaves room to improve and trains in a minute on a CPU.",
+        "Tiny base",
+        "Bundled: a bidirectional Llama of 1 M parameters that knows easy 4x4 Sudoku and trains in a minute on a CPU.",
     ),
 )
 

@@ -77,9 +77,7 @@ def test_a_pair_from_click_to_denoising(
 
     page.locator(FINISHED).first.get_by_role("link", name="Tokens").click()
     page.wait_for_url("**/tokens?*")
-    expect(page.locator("#inspection .gs-pane h3")).to_have_text(
-        ["Prompt", "Tiny (bundled, 1 M parameters)", "SFT", "GIFT"]
-    )
+    expect(page.locator("#inspection .gs-pane h3")).to_have_text(["Prompt", "Tiny base", "SFT", "GIFT"])
     check_masking_probabilities(page, client, [run.id for run in runs])
 
     page.goto(f"{server.url}/denoise?experiment={experiment}")
