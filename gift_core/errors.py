@@ -100,8 +100,12 @@ def _remedy(kind: str) -> str:
         return "Remove it, or check its spelling against `gift train --help`."
     if kind == "missing":
         return "Add it."
+    if kind in ("int_parsing", "int_from_float"):
+        return "Enter a whole number."
+    if kind == "float_parsing":
+        return "Enter a number, such as 0.5 or 5e-4."
     if kind.endswith("_parsing") or kind.endswith("_type"):
-        return "Enter a value of that type, for example 5e-4 for a learning rate."
+        return "Enter a value of that type."
     if kind == "value_error":
         return "Change one of the values named."
     if kind in ("literal_error", "union_tag_invalid"):

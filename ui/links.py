@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 
 import gradio as gr
+from pydantic import TypeAdapter, ValidationError
+
+T = TypeVar("T")
 
 # Puts the address of what is shown into the address bar, so that a reload or a copied link shows it again.
 REMEMBER = "(address) => { if (address) history.replaceState(null, '', address); }"
@@ -17,6 +21,18 @@ def address(page: str, **parameters: str | Sequence[str]) -> str:
     joined = {name: value if isinstance(value, str) else ",".join(value) for name, value in parameters.items()}
     given = {name: value for name, value in joined.items() if value}
     return f"{page}?{urlencode(given)}" if given else page
+
+
+def linked(given: Mapping[str, str], name: str, kind: Any, default: T) -> T:
+    """A parameter of the page's address as `kind`; when it is no such thing the page says so and takes `default`."""
+    if name not in given:
+        return default
+    try:
+        return cast(T, TypeAdapter(kind).validate_python(given[name]))
+    except ValidationError:
+        # The value itself is left out: this text becomes part of the page as HTML.
+        gr.Warning(f"The link's {name} cannot be used. It is {default} instead.")
+        return default
 
 
 def parameters(request: gr.Request) -> dict[str, str]:

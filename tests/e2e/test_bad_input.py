@@ -130,3 +130,29 @@ def test_gsm8k_rows_are_previewed_by_their_columns(page: Page, tmp_path: Path) -
     expect(page.locator("#preview .gs-pane")).to_have_count(3)
     expect(page.locator("#preview .gs-columns li")).to_have_text(["questionprompt", "answerresponse"])
     expect(page.locator("#preview .gs-facts")).to_contain_text("50")
+
+
+@pytest.mark.parametrize(
+    ("link", "view", "named"),
+    [
+        ("tokens?power=abc", "#inspection", "power"),
+        ("tokens?power=99", "#inspection", "power"),
+        ("denoise?seed=abc", "#denoise", "seed"),
+        ("denoise?steps=<b>x</b>", "#denoise", "steps"),
+        ("denoise?remasking=evil", "#denoise", "remasking"),
+    ],
+)
+def test_a_link_with_a_wrong_value_says_so_and_opens(page: Page, link: str, view: str, named: str) -> None:
+    page.goto(page.url + link)
+    expect(page.locator(".toast-body")).to_contain_text(f"The link's {named} cannot be used.")
+    expect(page.locator(f"{view} .gs-pane")).not_to_have_count(0)
+    expect(page.locator(".gs-alert")).to_have_count(0)
+
+
+def test_a_link_restores_what_was_set(page: Page) -> None:
+    page.goto(page.url + "denoise?steps=12&seed=7&temperature=0.5&remasking=random")
+    page.get_by_role("button", name="Sampling").click()
+    expect(field_of(page, "sampling.steps")).to_have_value("12")
+    expect(field_of(page, "sampling.temperature")).to_have_value("0.5")
+    expect(field_of(page, "sampling.remasking")).to_have_value("random")
+    expect(page.locator("#denoise .gs-note").first).to_contain_text("12 steps")

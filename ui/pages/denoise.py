@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
 
-from gift_core.spec import SamplingSpec
+from gift_core.spec import SamplingSpec, Seed
 from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
-from ui.forms import field_of, input_for, nested
-from ui.links import REMEMBER, address, parameters
+from ui.forms import field_of, input_for, nested, shown
+from ui.links import REMEMBER, address, linked, parameters
 from ui.pages.checkpoints import Choices, load_choices
 from ui.pages.problems import refusal
 
@@ -18,6 +18,7 @@ _INTRODUCTION = """## How does an answer come about?
 The response starts fully masked. At every step each checkpoint commits the tokens it is most confident of.
 """
 _FIELDS = tuple(f"sampling.{name}" for name in SamplingSpec.model_fields)
+_DEFAULT_SEED = 1
 
 
 class DenoisePage:
@@ -38,28 +39,34 @@ class DenoisePage:
                 prompt = gr.Textbox(label="Prompt", lines=5, max_lines=16, max_length=20_000, elem_id="prompt")
                 with gr.Accordion("Sampling", open=False):
                     sampling = [input_for(field_of(path)) for path in _FIELDS]
-                    seed = gr.Number(1, precision=0, minimum=0, label="Seed", info="Unused at temperature 0.")
+                    seed = gr.Number(
+                        _DEFAULT_SEED, precision=0, minimum=0, label="Seed", info="Unused at temperature 0."
+                    )
                 denoise = gr.Button("Denoise", variant="primary", elem_id="denoise-button")
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "denoise-problems")
                 player = view("denoise", "denoise")
         settings = [checkpoints, prompt, seed, *sampling]
-        shown = [player, problems, link]
+        outputs = [player, problems, link]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": player}
         demo.load(self._open, None, [checkpoints, example, prompt, seed, *sampling], **options).then(
-            self._denoise, settings, shown, **options
+            self._denoise, settings, outputs, **options
         )
-        example.input(self._fill, example, prompt, **options).then(self._denoise, settings, shown, **options).then(
+        example.input(self._fill, example, prompt, **options).then(self._denoise, settings, outputs, **options).then(
             None, link, None, js=REMEMBER
         )
-        denoise.click(self._denoise, settings, shown, **options).then(None, link, None, js=REMEMBER)
+        denoise.click(self._denoise, settings, outputs, **options).then(None, link, None, js=REMEMBER)
 
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
         choices = self._choices(request)
         given = parameters(request)
         prompt = given.get("prompt", choices.examples[0].prompt)
-        sampling = [given.get(path.removeprefix("sampling."), gr.skip()) for path in _FIELDS]
-        return choices.checkpoint_input(), choices.example_input(prompt), prompt, given.get("seed", 1), *sampling
+        seed = linked(given, "seed", Seed, _DEFAULT_SEED)
+        sampling = [
+            shown(linked(given, name, Annotated[info.annotation, info], info.default))
+            for name, info in SamplingSpec.model_fields.items()
+        ]
+        return choices.checkpoint_input(), choices.example_input(prompt), prompt, seed, *sampling
 
     def _choices(self, request: gr.Request) -> Choices:
         try:

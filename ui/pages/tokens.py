@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import gradio as gr
+from pydantic import Field
 
 from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
-from ui.links import REMEMBER, address, parameters
+from ui.links import REMEMBER, address, linked, parameters
 from ui.pages.checkpoints import Choices, load_choices
 from ui.pages.problems import refusal
 
@@ -16,6 +17,10 @@ _INTRODUCTION = """## Which tokens is the model unsure of?
 All of the response is masked, and each checkpoint is asked once. Uncertain tokens (high entropy) get a high rate
 β = √H: GIFT masks them more often than SFT does at the same time t.
 """
+
+
+_DEFAULT_POWER, _MOST_POWER = 0.5, 2.0
+_Power = Annotated[float, Field(ge=0, le=_MOST_POWER)]
 
 
 class TokensPage:
@@ -35,7 +40,9 @@ class TokensPage:
                 )
                 prompt = gr.Textbox(label="Prompt", lines=5, max_lines=16, max_length=20_000, elem_id="prompt")
                 response = gr.Textbox(label="Response", lines=4, max_lines=16, max_length=20_000, elem_id="response")
-                power = gr.Slider(0, 2, value=0.5, step=0.05, label="Power", info="Masking rate β = H ** power.")
+                power = gr.Slider(
+                    0, _MOST_POWER, value=_DEFAULT_POWER, step=0.05, label="Power", info="Masking rate β = H ** power."
+                )
                 inspect = gr.Button("Inspect", variant="primary", elem_id="inspect")
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "tokens-problems")
@@ -54,12 +61,12 @@ class TokensPage:
             None, link, None, js=REMEMBER
         )
 
-    def _open(self, request: gr.Request) -> tuple[Any, Any, str, str, Any]:
+    def _open(self, request: gr.Request) -> tuple[Any, Any, str, str, float]:
         choices = self._choices(request)
         first = choices.examples[0]
         given = parameters(request)
         prompt, response = given.get("prompt", first.prompt), given.get("response", first.response)
-        power = given.get("power", gr.skip())
+        power = linked(given, "power", _Power, _DEFAULT_POWER)
         return choices.checkpoint_input(), choices.example_input(prompt), prompt, response, power
 
     def _choices(self, request: gr.Request) -> Choices:
