@@ -12,9 +12,10 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from gift_core.errors import GiftError, SpecError
+from gift_core.errors import GiftError, SpecError, StoppedError
+from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
-from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, field_table
+from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, field_table
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
@@ -41,6 +42,9 @@ def main() -> None:
     """Run the command; an error meant for the user is one red message and exit code 1."""
     try:
         app(standalone_mode=True)
+    except StoppedError as error:
+        console.print(f"{error} Run the same command with --resume.", highlight=False)
+        sys.exit(130)
     except GiftError as error:
         for problem in error.problems:
             console.print(f"[red]{error.code}[/red]", escape(str(problem)), highlight=False)
@@ -58,12 +62,29 @@ def train(
     data: Annotated[
         Path | None, typer.Option(help="Train on this JSONL, JSON or CSV file instead of the spec's data.")
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="sft or gift; repeat for a paired experiment.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(METHODS)}; repeat for a paired experiment.")
+    ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Repeat for several seeds.")] = None,
     changes: Changes = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what an earlier start of the same command left unfinished.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Train three steps, print what the runs would take, and keep nothing."),
+    ] = False,
+    rate_cache: Annotated[
+        Path | None, typer.Option(help="Folder of frozen rates, shared by runs; `.rates` in --output when left out.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --dry-run: print the plans as JSON.")] = False,
     print_spec: Annotated[bool, typer.Option(help="Print the spec as YAML and stop.")] = False,
 ) -> None:
-    """Train one run, or several that share data order, diffusion times and mask draws."""
+    """Train one run, or several that share data order, diffusion times and mask draws.
+
+    Ctrl-C stops after the current step and writes a checkpoint; the same command with --resume goes on from there. On
+    several GPUs, start it with accelerate and one of the files in configs/.
+    """
     base = RunSpec.from_yaml(spec_file) if spec_file else RunSpec()
     source = {"data.source": {"kind": "file", "dataset": str(data)}} if data else {}
     base = base.replace(source | _parse_changes(changes or []))
@@ -73,18 +94,40 @@ def train(
     experiment = ExperimentSpec.parse(
         {"run": base, "methods": method or [base.objective.method], "seeds": seed or [base.seed]}
     )
+    runs = [(label, spec, output / label.lower().replace(" ", "-")) for label, spec in experiment.expand()]
+    rates = rate_cache or output / ".rates"
+    if dry_run:
+        from gift_core.forecast import plan_runs, print_plans
+
+        print_plans(plan_runs([(label, spec) for label, spec, _ in runs], rates, console), as_json)
+        return
     from gift_core.progress import train_with_progress
 
-    for label, spec in experiment.expand():
-        directory = output / label.lower().replace(" ", "-")
-        if (directory / RESULT_FILE).exists():
-            raise SpecError(
-                f"{directory} already holds a finished run.",
-                field="--output",
-                remedy="Choose another folder.",
-            )
-        result = train_with_progress(label, spec, directory, console)
-        sys.stdout.write(json.dumps({"run": str(directory), **result}) + "\n")
+    # All are looked at before the first is trained: an hour later is late to hear that the second cannot be.
+    for label, spec, directory in [run for run in runs if _is_to_be_trained(run[2], resume)]:
+        result = train_with_progress(label, spec, directory, rates, resume, console)
+        if result is not None:
+            sys.stdout.write(json.dumps({"run": str(directory), **result}) + "\n")
+
+
+def _is_to_be_trained(directory: Path, resume: bool) -> bool:
+    """False for a finished run, when the others are to be gone on with; raises `SpecError` that says what to do."""
+    if (directory / RESULT_FILE).exists():
+        if resume:
+            return False
+        raise SpecError(
+            f"{directory} already holds a finished run.",
+            field="--output",
+            remedy="Choose another folder.",
+        )
+    checkpoint = last_checkpoint(directory)
+    if checkpoint and not resume:
+        raise SpecError(
+            f"{directory} holds a run that stopped after step {step_of(checkpoint)}.",
+            field="--output",
+            remedy="Add --resume to go on with it, or choose another folder.",
+        )
+    return True
 
 
 @app.command()

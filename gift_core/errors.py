@@ -66,9 +66,21 @@ class ModelError(GiftError):
 
 
 class TrainingError(GiftError):
-    """Training cannot go on: the loss is not finite, or the machine is out of memory or disk."""
+    """Training cannot go on, because the loss is not finite for instance."""
 
     code = "training"
+
+
+class OutOfMemoryError(GiftError):
+    """The machine or the device has not as much memory as the run asks for."""
+
+    code = "out_of_memory"
+
+
+class StoppedError(GiftError):
+    """The run was stopped on request, after it wrote a checkpoint to resume from."""
+
+    code = "stopped"
 
 
 # Pydantic's union tags and validator names would otherwise stand in the middle of a field's path.

@@ -9,8 +9,9 @@ from gift_core.data.tokenisation import Encoder
 from gift_core.documents import CheckpointInspection, Inspection
 from gift_core.errors import SpecError
 from gift_core.models.forward import logits_at
+from gift_core.models.head import entropy
 from gift_core.models.loading import DiffusionModel
-from gift_core.objectives import entropy, masking_rate, relative_rate
+from gift_core.objectives import masking_rate, reference_rate, relative_rate
 from gift_core.spec import ObjectiveSpec, SamplingSpec
 from gift_core.tracing import candidates
 
@@ -64,13 +65,15 @@ def _inspect_one(
     ids = torch.tensor([prompt_ids + [model.mask_id] * len(response_ids)], device=model.device)
     positions = torch.zeros_like(ids, dtype=torch.bool)
     positions[0, len(prompt_ids) :] = True
-    logits = logits_at(model.network, ids, None, positions).float()
+    logits = logits_at(model.network, ids, None, positions, model.logit_shift).float()
     probabilities = logits.softmax(-1)
     targets = torch.tensor(response_ids, device=model.device)
     truth = probabilities.gather(1, targets[:, None])
     uncertainty = entropy(logits)
     rate = masking_rate(uncertainty, objective.power)
-    relative, reference = relative_rate(rate[None], torch.ones_like(rate, dtype=torch.bool)[None], objective.reference)
+    response = torch.ones_like(rate, dtype=torch.bool)[None]
+    reference = reference_rate(rate[None], response, objective.reference)
+    relative = relative_rate(rate[None], response, reference)
     return CheckpointInspection(
         checkpoint=checkpoint,
         label=label,

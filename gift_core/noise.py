@@ -25,6 +25,7 @@ class Stream(IntEnum):
     ORDER = 1
     EVALUATION = 2
     SAMPLING = 3
+    SHUFFLE = 4
 
 
 def generator(stream: Stream, seed: int, item: int, counter: int = 0) -> np.random.Generator:
@@ -48,3 +49,9 @@ def training_noise(seed: int, example: int, epoch: int, length: int) -> tuple[fl
 def evaluation_noise(example: int, time_index: int, length: int) -> np.ndarray:
     """Uniforms u [length] of one held-out example at one time of the fixed grid: the same for every run."""
     return uniforms(generator(Stream.EVALUATION, 0, example, time_index), length)
+
+
+def response_permutation(seed: int, example: int, length: int) -> np.ndarray:
+    """How the `shuffled` control permutes an example's rates. It is the same in every epoch, as the rates' places are
+    in GIFT with a frozen probe: only their link to the tokens is lost."""
+    return generator(Stream.SHUFFLE, seed, example).permutation(length)

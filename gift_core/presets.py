@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gift_core.spec import DataSpec, ExperimentSpec, RunSpec, TaskSource, TrainingSpec
+from gift_core.spec import METHODS, DataSpec, ExperimentSpec, RunSpec, TaskSource, TrainingSpec
 
 PRESETS: Mapping[str, ExperimentSpec] = MappingProxyType(
     {
         "Quick pair": ExperimentSpec(name="Quick pair"),
+        "Controls": ExperimentSpec(name="Controls", methods=METHODS),
         "A against A": ExperimentSpec(name="A against A", methods=("gift", "gift")),
         "Smoke test": ExperimentSpec(
             name="Smoke test",

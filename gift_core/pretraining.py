@@ -11,12 +11,13 @@ from gift_core.data.sources import load_split
 from gift_core.data.tokenisation import tokenise_all
 from gift_core.evaluation import score_sudoku
 from gift_core.models.loading import DiffusionModel, end_of_turn_id
+from gift_core.models.saving import save_checkpoint
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
 from gift_core.reporting import CHECKPOINT, Reporter, write_atomically
-from gift_core.run import save_checkpoint
 from gift_core.spec import RunSpec
 from gift_core.tasks import sudoku
 from gift_core.training import GiftTrainer
+from gift_core.training_report import TrainingReport
 
 # Words that a visitor's own prompts are likely to hold, so that they read as words and not as letters.
 _WORDS = """
@@ -60,12 +61,13 @@ def pretrain(target: Path, examples: int = 57_600, seed: int = 0) -> dict[str, o
         end_of_turn_id(tokenizer),
     )
     training, held_out = (
-        tokenise_all(part, tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH)
+        tokenise_all(part, tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
         for part in (split.training, split.held_out)
     )
     target.mkdir(parents=True, exist_ok=True)
     reporter = Reporter(target)
-    trainer = GiftTrainer(model, spec, training, held_out, target, reporter)
+    trainer = GiftTrainer(model, spec, training, held_out, target)
+    trainer.add_callback(TrainingReport(trainer, reporter))
     trainer.train()
     reporter.close()
     model.network.eval()

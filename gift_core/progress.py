@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
+import torch
+from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -14,12 +21,15 @@ from rich.text import Text
 from gift_core.documents import Inspection, Token, Trace
 from gift_core.objectives import masking_probability
 from gift_core.reporting import Line
-from gift_core.run import run_training
+from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
 
 
-def train_with_progress(label: str, spec: RunSpec, directory: Path, console: Console) -> dict[str, Any]:
-    """Train with a progress bar on `console`; data sets are paths."""
+def train_with_progress(
+    label: str, spec: RunSpec, directory: Path, rate_cache: Path, resume: bool, console: Console
+) -> dict[str, Any] | None:
+    """Train with a progress bar on `console`; data sets are paths. Returns the result in the first process only."""
+    process = PartialState(cpu=not torch.accelerator.is_available())
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -27,26 +37,54 @@ def train_with_progress(label: str, spec: RunSpec, directory: Path, console: Con
         TimeRemainingColumn(),
         TextColumn("{task.fields[shown]}"),
     )
-    with Progress(*columns, console=console) as bar:
+    with (
+        Progress(*columns, console=console, disable=not process.is_main_process) as bar,
+        _stop_asked_by_interrupt(console, process.num_processes) as stop,
+    ):
         task = bar.add_task(f"{label} loading", total=None, shown="")
 
         def show(line: Line) -> None:
+            values, probing = line["values"], line["phase"] == "probing"
             bar.update(
                 task,
                 description=f"{label} {line['phase']}",
-                completed=line["step"],
-                total=line["total_steps"],
+                completed=values.get("probed", 0) if probing else line["step"],
+                total=values.get("to_probe") if probing else line["total_steps"],
             )
-            if "loss" in line["values"]:
-                bar.update(task, shown=f"loss {line['values']['loss']:.3f}")
+            if "rates_computed" in values:
+                computed, reused = int(values["rates_computed"]), int(values["rates_reused"])
+                console.print(f"{label}: rates computed {computed:,}, reused {reused:,}", highlight=False)
+            if "loss" in values:
+                bar.update(task, shown=f"loss {values['loss']:.3f}")
 
-        return run_training(spec, directory, Path, show)
+        options = RunOptions(listener=show, rate_cache=rate_cache, resume=resume, should_stop=stop.is_set)
+        result = run_training(spec, directory, Path, options)
+    return result if process.is_main_process else None
+
+
+@contextmanager
+def _stop_asked_by_interrupt(console: Console, processes: int) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second interrupts. Several processes cannot agree on a step to stop at:
+    with them, the first interrupts."""
+    stop = threading.Event()
+    if processes > 1:
+        yield stop
+        return
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        console.print("Stopping after this step. Press Ctrl-C again to stop at once.", highlight=False)
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def print_inspection(inspection: Inspection, t: float) -> None:
     """A table: one row per response token, entropy and t_i for each checkpoint."""
-    import torch
-
     table = Table("", "token")
     columns = []
     for checkpoint in inspection.checkpoints:

@@ -10,23 +10,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-Phase = Literal["loading", "training", "evaluating", "saving"]
+Phase = Literal["loading", "probing", "training", "saving", "evaluating"]
 
 # What a run leaves in its directory.
 SPEC_FILE = "spec.yaml"
 METRICS_FILE = "metrics.jsonl"
 RESULT_FILE = "result.json"
 CHECKPOINT = "checkpoint"
+# What it resumes from, while it has not finished.
+TRAINER_DIRECTORY = "trainer"
 
 
 Line = dict[str, Any]
 
 
 class Reporter:
-    """Appends one line per logged step or change of phase to `metrics.jsonl`, and tells `listener` the same."""
+    """Appends one line per logged step or change of phase to `metrics.jsonl`, and tells `listener` the same.
 
-    def __init__(self, directory: Path, listener: Callable[[Line], None] | None = None) -> None:
-        self._file = (directory / METRICS_FILE).open("a", encoding="utf-8")
+    Without a directory it says nothing: of several processes, only the first reports.
+    """
+
+    def __init__(self, directory: Path | None, listener: Callable[[Line], None] | None = None) -> None:
+        self._file = (directory / METRICS_FILE).open("a", encoding="utf-8") if directory else None
         self._listener = listener
 
     def report(
@@ -39,13 +44,15 @@ class Reporter:
         eta_seconds: float | None = None,
     ) -> None:
         """Write one line; values that are not finite are left out, since JSON has no word for them."""
+        if self._file is None:
+            return
         line: Line = {
             "step": step,
             "time": time.time(),
             "phase": phase,
             "total_steps": total_steps,
             "eta_seconds": eta_seconds,
-            "values": {name: value for name, value in (values or {}).items() if math.isfinite(value)},
+            "values": {name: rounded(value) for name, value in (values or {}).items() if math.isfinite(value)},
         }
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
@@ -53,7 +60,13 @@ class Reporter:
             self._listener(line)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
+
+
+def rounded(value: float) -> float:
+    """As it is reported: seven digits are more than a chart or a comparison can use, and half as long as all."""
+    return float(f"{value:.7g}")
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -3,76 +3,220 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from accelerate import PartialState
 
 from gift_core.data.sources import ResolveDataset, load_split, no_examples, sudoku_puzzles
-from gift_core.data.tokenisation import tokenise_all
+from gift_core.data.tokenisation import Tokenised, tokenise_all
+from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_sudoku
+from gift_core.memory import explained_out_of_memory
 from gift_core.models.adapters import add_lora
-from gift_core.models.loading import DiffusionModel, load_base
-from gift_core.reporting import CHECKPOINT, RESULT_FILE, SPEC_FILE, Line, Reporter, write_atomically
+from gift_core.models.fingerprint import fingerprint
+from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
+from gift_core.models.saving import save_checkpoint
+from gift_core.objectives import RECIPES
+from gift_core.recovery import forget_after, last_checkpoint, reported_values, step_of
+from gift_core.reporting import (
+    CHECKPOINT,
+    RESULT_FILE,
+    SPEC_FILE,
+    TRAINER_DIRECTORY,
+    Line,
+    Reporter,
+    write_atomically,
+)
+from gift_core.scores import ScoreCache, fill
 from gift_core.spec import RunSpec, TaskSource
 from gift_core.training import GiftTrainer
+from gift_core.training_report import TrainingReport
+
+# Of a run without a place for its rates: they lie beside its metrics.
+_OWN_RATES = "rates"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; none of it changes the numbers.
+
+    `rate_cache` is where frozen rates are kept and found again, the run's own directory when left out. `resume` goes on
+    from the last whole checkpoint, if there is one. `should_stop` is asked after each step: the run then writes a
+    checkpoint and raises `StoppedError`.
+    """
+
+    listener: Callable[[Line], None] | None = None
+    rate_cache: Path | None = None
+    resume: bool = False
+    should_stop: Callable[[], bool] = lambda: False
 
 
 def run_training(
-    spec: RunSpec,
-    directory: Path,
-    resolve_dataset: ResolveDataset,
-    listener: Callable[[Line], None] | None = None,
+    spec: RunSpec, directory: Path, resolve_dataset: ResolveDataset, options: RunOptions | None = None
 ) -> dict[str, Any]:
     """Train as `spec` says. Leaves `metrics.jsonl`, `checkpoint/` and `result.json` in `directory`.
 
-    Returns the result; raises a `GiftError` that says what is wrong and what to do.
+    Returns the result; raises a `GiftError` that says what is wrong and what to do. What it could resume from stays in
+    the directory until it has finished. In a process group of several, every process calls this, and the first one
+    writes.
     """
+    options = options or RunOptions()
     started = time.perf_counter()
+    process = PartialState(cpu=not torch.accelerator.is_available())
     directory.mkdir(parents=True, exist_ok=True)
-    write_atomically(directory / SPEC_FILE, spec.to_yaml())
-    reporter = Reporter(directory, listener)
+    resumed_from = _checkpoint_to_resume(spec, directory) if options.resume else None
+    if process.is_main_process:
+        _begin(spec, directory, resumed_from)
+    process.wait_for_everyone()
+    reporter = Reporter(directory if process.is_main_process else None, options.listener)
     try:
         reporter.report(0, "loading")
-        model, trainer = _prepare(spec, directory, resolve_dataset, reporter)
-        trainer.train()
-        steps = trainer.state.global_step
-        model.network.eval()
-        last = trainer.latest_metrics
-        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
-        if spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out:
-            result["score"] = _score(model, spec, reporter, steps)
+        prepared = prepare(spec, resolve_dataset)
+        rates = options.rate_cache or directory / _OWN_RATES
+        cache = frozen_rates(spec, prepared, rates, reporter, process)
+        trainer = prepared.trainer(spec, directory, cache)
+        report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
+        trainer.add_callback(report)
+        with explained_out_of_memory(spec, lambda: trainer.latest_shape):
+            trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+        steps, total = trainer.state.global_step, trainer.state.max_steps
+        if steps < total:
+            raise StoppedError(f"The run was stopped after step {steps} of {total}.", remedy="It can be resumed.")
         reporter.report(steps, "saving", total_steps=steps)
-        save_checkpoint(model, directory / CHECKPOINT)
-        result["seconds"] = time.perf_counter() - started
-        write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
+        _save(trainer, directory / CHECKPOINT)
+        last = report.latest
+        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
+        if process.is_main_process:
+            if spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out:
+                result["score"] = _score(_trained(trainer, directory), spec, reporter, steps)
+            result["seconds"] = time.perf_counter() - started
+            write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
+            shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
         return result
     finally:
         reporter.close()
-        shutil.rmtree(directory / "trainer", ignore_errors=True)
 
 
-def _prepare(
-    spec: RunSpec, directory: Path, resolve_dataset: ResolveDataset, reporter: Reporter
-) -> tuple[DiffusionModel, GiftTrainer]:
-    model = load_base(spec.model.name)
+@dataclass(frozen=True)
+class Prepared:
+    """A model and its examples, ready to be trained. `base` is the fingerprint of the model without its adapter, where
+    frozen rates are asked for."""
+
+    model: DiffusionModel
+    base: str
+    training: Tokenised
+    held_out: Tokenised
+
+    def trainer(self, spec: RunSpec, directory: Path, cache: ScoreCache | None = None) -> GiftTrainer:
+        """The trainer of these examples."""
+        return GiftTrainer(self.model, spec, self.training.examples, self.held_out.examples, directory, cache)
+
+
+def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
+    """Load the model and the data; raises a `GiftError`."""
+    model = load_base(spec.model.name, quantisation=spec.model.quantisation)
     split = load_split(spec.data, resolve_dataset)
-    if not split.training:
+    training, held_out = (
+        tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)
+        for examples in (split.training, split.held_out)
+    )
+    if not training.examples:
         raise no_examples()
-    context = model.context_length
-    training = tokenise_all(split.training, model.tokenizer, spec.data, spec.sampling, context)
-    held_out = tokenise_all(split.held_out, model.tokenizer, spec.data, spec.sampling, context)
+    base = fingerprint(model) if _needs_frozen_rates(spec) else ""
     # The only global randomness: initial LoRA weights and dropout. Data order and noise have their own keys.
     torch.manual_seed(spec.seed)
     if spec.training.adapter == "lora":
         model = replace(model, network=add_lora(model.network, spec.training.lora, spec.model.name))
-    return model, GiftTrainer(model, spec, training, held_out, directory, reporter)
+    return Prepared(model, base, training, held_out)
+
+
+def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:
+    """The last whole checkpoint of the same spec; raises `SpecError` where the directory holds another's."""
+    checkpoint = last_checkpoint(directory)
+    if checkpoint is None:
+        return None
+    before = RunSpec.from_yaml(directory / SPEC_FILE)
+    if before != spec:
+        changed = ", ".join(before.differences(spec))
+        raise SpecError(
+            f"The run in {directory} was started with another spec: {changed} differ.",
+            field=changed.split(", ")[0],
+            remedy="Resume it with the spec it was started with, or start a new run in another folder.",
+        )
+    return checkpoint
+
+
+def _begin(spec: RunSpec, directory: Path, resumed_from: Path | None) -> None:
+    write_atomically(directory / SPEC_FILE, spec.to_yaml())
+    forget_after(directory, step_of(resumed_from) if resumed_from else -1)
+    if resumed_from is None:
+        shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
+
+
+def _needs_frozen_rates(spec: RunSpec) -> bool:
+    return spec.objective.probe == "frozen" and RECIPES[spec.objective.method].score is not None
+
+
+def frozen_rates(
+    spec: RunSpec,
+    prepared: Prepared,
+    directory: Path,
+    reporter: Reporter | None = None,
+    process: PartialState | None = None,
+) -> ScoreCache | None:
+    """The starting model's scores of all examples, kept below `directory`; None where the spec needs none.
+
+    Reports how many were computed and how many were there already.
+    """
+    if not _needs_frozen_rates(spec):
+        return None
+    reporter, process = reporter or Reporter(None), process or PartialState()
+    model = prepared.model
+    # A new adapter changes nothing yet: with it or without, this is the starting model.
+    cache = ScoreCache(directory / f"{prepared.base[:32]}-{spec.training.precision}")
+    model.network.to(process.device)
+    started = time.perf_counter()
+
+    def show(done: int, total: int) -> None:
+        left = (time.perf_counter() - started) / done * (total - done)
+        reporter.report(0, "probing", {"probed": done, "to_probe": total}, eta_seconds=left)
+
+    training = spec.training
+    found = fill(
+        cache,
+        model,
+        [*prepared.training.examples, *prepared.held_out.examples],
+        training.micro_batch_size or training.batch_size,
+        autocast=training.precision == "bf16",
+        rank=process.process_index,
+        world_size=process.num_processes,
+        on_progress=show,
+    )
+    process.wait_for_everyone()
+    cache.reload()
+    reporter.report(0, "probing", {"rates_computed": found.computed, "rates_reused": found.reused})
+    return cache
+
+
+def _save(trainer: GiftTrainer, target: Path) -> None:
+    """Every process takes part, since each may hold a part of the weights; the first one writes."""
+    weights = trainer.accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    if trainer.is_world_process_zero():
+        save_checkpoint(trainer.unwrapped_model(), target, weights)
+
+
+def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
+    """The trained model in one piece on this process's device."""
+    if trainer.is_fsdp_enabled:
+        return load_checkpoint(directory / CHECKPOINT, trainer.args.device)
+    trainer.diffusion_model.network.eval()
+    return trainer.diffusion_model
 
 
 def _score(model: DiffusionModel, spec: RunSpec, reporter: Reporter, steps: int) -> dict[str, float | int]:
@@ -85,15 +229,3 @@ def _score(model: DiffusionModel, spec: RunSpec, reporter: Reporter, steps: int)
 
     show(0)
     return score_sudoku(model, puzzles, spec.sampling, show)
-
-
-def save_checkpoint(model: DiffusionModel, target: Path) -> None:
-    """Save weights (or the adapter) and tokenizer as safetensors, whole or not at all."""
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    # peft would ask the Hub whether the base's vocabulary grew; no adapter here touches embeddings.
-    options = {"save_embedding_layers": False} if isinstance(model.network, PeftModel) else {}
-    model.network.save_pretrained(str(beside), **options)
-    model.tokenizer.save_pretrained(str(beside))
-    shutil.rmtree(target, ignore_errors=True)
-    beside.replace(target)

@@ -106,7 +106,7 @@ class _Canvas:
 
     def logits(self, read: Tensor) -> Tensor:
         positions = torch.zeros_like(self.ids, dtype=torch.bool).scatter_(1, self.window, read)
-        return logits_at(self.model.network, self.ids, self.attention_mask, positions)
+        return logits_at(self.model.network, self.ids, self.attention_mask, positions, self.model.logit_shift)
 
     def write(self, columns: Tensor, tokens: Tensor) -> None:
         self.ids.scatter_(1, self.window.gather(1, columns), tokens)

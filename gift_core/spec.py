@@ -20,7 +20,11 @@ from pydantic import model_validator as check
 
 from gift_core.errors import Problem, SpecError, problems_of
 
-Method = Literal["sft", "gift"]
+Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
+METHODS: tuple[Method, ...] = get_args(Method)
+Weighting = Literal["inverse", "elbo"]
+Quantisation = Literal["none", "nf4"]
+EosTail = Literal["block", "longest", "max", "one"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -48,6 +52,9 @@ class Section(BaseModel):
 class ModelSpec(Section):
     name: str = Field(
         "tiny", description="Base model: a name from the catalogue, or a local folder on the command line."
+    )
+    quantisation: Quantisation = Field(
+        "none", description="nf4 keeps the frozen base in 4 bits (QLoRA): needs a LoRA adapter and bitsandbytes."
     )
 
 
@@ -80,11 +87,15 @@ class FileSource(Section):
 class DataSpec(Section):
     source: Annotated[TaskSource | FileSource, Field(discriminator="kind")] = Field(default_factory=TaskSource)
     max_length: Annotated[int, Field(ge=8, le=32_768)] = Field(
-        512, description="Longest example in tokens, prompt and response together; longer ones are an error."
+        512, description="Longest example in tokens, prompt and response together."
     )
-    eos_tail: Literal["block", "one"] = Field(
+    overlong: Literal["refuse", "truncate", "drop"] = Field(
+        "refuse", description="Examples over max_length: an error that names them, cut at their end, or left out."
+    )
+    eos_tail: EosTail = Field(
         "block",
-        description="How the response learns to stop: EOS up to a multiple of the sampling block, or a single EOS.",
+        description="How the response learns to stop: EOS up to a multiple of the sampling block, to the longest of "
+        "the batch, to max_length, or a single EOS.",
     )
     held_out: Annotated[int, Field(ge=0, le=10_000)] = Field(
         256, description="Examples kept out of training for evaluation."
@@ -92,16 +103,38 @@ class DataSpec(Section):
 
 
 class ObjectiveSpec(Section):
-    method: Method = Field("gift", description="sft masks every token alike; gift masks token i at rate H_i ** power.")
+    method: Method = Field(
+        "gift",
+        description="sft masks every token alike; gift masks token i at rate H_i ** power. Controls: shuffled permutes "
+        "gift's rates within the response; nll takes -log p of the true token for H; simple masks alike and weighs by "
+        "r_i / t; cart masks alike and weighs by the visible neighbours.",
+    )
     power: Annotated[float, Field(ge=0, le=4)] = Field(0.5, description="Masking rate beta_i = H_i ** power.")
     reference: Literal["sequence", "batch"] | Positive = Field(
         "sequence",
         description="The rate that counts as 1: mean beta of the sequence, of the batch, or a number.",
     )
-    weighting: Literal["inverse", "elbo"] = Field(
+    weighting: Weighting = Field(
         "inverse",
-        description="inverse: 1/t_i, the paper's Algorithm. elbo: r_i (1-t)**(r_i-1) / t_i, a bound on -log p(x).",
+        description="inverse: 1/t_i, the paper's Algorithm. elbo: r_i (1-t)**(r_i-1) / t_i, a bound on -log p(x). "
+        "simple and cart have weights of their own.",
     )
+    rate_floor: NonNegativeFloat = Field(0.0, description="Least relative rate r_i; the paper sets none.")
+    rate_ceiling: Positive | None = Field(None, description="Largest relative rate r_i; the paper sets none.")
+    probe: Literal["online", "every_k", "frozen"] = Field(
+        "online",
+        description="When the model is asked for H_i: at every step (the paper), again in every k-th epoch, or once, "
+        "of the starting model.",
+    )
+    probe_every: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="Epochs from one probe of an example to its next, with probe every_k."
+    )
+
+    @check(mode="after")
+    def _floor_is_below_ceiling(self) -> ObjectiveSpec:
+        if self.rate_ceiling is not None and self.rate_floor > self.rate_ceiling:
+            raise ValueError(f"rate_floor ({self.rate_floor:g}) is larger than rate_ceiling ({self.rate_ceiling:g})")
+        return self
 
 
 class LoraSpec(Section):
@@ -129,6 +162,13 @@ class TrainingSpec(Section):
         description="Divide the loss by the response tokens of the global batch, or average per-sequence means.",
     )
     precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast dtype; entropy and loss are always fp32.")
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations again in the backward pass: less memory, about a third more time."
+    )
+    compile: bool = Field(False, description="Compile the model's body with torch.compile; needs a C++ compiler.")
+    checkpoint_every: PositiveInt | None = Field(
+        None, description="Steps between checkpoints that a run resumes from; once per epoch when left out."
+    )
     adapter: Literal["full", "lora"] = Field("full", description="Train all weights, or a LoRA adapter.")
     lora: LoraSpec = Field(default_factory=LoraSpec)
 
@@ -184,12 +224,19 @@ class RunSpec(Section):
     seed: Seed = Field(1, description="Keys data order, t and u: runs that share it see the same noise.")
 
     @check(mode="after")
-    def _a_batch_reference_sees_the_whole_batch(self) -> RunSpec:
-        micro = self.training.micro_batch_size
-        if self.objective.reference == "batch" and micro not in (None, self.training.batch_size):
+    def _four_bits_stay_frozen(self) -> RunSpec:
+        if self.model.quantisation != "none" and self.training.adapter != "lora":
             raise ValueError(
-                'objective.reference "batch" is the mean over the whole batch: leave training.micro_batch_size empty, '
-                'or choose the reference "sequence"'
+                f"model.quantisation {self.model.quantisation} cannot be trained itself: set training.adapter to lora"
+            )
+        return self
+
+    @check(mode="after")
+    def _stored_rates_fit_their_tail(self) -> RunSpec:
+        if self.objective.probe != "online" and self.data.eos_tail == "longest":
+            raise ValueError(
+                f"data.eos_tail longest gives an example another tail in every batch, and objective.probe "
+                f"{self.objective.probe} stores one rate per token: choose the tail block, max or one, or probe online"
             )
         return self
 
@@ -220,6 +267,10 @@ class RunSpec(Section):
                 raise SpecError.of([Problem("There is no such field.", path, "`gift train --help` lists them.")])
             section[leaf] = value
         return RunSpec.parse(values)
+
+    def differences(self, other: RunSpec) -> list[str]:
+        """The dotted fields in which two runs differ."""
+        return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
 class ExperimentSpec(Section):
@@ -263,6 +314,17 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
             default = "required" if info.is_required() else repr(info.get_default(call_default_factory=True))
             rows.append((path, f"= {default}. {info.description or ''}"))
     return rows
+
+
+def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
+    found = []
+    for name in sorted(one.keys() | other.keys()):
+        left, right = one.get(name), other.get(name)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += _differences(left, right, f"{prefix}{name}.")
+        elif left != right:
+            found.append(f"{prefix}{name}")
+    return found
 
 
 def _is_section(kind: object) -> bool:

@@ -12,8 +12,8 @@ from gift_core.data.glyphs import tokens_of
 from gift_core.data.tokenisation import Encoder
 from gift_core.documents import Candidate, Commit, Trace, pack
 from gift_core.errors import SpecError
+from gift_core.models.head import entropy
 from gift_core.models.loading import DiffusionModel
-from gift_core.objectives import entropy
 from gift_core.sampling import Step, denoise_steps, maximum_entropy, text_of
 from gift_core.spec import SamplingSpec
 from gift_core.tasks.verdicts import verdict

@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from gift_core.data.collation import IGNORED, BucketSampler, NoisyDataset, collate
+from gift_core.accounting import Accounts
+from gift_core.data.collation import Batch, BatchShape, EpochBatches, EpochLoader, NoisyDataset, collate
+from gift_core.data.noising import NoisedBatch, batch_rates, noise
 from gift_core.data.tokenisation import TokenisedExample
-from gift_core.errors import TrainingError
-from gift_core.held_out import held_out_loss
-from gift_core.models.forward import logits_at
+from gift_core.errors import SpecError, TrainingError
+from gift_core.held_out import HeldOutLoss
+from gift_core.models.forward import read_head
+from gift_core.models.head import weighted_cross_entropy
 from gift_core.models.loading import DiffusionModel
-from gift_core.objectives import corrupt, cross_entropy, entropy, rates, reduce_loss
-from gift_core.reporting import Reporter
+from gift_core.models.saving import write_model
+from gift_core.objectives import RECIPES, masking_rate, mean_rate, rate_sums
+from gift_core.probing import FrozenScores, OnlineScores, PeriodicScores, ScoreSource
+from gift_core.recovery import complete_checkpoints, seal
+from gift_core.reporting import TRAINER_DIRECTORY
+from gift_core.scores import ScoreCache, pick
 from gift_core.spec import RunSpec
 
 # Logged steps per run: enough for a smooth curve, few enough not to wait for the device at every step.
-_LOGGED_STEPS = 500
+LOGGED_STEPS = 500
+# The last checkpoint, and the one before it in case the last was cut short.
+_KEPT_CHECKPOINTS = 2
 
 
 class GiftTrainer(Trainer):
-    """Trains `model.network` on tokenised examples as `spec` says and reports to `reporter`."""
+    """Trains `model.network` on tokenised examples as `spec` says.
+
+    `cache` holds the starting model's scores where `spec.objective.probe` is `frozen`, and is not read otherwise.
+    """
 
     def __init__(
         self,
@@ -38,219 +51,232 @@ class GiftTrainer(Trainer):
         training: Sequence[TokenisedExample],
         held_out: Sequence[TokenisedExample],
         directory: Path,
-        reporter: Reporter,
+        cache: ScoreCache | None = None,
     ) -> None:
         self.spec = spec
         self.diffusion_model = model
-        self.held_out = held_out
-        self._sums = _Sums()
-        self._report = _Report(self, reporter)
+        self.accounts = Accounts(math.log(model.vocabulary_size))
+        # Rows and tokens of the last micro-batch, and the cells of all of them.
+        self.latest_shape = (0, 0)
+        self.positions_computed = 0
+        self._recipe = RECIPES[spec.objective.method]
+        self._autocast = spec.training.precision == "bf16"
+        self._scores = self._score_source(directory, cache)
         arguments = _arguments(spec, len(training), directory)
+        shape = batch_shape(spec, int(arguments.process_index), int(arguments.world_size))
+        # Which process this is is known only once the arguments exist.
+        arguments.per_device_train_batch_size = shape.micro_batch_size
+        arguments.gradient_accumulation_steps = shape.accumulation
+        self._batches = EpochBatches(
+            [len(example.input_ids) for example in training],
+            shape,
+            spec.seed,
+            pad_to_longest=spec.data.eos_tail == "longest",
+        )
         super().__init__(
             model=model.network,
             args=arguments,
-            train_dataset=NoisyDataset(training, spec.seed),
-            data_collator=partial(collate, eos_id=model.eos_id),
-            callbacks=[self._report],
+            train_dataset=NoisyDataset(training, spec.seed, model.eos_id),
+            processing_class=model.tokenizer,
+            callbacks=[_EpochEnd(self)],
         )
-        if arguments.world_size > 1:
-            raise TrainingError("Training over several processes is not supported yet.", remedy="Start one process.")
-        # The reporter says the same, and to more than a terminal.
+        # The run's reporter says the same, and to more than a terminal.
         self.remove_callback(PrinterCallback)
         # The loss is divided by the global batch here, so the Trainer must not divide it again.
         self.loss_is_scaled_for_ga = True
-        self.model_accepts_loss_kwargs = True
-
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        dataset = self.train_dataset
-        lengths = [len(example.input_ids) for example in dataset.examples]
-        sampler = BucketSampler(lengths, self.spec.training.batch_size, self.spec.seed)
-        loader = DataLoader(
-            dataset,
-            batch_size=self._train_batch_size,
-            sampler=_Epochs(sampler, dataset),
-            collate_fn=self.data_collator,
+        self._held_out = (
+            HeldOutLoss(
+                model,
+                held_out,
+                shape.micro_batch_size,
+                autocast=self._autocast,
+                rank=shape.rank,
+                world_size=shape.world_size,
+                add_up=self.add_up,
+            )
+            if held_out
+            else None
         )
-        return self.accelerator.prepare(loader)
+        if spec.training.compile:
+            _compile_body(model.network)
+
+    def _score_source(self, directory: Path, cache: ScoreCache | None) -> ScoreSource:
+        objective = self.spec.objective
+        if objective.probe == "frozen" and self._recipe.score:
+            assert cache is not None, "a frozen probe needs its cache"
+            return FrozenScores(cache)
+        if objective.probe == "every_k":
+            stored = directory / TRAINER_DIRECTORY / "rates"
+            return PeriodicScores(self.diffusion_model, self._autocast, objective.probe_every, stored)
+        return OnlineScores(self.diffusion_model, self._autocast)
+
+    def get_train_dataloader(self) -> EpochLoader:
+        # Not given to accelerate: it would fill a short last batch with examples from the first.
+        collate_fn = partial(collate, eos_id=self.diffusion_model.eos_id)
+        return EpochLoader(self.train_dataset, batch_sampler=self._batches, collate_fn=collate_fn)
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], Tensor]:
+        """The noised micro-batches of one optimiser step, and what its loss is divided by.
+
+        All are probed before the first is learned from: the weights are the same, and `reference: batch` is then the
+        mean over the whole step, however it is divided.
+        """
+        batches = list(islice(epoch_iterator, num_batches))
+        scores = self._probed(batches)
+        reference = self._shared_reference(batches, scores)
+        objective, normalisation = self.spec.objective, self.spec.training.normalisation
+        inputs = []
+        for batch, score in zip(batches, scores, strict=True):
+            relative = batch_rates(objective, batch, score, self.spec.seed, reference)
+            noised = noise(objective, batch, relative, self.diffusion_model.mask_id, normalisation)
+            inputs.append({**noised.model_inputs(), "noised": noised, "score": score})
+        counted = [
+            len(batch.examples) if normalisation == "sequence" else int(batch.response_mask.sum()) for batch in batches
+        ]
+        total = self.add_up(torch.tensor([sum(counted)], dtype=torch.float64))
+        return inputs, total.float().to(device)[0]
+
+    def _probed(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+        if self._recipe.score is None:
+            return [None] * len(batches)
+        scores = self._scores.scores(self.model_wrapped, batches, self._batches.epoch)
+        return [pick(score, self._recipe.score) for score in scores]
+
+    def _shared_reference(self, batches: Sequence[Batch], scores: Sequence[Tensor | None]) -> Tensor | None:
+        """beta_ref of the step where it is the mean over the step's batch, on whichever processes that lies."""
+        if self.spec.objective.reference != "batch":
+            return None
+        sums = torch.zeros(2, dtype=torch.float64)
+        for batch, score in zip(batches, scores, strict=True):
+            if score is not None:
+                sums += rate_sums(masking_rate(score, self.spec.objective.power), batch.response_mask)
+        return mean_rate(self.add_up(sums))
 
     def compute_loss(
         self,
-        model: torch.nn.Module,
-        inputs: dict[str, Tensor],
+        model: nn.Module,
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """The objective's loss on one micro-batch, as a share of the global batch's."""
-        objective, training = self.spec.objective, self.spec.training
-        labels, attention_mask = inputs["labels"], inputs["attention_mask"]
-        response_mask = labels != IGNORED
-        probe_entropy = None
-        if objective.method != "sft":
-            probe_entropy = self._probe(model, inputs["input_ids"], attention_mask, response_mask)
-        relative = rates(objective, probe_entropy, response_mask)
-        corruption = corrupt(relative, inputs["t"], inputs["u"], objective.weighting)
-        masked = corruption.masked
-        noised = inputs["input_ids"].masked_fill(masked, self.diffusion_model.mask_id)
-        losses = cross_entropy(logits_at(model, noised, attention_mask, masked), labels[masked])
-        assert num_items_in_batch is not None
-        loss = reduce_loss(losses, corruption, response_mask, training.normalisation, num_items_in_batch)
-        self._sums.add(inputs, response_mask, masked, corruption.weight * losses.detach(), probe_entropy)
+        noised: NoisedBatch = inputs["noised"]
+        self.latest_shape = (noised.input_ids.shape[0], noised.input_ids.shape[1])
+        self.positions_computed += noised.input_ids.numel()
+        # Processes' gradients are averaged, and what is wanted is their sum.
+        weights = inputs["weights"] * (self.args.world_size / num_items_in_batch)
+        loss, cross_entropy = read_head(
+            model,
+            inputs["input_ids"],
+            inputs["attention_mask"],
+            inputs["positions"],
+            partial(weighted_cross_entropy, targets=inputs["targets"], weights=weights),
+            self.diffusion_model.logit_shift,
+        )
+        entropy = inputs["score"] if self._recipe.score == "entropy" else None
+        self.accounts.add(self.state.global_step + 1, noised, entropy, cross_entropy)
         return loss
 
-    @torch.no_grad()
-    def _probe(
-        self, model: torch.nn.Module, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
-    ) -> Tensor:
-        """H_i with all of the response masked, [batch, length]; 0 outside the response."""
-        masked = input_ids.masked_fill(response_mask, self.diffusion_model.mask_id)
-        uncertainty = torch.zeros(input_ids.shape, device=input_ids.device)
-        # Dropout would make the rates noisy: the probe asks what the model believes.
-        model.eval()
-        uncertainty[response_mask] = entropy(logits_at(model, masked, attention_mask, response_mask))
-        model.train()
-        return uncertainty
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        norm = super()._clip_grad_norm(model)
+        if norm is not None:
+            self.accounts.add_norm(self.state.global_step + 1, torch.as_tensor(norm))
+        return norm
 
-    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: torch.device) -> tuple[list[Any], Any]:
-        """The micro-batches of one optimiser step, and what its loss is divided by: response tokens or sequences."""
-        batches, response_tokens = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if self.spec.training.normalisation == "token":
-            return batches, response_tokens
-        return batches, torch.tensor(sum(len(batch["t"]) for batch in batches), device=device)
+    def add_up(self, sums: Tensor) -> Tensor:
+        """A vector summed over all processes, on the CPU; the order of the processes fixes the order of the sum."""
+        if self.args.world_size == 1:
+            return sums
+        # One device has no fp64 (MPS), and none of those trains in several processes.
+        return self.accelerator.gather(sums.to(self.args.device)[None]).sum(0).cpu()
 
-    def evaluate_held_out(self) -> float | None:
-        """Standard loss on the held-out examples, the same yardstick for every method; None without any."""
-        if not self.held_out:
-            return None
-        training = self.spec.training
-        rows = training.micro_batch_size or training.batch_size
-        return held_out_loss(self.diffusion_model, self.held_out, rows, autocast=training.precision == "bf16")
+    def held_out_losses(self) -> dict[str, float]:
+        """`eval_loss`, the same yardstick for every method, and the method's own; nothing without held-out examples."""
+        if self._held_out is None:
+            return {}
+        network = self.model_wrapped
+        losses = {"eval_loss": self._held_out.standard(network)}
+        if self.spec.objective.method != "sft":
+            losses["eval_objective"] = self._held_out.own(
+                network, self.spec.objective, self._held_out_scores, self.spec.seed
+            )
+        return losses
 
-    @property
-    def latest_metrics(self) -> dict[str, float]:
-        """The last value of every metric."""
-        return dict(self._report.latest)
+    def _held_out_scores(self, network: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
+        # Held-out examples come in no epoch: a periodic probe asks the current model, like an online one.
+        source = self._scores
+        if isinstance(source, PeriodicScores):
+            source = OnlineScores(self.diffusion_model, self._autocast)
+        return source.scores(network, batches, 0)
 
-    def pop_metrics(self) -> dict[str, float]:
-        """What the steps since the last call added up to; synchronises with the device."""
-        sums, self._sums = self._sums, _Sums()
-        return sums.metrics()
-
-
-class _Epochs(torch.utils.data.Sampler[int]):
-    """Tells the data set which epoch it is in, since its noise is keyed by it, whenever the order is told."""
-
-    def __init__(self, order: BucketSampler, dataset: NoisyDataset) -> None:
-        self.order = order
-        self.dataset = dataset
-
-    def set_epoch(self, epoch: int) -> None:
-        self.order.set_epoch(epoch)
-        self.dataset.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __iter__(self) -> Any:
-        return iter(self.order)
-
-
-class _Sums:
-    """Running sums on the device; nothing waits for them until a step is logged."""
-
-    def __init__(self) -> None:
-        self.started = time.perf_counter()
-        self.tokens: Tensor | int = 0
-        self.response: Tensor | int = 0
-        self.masked: Tensor | int = 0
-        self.weighted: Tensor | float = 0.0
-        self.weighted_tail: Tensor | float = 0.0
-        self.entropy: Tensor | float | None = None
-
-    def add(
-        self,
-        inputs: dict[str, Tensor],
-        response_mask: Tensor,
-        masked: Tensor,
-        weighted: Tensor,
-        probe_entropy: Tensor | None,
-    ) -> None:
-        self.tokens += inputs["attention_mask"].sum()
-        self.response += response_mask.sum()
-        self.masked += masked.sum()
-        self.weighted += weighted.sum()
-        self.weighted_tail += (weighted * inputs["tail_mask"][masked]).sum()
-        if probe_entropy is not None:
-            self.entropy = (self.entropy or 0.0) + probe_entropy.sum()
-
-    def metrics(self) -> dict[str, float]:
-        response, weighted = max(int(self.response), 1), float(self.weighted)
-        values = {
-            "tokens_per_second": int(self.tokens) / (time.perf_counter() - self.started),
-            "mask_ratio": int(self.masked) / response,
-            "tail_loss_share": float(self.weighted_tail) / weighted if weighted else 0.0,
-        }
-        if self.entropy is not None:
-            values["mean_entropy"] = float(self.entropy) / response
-        return values
-
-
-class _Report(TrainerCallback):
-    """Turns the Trainer's logs into the run's metrics, with the time that is left."""
-
-    def __init__(self, trainer: GiftTrainer, reporter: Reporter) -> None:
-        self.trainer = trainer
-        self.reporter = reporter
-        self.latest: dict[str, float] = {}
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.started, self.first_step = time.perf_counter(), state.global_step
-        self.reporter.report(state.global_step, "training", self._held_out(), total_steps=state.max_steps)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        control.should_log = control.should_log or self._is_evaluated(state)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-        if "loss" not in logs:
+    def check_finite(self) -> None:
+        """Raise `TrainingError` for the first step since the last report whose loss or gradient is not finite."""
+        bad = self.accounts.first_bad()
+        found = self.add_up(torch.tensor([float(bad is not None)]))
+        if not float(found):
             return
-        names = ("loss", "grad_norm", "learning_rate")
-        values = {name: float(logs[name]) for name in names if name in logs} | self.trainer.pop_metrics()
-        if self._is_evaluated(state):
-            values |= self._held_out()
-        for name in ("loss", "eval_loss"):
-            if not math.isfinite(values.get(name, 0.0)):
-                raise TrainingError(
-                    f"{name} is {values[name]} at step {state.global_step}.",
-                    remedy="Lower training.learning_rate, raise training.warmup_share, or train in fp32.",
-                )
-        self.latest |= values
-        self.reporter.report(
-            state.global_step, "training", values, total_steps=state.max_steps, eta_seconds=self._eta(state)
+        if bad is None:
+            raise TrainingError("Another process found a loss that is not finite; its message says more.")
+        kept = complete_checkpoints(Path(self.args.output_dir))
+        raise TrainingError(
+            f"The {'loss' if bad.culprits else 'gradient'} of step {bad.step} is not finite. "
+            + (f"It comes from {_named(bad.culprits)} of the batch with " if bad.culprits else "Its batch held ")
+            + f"{_named(bad.examples)}. "
+            + (f"The last good checkpoint is kept: {kept[0].name}." if kept else "No checkpoint was written before."),
+            field="training.learning_rate",
+            remedy="Lower training.learning_rate, raise training.warmup_share, or train in fp32.",
         )
 
-    def _is_evaluated(self, state: Any) -> bool:
-        spec = self.trainer.spec
-        every = spec.evaluation.loss_every or max(1, state.max_steps // spec.training.epochs)
-        return state.global_step % every == 0 or state.global_step == state.max_steps
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Write a checkpoint to resume from, and seal it once it is whole. Weights that went bad are never written."""
+        self.check_finite()
+        self._scores.flush()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            seal(Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+        self.accelerator.wait_for_everyone()
 
-    def _held_out(self) -> dict[str, float]:
-        loss = self.trainer.evaluate_held_out()
-        # What follows counts tokens per second of training: the clock starts again.
-        self.trainer.pop_metrics()
-        return {} if loss is None else {"eval_loss": loss}
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        # The Trainer's own would ask the Hub about adapters, and add a pickle of its arguments.
+        assert output_dir is not None
+        write_model(self.unwrapped_model(), Path(output_dir), state_dict)
 
-    def _eta(self, state: Any) -> float:
-        done = state.global_step - self.first_step
-        return (time.perf_counter() - self.started) / max(done, 1) * (state.max_steps - state.global_step)
+    def unwrapped_model(self) -> DiffusionModel:
+        """The model, without what accelerate has wrapped it in."""
+        return replace(self.diffusion_model, network=self.accelerator.unwrap_model(self.model))
+
+    def epoch_ends(self) -> None:
+        """Tell the scores that every step of this epoch is done."""
+        self._scores.epoch_ends(self._batches.epoch, self.accelerator.wait_for_everyone)
+
+
+class _EpochEnd(TrainerCallback):
+    def __init__(self, trainer: GiftTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if not control.should_training_stop:
+            self.trainer.epoch_ends()
+
+
+def steps_per_epoch(spec: RunSpec, examples: int) -> int:
+    """Optimiser steps in one pass over `examples`."""
+    return -(-examples // spec.training.batch_size)
+
+
+def checkpoint_interval(spec: RunSpec, examples: int) -> int:
+    """Optimiser steps from one checkpoint to the next."""
+    return spec.training.checkpoint_every or steps_per_epoch(spec, examples)
 
 
 def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArguments:
     training = spec.training
-    micro = training.micro_batch_size or training.batch_size
-    steps = -(-examples // training.batch_size) * training.epochs
+    steps = steps_per_epoch(spec, examples) * training.epochs
     arguments = TrainingArguments(
-        output_dir=str(directory / "trainer"),
-        per_device_train_batch_size=micro,
-        gradient_accumulation_steps=training.batch_size // micro,
+        output_dir=str(directory / TRAINER_DIRECTORY),
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule,
@@ -259,15 +285,45 @@ def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArgumen
         max_grad_norm=training.max_grad_norm,
         use_cpu=not torch.accelerator.is_available(),
         bf16=training.precision == "bf16",
-        logging_steps=max(1, steps // _LOGGED_STEPS),
+        activation_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=max(1, steps // LOGGED_STEPS),
         logging_nan_inf_filter=False,
-        save_strategy="no",
+        save_strategy="steps",
+        save_steps=checkpoint_interval(spec, examples),
+        save_total_limit=_KEPT_CHECKPOINTS,
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         seed=spec.seed,
+        ddp_find_unused_parameters=False,
     )
     # One process drives one device: with several visible, the Trainer would wrap the model in nn.DataParallel.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def batch_shape(spec: RunSpec, rank: int = 0, processes: int = 1) -> BatchShape:
+    """Divide the batch over the processes there are; raises `SpecError`."""
+    size = spec.training.batch_size
+    micro = spec.training.micro_batch_size or max(1, size // processes)
+    if size % (micro * processes):
+        raise SpecError(
+            f"{size} sequences per step cannot be divided into micro-batches of {micro} on {processes} processes.",
+            field="training.batch_size",
+            remedy=f"Choose a multiple of {micro * processes}, or another training.micro_batch_size.",
+        )
+    return BatchShape(size, micro, rank, processes)
+
+
+def _compile_body(network: Any) -> None:
+    """Compile the layers in place: names of weights stay, and what replaces the head's forward is not traced."""
+    body = getattr(network, "get_base_model", lambda: network)().base_model
+    for layer in getattr(body, "layers", [body]):
+        layer.compile(dynamic=True)
+
+
+def _named(ids: Sequence[int]) -> str:
+    shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    return f"example{'s' if len(ids) > 1 else ''} {shown}"

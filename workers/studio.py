@@ -38,6 +38,7 @@ class Studio:
         data = settings.data_dir.resolve()
         self._runs = data / "runs"
         self._dataset_files = data / "datasets"
+        self._rates = data / "rates"
         self.store = RunStore(data / "studio.sqlite3")
         self.queue = JobQueue(data / "queue.sqlite3")
         self.datasets = DatasetStore(self._dataset_files, self.store, settings.upload_limit_mb * _MEGABYTE)
@@ -80,7 +81,7 @@ class Studio:
         supervisor = Supervisor(
             self.store,
             self._runs,
-            training_command(self._dataset_files),
+            training_command(self._dataset_files, self._rates),
             training_environment(self.settings.training_threads),
             lease_seconds=self.settings.lease_seconds,
         )

@@ -31,13 +31,13 @@ _CODE = Path(__file__).resolve().parents[1]
 Process = subprocess.Popen[bytes]
 
 
-def training_command(datasets: Path) -> Callable[[Path], list[str]]:
+def training_command(datasets: Path, rates: Path) -> Callable[[Path], list[str]]:
     """The command that trains in a run's directory and dies with this process."""
 
     def command(directory: Path) -> list[str]:
         module = [sys.executable, "-m", "workers.training_process"]
-        arguments = ["--directory", str(directory), "--datasets", str(datasets), "--parent", str(os.getpid())]
-        return module + arguments
+        folders = ["--directory", str(directory), "--datasets", str(datasets), "--rates", str(rates)]
+        return [*module, *folders, "--parent", str(os.getpid())]
 
     return command
 

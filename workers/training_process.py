@@ -19,7 +19,6 @@ from gift_core.spec import RunSpec
 from workers.outcome import Failure
 
 _PR_SET_PDEATHSIG = 1
-_OUT_OF_MEMORY = ("can't allocate memory", "out of memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,16 +26,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train one run.")
     parser.add_argument("--directory", type=Path, required=True, help="the run's directory, with its spec.yaml")
     parser.add_argument("--datasets", type=Path, required=True, help="the folder of the uploaded data sets")
+    parser.add_argument("--rates", type=Path, required=True, help="the folder of the frozen rates that runs share")
     parser.add_argument("--parent", type=int, required=True, help="the process to die with")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _exit_quietly)
     die_with(options.parent)
     try:
         # Imported here so that a failing import is reported like any other failure.
-        from gift_core.run import run_training
+        from gift_core.run import RunOptions, run_training
 
         spec = RunSpec.from_yaml(options.directory / SPEC_FILE)
-        run_training(spec, options.directory, lambda dataset: find_dataset(options.datasets, dataset))
+        run_training(
+            spec,
+            options.directory,
+            lambda dataset: find_dataset(options.datasets, dataset),
+            RunOptions(rate_cache=options.rates),
+        )
     except Exception as error:
         traceback.print_exc()
         failure_of(error).write(options.directory)
@@ -65,18 +70,15 @@ def find_dataset(directory: Path, dataset_id: str) -> Path:
 
 def failure_of(error: Exception) -> Failure:
     """What the user is told; the traceback stays in the log."""
+    from gift_core.memory import is_out_of_memory, out_of_memory
+
+    if is_out_of_memory(error):
+        error = out_of_memory()
     if isinstance(error, GiftError):
         first = error.problems[0]
         if len(error.problems) > 1:
             return Failure(code=error.code, message=str(error))
         return Failure(code=error.code, message=first.message, field=first.field, remedy=first.remedy)
-    if isinstance(error, MemoryError) or _says(error, *_OUT_OF_MEMORY):
-        return Failure(
-            code="out_of_memory",
-            message="The machine ran out of memory.",
-            field="training.micro_batch_size",
-            remedy="Lower training.micro_batch_size (it changes nothing else), or data.max_length.",
-        )
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _says(error, os.strerror(errno.ENOSPC)):
         return Failure(
             code="disk_full",
@@ -91,7 +93,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _says(error: Exception, *phrases: str) -> bool:
-    # The allocators of torch and the writer of safetensors raise errors that only their text tells apart.
+    # The writer of safetensors raises errors that only their text tells apart.
     text = str(error).lower()
     return any(phrase.lower() in text for phrase in phrases)
 

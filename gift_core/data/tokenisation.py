@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerFast
 
 from gift_core.data.examples import Example
 from gift_core.errors import DataError, Problem
 from gift_core.models.loading import end_of_turn_id
-from gift_core.spec import DataSpec, SamplingSpec
+from gift_core.spec import DataSpec, EosTail, SamplingSpec
 
 # Shown row problems; a file with one wrong column would otherwise list all of its rows.
 SHOWN_PROBLEMS = 20
@@ -30,6 +29,20 @@ class TokenisedExample:
     @property
     def response_length(self) -> int:
         return len(self.input_ids) - self.prompt_length
+
+    def padded(self, length: int, eos_id: int) -> TokenisedExample:
+        """The example with its EOS tail continued up to `length` tokens in all; itself where it is that long."""
+        more = length - len(self.input_ids)
+        if more <= 0:
+            return self
+        return replace(self, input_ids=(*self.input_ids, *[eos_id] * more), tail_length=self.tail_length + more)
+
+    def cut(self, length: int) -> TokenisedExample | None:
+        """The first `length` tokens, or None where nothing of the response would be left."""
+        if length <= self.prompt_length:
+            return None
+        text = len(self.input_ids) - self.tail_length
+        return replace(self, input_ids=self.input_ids[:length], tail_length=max(0, length - text))
 
 
 class Encoder:
@@ -54,21 +67,32 @@ class Encoder:
         """One user turn and the assistant's header: what every response to this prompt follows."""
         return [*self._before, *self.text(text), *self._after]
 
-    def response(self, text: str, eos_tail: Literal["block", "one"], block_length: int) -> tuple[list[int], int]:
+    def response(self, text: str, eos_tail: EosTail, block_length: int) -> tuple[list[int], int]:
         """Response ids with their end of turn and EOS tail, and the length of that tail.
 
-        `block` pads with EOS to a multiple of `block_length`, so that fixed-length denoising learns where to stop;
-        `one` adds a single EOS.
+        `block` pads with EOS to a multiple of `block_length`, so that fixed-length denoising learns where to stop.
+        The others add one EOS, which is where `longest` and `max` go on from.
         """
         ids = [*self.text(text), end_of_turn_id(self.tokenizer)]
-        tail = 1 if eos_tail == "one" else -len(ids) % block_length
+        tail = -len(ids) % block_length if eos_tail == "block" else 1
         return ids + [self.tokenizer.eos_token_id] * tail, tail
 
     def example(self, example: Example, data: DataSpec, sampling: SamplingSpec) -> TokenisedExample:
         """Tokenise one example; its length is not limited here."""
         prompt = self.prompt(example.prompt)
         response, tail = self.response(example.response, data.eos_tail, sampling.block_length)
-        return TokenisedExample(example.id, (*prompt, *response), len(prompt), tail)
+        tokenised = TokenisedExample(example.id, (*prompt, *response), len(prompt), tail)
+        # `longest` is up to the batch, where its neighbours are known.
+        return tokenised.padded(data.max_length, self.tokenizer.eos_token_id) if data.eos_tail == "max" else tokenised
+
+
+@dataclass(frozen=True)
+class Tokenised:
+    """The examples that can be used, and how many were too long: cut, or left out."""
+
+    examples: list[TokenisedExample]
+    truncated: int = 0
+    dropped: int = 0
 
 
 def tokenise_all(
@@ -77,35 +101,52 @@ def tokenise_all(
     data: DataSpec,
     sampling: SamplingSpec,
     context_length: int,
-) -> list[TokenisedExample]:
-    """Tokenise a data set; raises `DataError` that names every row too long to be used."""
+) -> Tokenised:
+    """Tokenise a data set; examples over the limit go the way of `data.overlong`.
+
+    Raises `DataError` that names every row too long to be used.
+    """
     encoder = Encoder(tokenizer)
     limit = min(data.max_length, context_length)
+    if data.eos_tail == "max":
+        data = data.model_copy(update={"max_length": limit})
     most_characters = limit * encoder.longest_token
     tokenised, problems = [], []
+    truncated = dropped = 0
     for example in examples:
         if len(example.prompt) + len(example.response) > most_characters:
-            # A row of megabytes would take minutes to encode, only to be refused.
+            # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
             tokens = f"more than {limit} tokens"
+            item = None
+            if data.overlong == "truncate" and len(example.prompt) <= most_characters:
+                item = encoder.example(replace(example, response=example.response[:most_characters]), data, sampling)
         else:
             item = encoder.example(example, data, sampling)
             if len(item.input_ids) <= limit:
                 tokenised.append(item)
                 continue
             tokens = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
-        problems.append(_too_long(example.id, tokens, data.max_length, context_length))
+        cut = item.cut(limit) if item and data.overlong == "truncate" else None
+        if cut is not None:
+            tokenised.append(cut)
+            truncated += 1
+        elif data.overlong == "refuse":
+            problems.append(_too_long(example.id, tokens, data.max_length, context_length))
+        else:
+            # Where the prompt alone fills the limit, nothing is left to learn.
+            dropped += 1
     if problems:
         hidden = len(problems) - SHOWN_PROBLEMS
         more = [Problem(f"and {hidden} more rows are too long.")] if hidden > 0 else []
         raise DataError.of(problems[:SHOWN_PROBLEMS] + more)
-    return tokenised
+    return Tokenised(tokenised, truncated, dropped)
 
 
 def _too_long(row: int, tokens: str, max_length: int, context_length: int) -> Problem:
     if context_length <= max_length:
         message = f"The example has {tokens}, but the model's context holds {context_length}."
-        remedy = "Shorten or remove the row, or choose a model with a longer context."
+        remedy = "Set data.overlong to truncate or drop, or choose a model with a longer context."
     else:
         message = f"The example has {tokens}, and data.max_length is {max_length}."
-        remedy = f"Shorten or remove the row, or raise data.max_length (up to {context_length})."
+        remedy = f"Raise data.max_length (up to {context_length}), or set data.overlong to truncate or drop."
     return Problem(message, f"row {row}", remedy)

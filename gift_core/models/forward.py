@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+T = TypeVar("T")
+
+
+def read_head(
+    network: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor | None,
+    positions: Tensor,
+    read: Callable[[Tensor, nn.Module], T],
+    logit_shift: int = 0,
+) -> T:
+    """Run `network` and return what `read(hidden [n, width], head)` makes of the hidden states at `positions`.
+
+    `positions` are [n] indices into the flattened [batch, length]. `logit_shift` is 1 where position i is read from
+    logits[i-1] (Dream), else 0; positions then may not be the first of a row.
+
+    `read` runs inside the model's own forward, in the place of the head's: so it holds under LoRA, gradient
+    checkpointing and tied heads, DDP sees its parameters used, and FSDP has gathered the head's weight.
+    """
+    inner: Any = getattr(network, "module", network)
+    head: nn.Module = inner.get_output_embeddings()
+    found: list[Any] = []
+
+    def forward(hidden: Tensor) -> T:
+        found.append(read(hidden.flatten(0, 1)[positions - logit_shift], head))
+        return found[0]
+
+    with _replaced_forward(head, forward):
+        returned = network(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+    return _as_read(found[0], returned)
+
+
+def _as_read(read: Any, returned: Any) -> Any:
+    """What was read, but still tied to what the network returned: FSDP's hooks are there, and its mixed precision
+    rounds what it returns to bf16."""
+    if isinstance(read, tuple):
+        return tuple(map(_as_read, read, returned))
+    if read.dtype == returned.dtype:
+        return returned
+    return returned.to(read.dtype) + (read - returned).detach() if returned.requires_grad else read
+
+
+def logits_at(
+    network: nn.Module, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor, logit_shift: int = 0
+) -> Tensor:
+    """Logits at the True cells of `positions` [batch, length], in row-major order: [n, vocabulary]."""
+    inner: Any = getattr(network, "module", network)
+    project = inner.get_output_embeddings().forward
+    chosen = positions.flatten().nonzero()[:, 0]
+    return read_head(network, input_ids, attention_mask, chosen, lambda hidden, _: project(hidden), logit_shift)
+
 
 @contextmanager
-def _reads_only(head: nn.Module, positions: Tensor) -> Iterator[None]:
-    """While inside, the output projection sees `positions` only: hidden [batch, length, d] -> [n, d]."""
-
-    def select(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (inputs[0][positions], *inputs[1:])
-
-    handle = head.register_forward_pre_hook(select)
+def _replaced_forward(head: nn.Module, forward: Callable[[Tensor], Any]) -> Iterator[None]:
+    # accelerate too keeps a forward of its own on an instance: what was there comes back.
+    before = head.__dict__.get("forward")
+    head.forward = forward
     try:
         yield
     finally:
-        handle.remove()
-
-
-def logits_at(network: nn.Module, input_ids: Tensor, attention_mask: Tensor | None, positions: Tensor) -> Tensor:
-    """Logits at the True cells of `positions` [batch, length], in row-major order: [n, vocabulary].
-
-    The selection happens in front of the output projection, inside the model's own forward: it holds under LoRA,
-    gradient checkpointing and data-parallel wrappers, and costs n rows of the head instead of batch * length.
-    """
-    inner: Any = network.module if isinstance(network, nn.parallel.DistributedDataParallel) else network
-    with _reads_only(inner.get_output_embeddings(), positions):
-        return network(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+        if before is None:
+            del head.forward
+        else:
+            head.forward = before

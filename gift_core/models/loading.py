@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -20,20 +21,26 @@ from transformers.utils.logging import disable_progress_bar
 
 from gift_core.errors import ModelError
 from gift_core.models.catalogue import find_model
+from gift_core.models.quantisation import four_bits, stay_differentiable
 from gift_core.reporting import CHECKPOINT
+from gift_core.spec import Quantisation
 
 ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
 class DiffusionModel:
-    """A masked diffusion language model with the ids that the method needs."""
+    """A masked diffusion language model with the ids that the method needs.
+
+    `logit_shift` is 1 where position i is read from logits[i-1] (Dream, and conversions of causal models), else 0.
+    """
 
     network: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     mask_id: int
     eos_id: int
     end_of_turn_id: int
+    logit_shift: int = 0
 
     @property
     def device(self) -> torch.device:
@@ -48,9 +55,9 @@ class DiffusionModel:
         return int(self.network.config.max_position_embeddings)
 
 
-def load_base(name: str, device: str | torch.device = "cpu") -> DiffusionModel:
-    """Load a base model of the catalogue or a local folder; raises `ModelError`."""
-    return _load(find_model(name, local_folders=True), device)
+def load_base(name: str, device: str | torch.device = "cpu", *, quantisation: Quantisation = "none") -> DiffusionModel:
+    """Load a base model of the catalogue or a local folder, its layers in 4 bits with `nf4`; raises `ModelError`."""
+    return _load(find_model(name, local_folders=True), device, quantisation)
 
 
 def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> DiffusionModel:
@@ -62,7 +69,7 @@ def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> Diff
 
     base = load_base(json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"], device)
     network = PeftModel.from_pretrained(base.network, str(directory)).merge_and_unload()
-    return DiffusionModel(network.eval(), base.tokenizer, base.mask_id, base.eos_id, base.end_of_turn_id)
+    return replace(base, network=network.eval())
 
 
 def open_checkpoint(name: str) -> DiffusionModel:
@@ -95,9 +102,9 @@ def _tokenizer(directory: Path) -> PreTrainedTokenizerFast:
         ) from error
 
 
-def _load(directory: Path, device: str | torch.device) -> DiffusionModel:
+def _load(directory: Path, device: str | torch.device, quantisation: Quantisation = "none") -> DiffusionModel:
     tokenizer = _tokenizer(directory)
-    network = _network(directory).to(device)
+    network = _network(directory, four_bits() if quantisation == "nf4" else None).to(device)
     if getattr(network.config, "is_causal", True):
         raise ModelError(
             f"{directory.name} is a causal language model: its attention cannot see the tokens to the right.",
@@ -111,7 +118,12 @@ def _load(directory: Path, device: str | torch.device) -> DiffusionModel:
             remedy="Choose a masked diffusion model; its tokenizer names a mask_token and an eos_token.",
         )
     return DiffusionModel(
-        network, tokenizer, tokenizer.mask_token_id, tokenizer.eos_token_id, end_of_turn_id(tokenizer)
+        network,
+        tokenizer,
+        tokenizer.mask_token_id,
+        tokenizer.eos_token_id,
+        end_of_turn_id(tokenizer),
+        logit_shift=getattr(network.config, "logit_shift", 0),
     )
 
 
@@ -121,7 +133,7 @@ def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:
     return int(tokenizer.convert_tokens_to_ids(named)) if named else int(tokenizer.eos_token_id)
 
 
-def _network(directory: Path) -> PreTrainedModel:
+def _network(directory: Path, quantisation: BitsAndBytesConfig | None) -> PreTrainedModel:
     # A bar for each file that is opened drowns the log and the command line's own progress.
     disable_progress_bar()
     try:
@@ -132,6 +144,7 @@ def _network(directory: Path) -> PreTrainedModel:
             use_safetensors=True,
             output_loading_info=True,
             dtype=torch.float32,
+            quantization_config=quantisation,
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(
@@ -145,4 +158,6 @@ def _network(directory: Path) -> PreTrainedModel:
         raise ModelError(
             f"The weights in {directory.name} do not fit its config: {', '.join(wrong)}.", field="model.name"
         )
+    if quantisation:
+        stay_differentiable(network)
     return network.eval()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,55 +11,50 @@ from hypothesis import strategies as st
 
 from gift_core.noise import evaluation_noise, training_noise
 from gift_core.objectives import (
+    RECIPES,
+    Corruption,
+    bounded_rate,
+    context_weight,
     corrupt,
-    cross_entropy,
-    entropy,
     masking_probability,
     masking_rate,
+    mean_rate,
+    rate_sums,
     rates,
-    reduce_loss,
+    reference_rate,
     relative_rate,
+    share_of_sequence,
     token_weight,
 )
-from gift_core.spec import ObjectiveSpec
+from gift_core.spec import ObjectiveSpec, Weighting
 
 RESPONSE = torch.tensor([[False, True, True, True, False], [False, False, True, True, True]])
+# The first row ends with padding.
+ATTENDED = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]])
 
 
-def test_entropy_of_a_uniform_and_of_a_certain_prediction() -> None:
-    certain = torch.full((1, 8), -60.0)
-    certain[0, 3] = 60.0
-    assert entropy(torch.zeros(1, 8)).item() == pytest.approx(math.log(8))
-    assert 0 <= entropy(certain).item() < 1e-30
+def noised(objective: ObjectiveSpec, score: torch.Tensor | None, t: torch.Tensor, u: torch.Tensor) -> Corruption:
+    return corrupt(objective, rates(objective, score, RESPONSE, None), t, u, RESPONSE, ATTENDED)
 
 
-def test_entropy_is_computed_in_fp32_even_for_bf16_logits_of_a_large_vocabulary() -> None:
-    logits = torch.randn(3, 126_464, generator=torch.Generator().manual_seed(0)).bfloat16()
-    exact = torch.distributions.Categorical(logits=logits.double()).entropy()
-    torch.testing.assert_close(entropy(logits).double(), exact, rtol=1e-5, atol=0)
-
-
-def test_entropy_in_chunks_equals_entropy_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits = torch.randn(7, 11, generator=torch.Generator().manual_seed(0))
-    whole = entropy(logits)
-    monkeypatch.setattr("gift_core.objectives._CHUNK_ELEMENTS", 22)
-    assert torch.equal(entropy(logits), whole)
+def relative_to(rate: torch.Tensor, reference: str | float) -> torch.Tensor:
+    return relative_rate(rate, RESPONSE, reference_rate(rate, RESPONSE, reference))
 
 
 def test_scaling_all_entropies_changes_no_relative_rate() -> None:
     beta = torch.rand(2, 5, generator=torch.Generator().manual_seed(1)) + 0.1
-    once, _ = relative_rate(beta, RESPONSE, "sequence")
-    scaled, _ = relative_rate(beta * 4, RESPONSE, "sequence")
+    once, scaled = relative_to(beta, "sequence"), relative_to(beta * 4, "sequence")
     assert torch.equal(once, scaled)
     assert torch.allclose(once.sum(1), RESPONSE.sum(1).float()), "the mean relative rate of a sequence is 1"
 
 
 def test_the_batch_reference_is_one_number_for_all_sequences_and_a_number_is_itself() -> None:
     beta = torch.rand(2, 5, generator=torch.Generator().manual_seed(1)) + 0.1
-    _, reference = relative_rate(beta, RESPONSE, "batch")
+    reference = reference_rate(beta, RESPONSE, "batch")
     assert reference[0] == reference[1] == pytest.approx(beta[RESPONSE].mean().item())
-    relative, _ = relative_rate(beta, RESPONSE, 0.5)
-    torch.testing.assert_close(relative[RESPONSE], beta[RESPONSE] / 0.5)
+    in_pieces = mean_rate(rate_sums(beta[:1], RESPONSE[:1]) + rate_sums(beta[1:], RESPONSE[1:]))
+    assert in_pieces.item() == pytest.approx(reference[0].item(), rel=1e-15)
+    torch.testing.assert_close(relative_to(beta, 0.5)[RESPONSE], beta[RESPONSE] / 0.5)
 
 
 @pytest.mark.parametrize("height", [0.0, 0.1, 1 / 3, 2.718281828])
@@ -66,16 +63,17 @@ def test_equal_entropies_make_gift_sft_bit_for_bit(height: float, weighting: str
     gift = ObjectiveSpec(method="gift", weighting=weighting)
     sft = ObjectiveSpec(method="sft", weighting=weighting)
     t, u = torch.tensor([0.3, 0.8]), torch.rand(2, 5, generator=torch.Generator().manual_seed(2))
-    one = corrupt(rates(gift, torch.full((2, 5), height), RESPONSE), t, u, weighting)
-    other = corrupt(rates(sft, None, RESPONSE), t, u, weighting)
+    one = noised(gift, torch.full((2, 5), height), t, u)
+    other = noised(sft, None, t, u)
     assert torch.equal(one.masked, other.masked)
     assert torch.equal(one.weight, other.weight)
 
 
 def test_prompt_and_padding_are_never_masked() -> None:
-    relative = rates(ObjectiveSpec(), torch.rand(2, 5), RESPONSE)
-    corruption = corrupt(relative, torch.tensor([0.999, 0.999]), torch.full((2, 5), 2**-25), "inverse")
-    assert not corruption.masked[~RESPONSE].any()
+    for method in RECIPES:
+        t, u = torch.tensor([0.999, 0.999]), torch.full((2, 5), 2**-25)
+        corruption = noised(ObjectiveSpec(method=method), torch.rand(2, 5) + 0.1, t, u)
+        assert torch.equal(corruption.masked, RESPONSE), method
 
 
 @given(t=st.floats(1e-3, 0.999), r=st.floats(1e-6, 30))
@@ -100,69 +98,93 @@ def test_both_weightings_are_one_over_t_for_sft() -> None:
         torch.testing.assert_close(token_weight(t, r, weighting), 1 / t)
 
 
-def test_tokens_are_masked_as_often_as_their_probability_says() -> None:
-    relative = torch.tensor([0.2, 0.7, 1.0, 2.1])
-    draws = 20_000
-    noise = [training_noise(seed=1, example=i, epoch=0, length=4) for i in range(draws)]
-    u = torch.tensor([values.tolist() for _, values in noise])
-    times = torch.full((draws,), 0.4)
-    frequency = corrupt(relative.expand(draws, 4), times, u, "inverse").masked.float().mean(0)
-    expected = masking_probability(torch.tensor(0.4), relative)
-    error = (expected * (1 - expected) / draws).sqrt()
-    assert ((frequency - expected).abs() < 4 * error).all()
+@pytest.mark.parametrize("weighting", ["inverse", "elbo"])
+def test_masks_weights_and_their_product_come_out_as_the_definition_says(weighting: Weighting) -> None:
+    """Every epoch draws t and u anew: over many, each token's share masked, weight and product must fit."""
+    draws, length = 40_000, 4
+    objective = ObjectiveSpec(weighting=weighting)
+    score = torch.tensor([0.04, 0.5, 1.0, 2.9])
+    noise = [training_noise(seed=1, example=3, epoch=epoch, length=length) for epoch in range(draws)]
+    t = torch.tensor([time for time, _ in noise])
+    u = torch.tensor(np.stack([values for _, values in noise]))
+    everywhere = torch.ones(draws, length, dtype=torch.bool)
+    relative = rates(objective, score.expand(draws, length), everywhere, None)
+    corruption = corrupt(objective, relative, t, u, everywhere, everywhere.long())
+    weight = torch.zeros(draws, length, dtype=torch.float64)
+    weight[corruption.masked] = corruption.weight.double()
+
+    times = t.double()[:, None]
+    r = score.sqrt().double() / score.sqrt().double().mean()
+    probability = 1 - (1 - times) ** r
+    expected = 1 / probability if weighting == "inverse" else r * (1 - times) ** (r - 1) / probability
+    for found, wanted in ((corruption.masked.double(), probability), (weight, probability * expected)):
+        # Draw by draw, so that the spread of t itself does not blur what is compared.
+        difference = found - wanted
+        error = difference.std(0) / draws**0.5
+        assert (difference.mean(0).abs() < 4 * error).all()
+    torch.testing.assert_close(weight[corruption.masked], expected[corruption.masked], rtol=2e-3, atol=0)
 
 
 def test_a_token_without_entropy_is_never_masked_and_everything_stays_finite() -> None:
     uncertainty = torch.tensor([[0.0, 0.0, 1.3, 0.7, 0.0], [0.0, 0.0, 0.0, 0.2, 0.9]])
-    relative = rates(ObjectiveSpec(weighting="elbo"), uncertainty, RESPONSE)
-    corruption = corrupt(relative, torch.tensor([0.999, 0.999]), torch.full((2, 5), 0.5), "elbo")
+    objective = ObjectiveSpec(weighting="elbo")
+    corruption = noised(objective, uncertainty, torch.tensor([0.999, 0.999]), torch.full((2, 5), 0.5))
     assert not corruption.masked[0, 1]
     assert not corruption.masked[1, 2]
     assert corruption.weight.isfinite().all()
 
 
-def test_an_empty_mask_gives_zero_loss_and_zero_gradient() -> None:
-    logits = torch.randn(2, 5, 7, requires_grad=True)
-    corruption = corrupt(
-        rates(ObjectiveSpec(method="sft"), None, RESPONSE), torch.full((2,), 0.5), torch.ones(2, 5), "inverse"
-    )
-    targets = torch.zeros(2, 5, dtype=torch.long)[corruption.masked]
-    loss = reduce_loss(cross_entropy(logits[corruption.masked], targets), corruption, RESPONSE, "token", 6)
-    loss.backward()
-    assert loss.item() == 0
-    assert logits.grad is not None
-    assert (logits.grad == 0).all()
+def test_entropies_of_zero_everywhere_make_gift_sft() -> None:
+    t, u = torch.tensor([0.3, 0.8]), torch.rand(2, 5, generator=torch.Generator().manual_seed(2))
+    one, other = noised(ObjectiveSpec(), torch.zeros(2, 5), t, u), noised(ObjectiveSpec(method="sft"), None, t, u)
+    assert torch.equal(one.masked, other.masked)
+    assert torch.equal(one.weight, other.weight)
 
 
-def test_loss_and_gradient_equal_the_definition_in_fp64() -> None:
-    generator = torch.Generator().manual_seed(5)
-    logits = torch.randn(2, 5, 7, generator=generator, requires_grad=True)
-    targets = torch.randint(0, 7, (2, 5), generator=generator)
-    uncertainty = torch.rand(2, 5, generator=generator)
-    t, u = torch.tensor([0.4, 0.7]), torch.rand(2, 5, generator=generator)
-    corruption = corrupt(rates(ObjectiveSpec(), uncertainty, RESPONSE), t, u, "inverse")
-    masked = corruption.masked
-    reduce_loss(cross_entropy(logits[masked], targets[masked]), corruption, RESPONSE, "token", 6).backward()
+def test_floor_and_ceiling_bound_the_relative_rate_inside_the_response() -> None:
+    bounded = bounded_rate(torch.tensor([[0.0, 0.1, 1.0, 7.0, 0.0]]), RESPONSE[:1], 0.3, 2.0)
+    torch.testing.assert_close(bounded, torch.tensor([[0.0, 0.3, 1.0, 2.0, 0.0]]))
+    floored = rates(ObjectiveSpec(rate_floor=0.2), torch.tensor([[0.0, 0.0, 1.0, 2.0, 0.0]]), RESPONSE[:1], None)
+    assert floored[0, 1] == pytest.approx(0.2), "a certain token is still masked now and then"
 
-    exact_logits = logits.detach().double().requires_grad_()
-    total = torch.zeros((), dtype=torch.float64)
-    for row in range(2):
-        reference = (uncertainty[row].double().sqrt() * RESPONSE[row]).sum() / RESPONSE[row].sum()
-        for i in range(5):
-            t_i = 1 - (1 - t[row].double()) ** (uncertainty[row, i].double().sqrt() / reference)
-            if RESPONSE[row, i] and u[row, i] < t_i:
-                total = total - exact_logits[row, i].log_softmax(-1)[targets[row, i]] / t_i
-    (total / 6).backward()
-    assert logits.grad is not None
-    assert exact_logits.grad is not None
-    torch.testing.assert_close(logits.grad.double(), exact_logits.grad, rtol=1e-4, atol=1e-6)
+
+def test_simple_masks_like_sft_and_weighs_by_rate_over_t() -> None:
+    t, u = torch.tensor([0.3, 0.8]), torch.rand(2, 5, generator=torch.Generator().manual_seed(2))
+    score = torch.rand(2, 5) + 0.1
+    simple, sft = noised(ObjectiveSpec(method="simple"), score, t, u), noised(ObjectiveSpec(method="sft"), None, t, u)
+    relative = rates(ObjectiveSpec(method="simple"), score, RESPONSE, None)
+    assert torch.equal(simple.masked, sft.masked)
+    torch.testing.assert_close(simple.weight, relative[sft.masked] * sft.weight)
+
+
+def test_cart_weighs_a_token_by_its_visible_neighbours() -> None:
+    visible = torch.tensor([[True, False, False, False, True]])
+    weight = context_weight(visible)[0]
+    p = 0.1
+    assert weight[1].item() == pytest.approx(0.5 * (p + p * 0.9**2))
+    assert weight[2].item() == pytest.approx(0.5 * (p * 0.9 + p * 0.9))
+    assert weight[0].item() == pytest.approx(0.5 * p * 0.9**3), "a token is not its own neighbour"
+
+
+def test_cart_does_not_see_padding_and_not_what_is_masked() -> None:
+    objective = ObjectiveSpec(method="cart")
+    u = torch.tensor([[1.0, 0.1, 0.9, 0.9, 1.0]] * 2)
+    corruption = noised(objective, None, torch.tensor([0.5, 0.5]), u)
+    assert corruption.masked[0].nonzero()[:, 0].tolist() == [1]
+    seen = torch.tensor([[True, False, True, True, False]])
+    assert corruption.weight[0].item() == pytest.approx(context_weight(seen)[0, 1].item())
+
+
+def test_only_the_score_tells_nll_from_gift() -> None:
+    gift, nll = RECIPES["gift"], RECIPES["nll"]
+    assert (gift.score, nll.score) == ("entropy", "nll")
+    assert replace(nll, score="entropy") == gift
 
 
 def test_the_sequence_normaliser_is_the_mean_of_per_sequence_means() -> None:
-    corruption = corrupt(
-        rates(ObjectiveSpec(method="sft"), None, RESPONSE), torch.tensor([0.5, 0.5]), torch.zeros(2, 5), "inverse"
-    )
-    loss = reduce_loss(torch.tensor([1.0, 1.0, 1.0, 4.0, 4.0, 4.0]), corruption, RESPONSE, "sequence", 2)
+    corruption = noised(ObjectiveSpec(method="sft"), None, torch.tensor([0.5, 0.5]), torch.zeros(2, 5))
+    losses = torch.tensor([1.0, 1.0, 1.0, 4.0, 4.0, 4.0])
+    loss = (share_of_sequence(corruption, RESPONSE) * losses).sum() / 2
     assert loss.item() == pytest.approx((1 / 0.5 + 4 / 0.5) / 2)
 
 

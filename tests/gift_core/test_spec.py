@@ -66,9 +66,23 @@ def test_a_seed_stands_once() -> None:
         ExperimentSpec.parse({"seeds": [1, 1]})
 
 
-def test_a_batch_reference_needs_the_batch_in_one_piece() -> None:
-    with pytest.raises(SpecError, match="micro_batch_size"):
-        RunSpec().replace({"objective.reference": "batch", "training.micro_batch_size": 16})
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"model.quantisation": "nf4"}, "training.adapter to lora"),
+        ({"objective.probe": "frozen", "data.eos_tail": "longest"}, "tail block, max or one"),
+        ({"objective.rate_floor": 2, "objective.rate_ceiling": 1}, "rate_floor"),
+    ],
+)
+def test_fields_that_contradict_each_other_say_which_to_change(changes: dict[str, object], named: str) -> None:
+    with pytest.raises(SpecError, match=named):
+        RunSpec().replace(changes)
+
+
+def test_differences_are_dotted_fields() -> None:
+    assert RunSpec().differences(RunSpec()) == []
+    other = RunSpec().replace({"training.lora.rank": 3, "seed": 9})
+    assert RunSpec().differences(other) == ["seed", "training.lora.rank"]
 
 
 def test_repeated_methods_are_told_apart() -> None:

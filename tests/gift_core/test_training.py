@@ -8,12 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gift_core.data.collation import BucketSampler
-from gift_core.errors import GiftError, TrainingError
-from gift_core.models.loading import load_checkpoint, open_checkpoint
-from gift_core.run import run_training
+import gift_core.scores
+from gift_core.data.collation import BatchShape, EpochBatches
+from gift_core.errors import GiftError, ModelError, OutOfMemoryError, SpecError
+from gift_core.models.loading import DiffusionModel, load_checkpoint, open_checkpoint
+from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
-from gift_core.training import GiftTrainer
+from gift_core.training import batch_shape
 
 
 def losses(directory: Path) -> list[float]:
@@ -67,7 +68,7 @@ def test_both_normalisers_agree_on_equal_lengths_and_on_a_short_last_batch(small
 def test_the_held_out_loss_is_measured_when_asked_and_at_the_end(
     small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gift_core.training._LOGGED_STEPS", 2)
+    monkeypatch.setattr("gift_core.training.LOGGED_STEPS", 2)
     run_training(small_run.replace({"evaluation.loss_every": 4, "evaluation.score": False}), tmp_path, Path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line["values"]] == [3, 4, 6]
@@ -78,12 +79,16 @@ def test_training_reports_what_the_views_draw(small_run: RunSpec, tmp_path: Path
     run_training(small_run, tmp_path, Path)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     phases = [line["phase"] for line in lines if line["phase"] != "training"]
-    assert phases == ["loading", "evaluating", "evaluating", "saving"]
+    assert phases == ["loading", "saving", "evaluating", "evaluating"]
     steps = [line for line in lines if "loss" in line["values"]]
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
     assert steps[-1]["eta_seconds"] == 0
-    for name in ("grad_norm", "learning_rate", "tokens_per_second", "mask_ratio", "mean_entropy", "tail_loss_share"):
+    always = ("grad_norm", "learning_rate", "tokens_per_second", "mask_ratio", "mean_entropy", "tail_loss_share")
+    for name in (*always, "peak_memory_bytes", "entropy_p50", "relative_rate_p90", "masking_probability_p10"):
         assert all(name in line["values"] for line in steps), name
+    for line in steps:
+        deciles = [line["values"][f"loss_share_decile_{decile}"] for decile in range(1, 11)]
+        assert sum(deciles) == pytest.approx(1, abs=1e-5)
     evaluations = [line["values"]["eval_loss"] for line in lines if "eval_loss" in line["values"]]
     assert len(evaluations) == 3, "before training and after each epoch"
     result = json.loads((tmp_path / "result.json").read_text())
@@ -128,43 +133,147 @@ def test_a_file_of_ones_own_is_trained_on(small_run: RunSpec, tmp_path: Path) ->
     assert len(losses(tmp_path / "run")) == 6
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(small_run: RunSpec, tmp_path: Path) -> None:
-    spec = small_run.replace({"training.learning_rate": 1e30, "training.epochs": 5, "training.max_grad_norm": 1e30})
-    with pytest.raises(TrainingError, match="learning_rate"):
-        run_training(spec, tmp_path, Path)
-    assert not (tmp_path / "result.json").exists()
-    assert not (tmp_path / "checkpoint").exists()
-
-
 def test_an_unknown_model_is_a_clear_error(small_run: RunSpec, tmp_path: Path) -> None:
     with pytest.raises(GiftError, match="no base model called"):
         run_training(small_run.replace({"model.name": "nothing"}), tmp_path, Path)
 
 
+@pytest.mark.parametrize("method", ["shuffled", "nll", "simple", "cart"])
+def test_the_controls_train_and_see_the_same_noise(small_run: RunSpec, tmp_path: Path, method: str) -> None:
+    spec = small_run.replace({"evaluation.score": False, "training.epochs": 1})
+    control, _, _ = train(spec.replace({"objective.method": method}), tmp_path / method)
+    again, _, _ = train(spec.replace({"objective.method": method}), tmp_path / "again")
+    gift, _, _ = train(spec, tmp_path / "gift")
+    assert control == again
+    assert control != gift
+
+
+def test_shuffled_has_gift_s_rates_in_other_places(small_run: RunSpec, tmp_path: Path) -> None:
+    spec = small_run.replace({"evaluation.score": False, "training.epochs": 1})
+    rates = []
+    for method in ("gift", "shuffled"):
+        run_training(spec.replace({"objective.method": method}), tmp_path / method, Path)
+        first = json.loads((tmp_path / method / "metrics.jsonl").read_text().splitlines()[2])["values"]
+        rates.append({name: value for name, value in first.items() if name.startswith(("relative_rate", "entropy"))})
+    assert rates[0] == rates[1]
+
+
+def test_frozen_rates_are_those_of_the_starting_model(small_run: RunSpec, tmp_path: Path) -> None:
+    """In the first step nothing has been learned: online and frozen must agree, and later they need not."""
+    online, _, _ = train(small_run, tmp_path / "online")
+    frozen, _, _ = train(small_run.replace({"objective.probe": "frozen"}), tmp_path / "frozen")
+    periodic = small_run.replace({"objective.probe": "every_k", "objective.probe_every": 2})
+    every_second, _, _ = train(periodic, tmp_path / "periodic")
+    assert frozen[0] == pytest.approx(online[0], rel=1e-5)
+    assert frozen[1:] != pytest.approx(online[1:], rel=1e-5)
+    assert every_second[:3] == online[:3], "the first epoch is probed in each step"
+    assert every_second[3:] != pytest.approx(online[3:], rel=1e-5), "the second goes by what the first saw"
+
+
+def test_frozen_rates_are_computed_once_for_all_runs(small_run: RunSpec, tmp_path: Path) -> None:
+    spec = small_run.replace({"objective.probe": "frozen", "evaluation.score": False, "training.epochs": 1})
+    found = []
+    for label, changes in {
+        "gift": {},
+        "nll": {"objective.method": "nll"},
+        "lora": {"training.adapter": "lora"},
+        "bf16": {"training.precision": "bf16"},
+    }.items():
+        options = RunOptions(rate_cache=tmp_path / "rates")
+        run_training(spec.replace(changes), tmp_path / label, Path, options)
+        lines = [json.loads(line)["values"] for line in (tmp_path / label / "metrics.jsonl").read_text().splitlines()]
+        found += [(line["rates_computed"], line["rates_reused"]) for line in lines if "rates_computed" in line]
+    assert found == [(56, 0), (0, 56), (0, 56), (56, 0)], "other precision, other numbers"
+
+
+@pytest.mark.parametrize("tail", ["longest", "max", "one"])
+def test_every_tail_policy_trains(small_run: RunSpec, tmp_path: Path, tail: str) -> None:
+    changes = {"data.eos_tail": tail, "data.max_length": 80, "training.epochs": 1, "evaluation.score": False}
+    assert len(train(small_run.replace(changes), tmp_path)[0]) == 3
+
+
+def test_the_longest_tail_is_the_same_for_every_division_of_the_batch(tmp_path: Path) -> None:
+    lengths = [5, 9, 7, 20, 11, 8, 6]
+    whole = EpochBatches(lengths, BatchShape(4, 4), seed=1, pad_to_longest=True)
+    parts = [EpochBatches(lengths, BatchShape(4, 1, rank, 2), seed=1, pad_to_longest=True) for rank in range(2)]
+    drawn = {draw.index: draw.length for batch in whole for draw in batch}
+    together = {draw.index: draw.length for part in parts for batch in part for draw in batch}
+    assert drawn == together
+    assert len(drawn) == len(lengths)
+
+
+def test_processes_take_equally_many_micro_batches_and_every_example_once() -> None:
+    for examples in (1, 7, 8, 9, 13):
+        shares = [list(EpochBatches([1] * examples, BatchShape(4, 1, rank, 2), seed=0)) for rank in range(2)]
+        assert len({len(share) for share in shares}) == 1
+        drawn = [draw.index for share in shares for batch in share for draw in batch]
+        assert sorted(drawn) == list(range(examples))
+        assert len(shares[0]) == len(EpochBatches([1] * examples, BatchShape(4, 1, 0, 2), seed=0))
+
+
+def test_a_batch_that_cannot_be_divided_is_a_clear_error(small_run: RunSpec) -> None:
+    with pytest.raises(SpecError, match="3 processes") as refusal:
+        batch_shape(small_run, 0, 3)
+    assert refusal.value.problems[0].field == "training.batch_size"
+
+
+def test_too_little_memory_says_what_to_lower(
+    small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: object, **__: object) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr("gift_core.training.weighted_cross_entropy", exhausted)
+    with pytest.raises(OutOfMemoryError) as failure:
+        run_training(small_run.replace({"data.held_out": 0}), tmp_path, Path)
+    problem = failure.value.problems[0]
+    assert "16 sequences of 51 tokens" in problem.message
+    for remedy in ("micro_batch_size to 8", "gradient_checkpointing", "adapter to lora", "max_length"):
+        assert remedy in problem.remedy
+
+
+@pytest.mark.slow
+def test_four_bit_weights_train_an_adapter(small_run: RunSpec, tmp_path: Path) -> None:
+    """The probe runs in evaluation mode between the steps, where bitsandbytes would pack the weights for good."""
+    spec = small_run.replace({"training": {"adapter": "lora"}, "evaluation.score": False, "data.source.examples": 128})
+    spec = spec.replace({"model.quantisation": "nf4", "training.epochs": 4, "training.gradient_checkpointing": True})
+    run_training(spec, tmp_path, Path)
+    lines = [json.loads(line)["values"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    held_out = [values["eval_loss"] for values in lines if "eval_loss" in values]
+    assert held_out[-1] < held_out[0]
+    adapted, base = load_checkpoint(tmp_path / "checkpoint"), open_checkpoint("tiny")
+    assert adapted.vocabulary_size == base.vocabulary_size
+
+
+def test_four_bits_without_their_package_are_a_clear_error(
+    small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gift_core.models.quantisation.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="bitsandbytes") as failure:
+        run_training(small_run.replace({"training": {"adapter": "lora"}, "model.quantisation": "nf4"}), tmp_path, Path)
+    assert failure.value.problems[0].field == "model.quantisation"
+
+
 def test_the_order_of_an_epoch_is_keyed_and_complete() -> None:
     lengths = list(range(100))
-    sampler = BucketSampler(lengths, batch_size=8, seed=1)
-    first = list(sampler)
-    assert sorted(first) == lengths
-    assert list(sampler) == first
-    sampler.set_epoch(1)
-    assert list(sampler) != first
-    widths = [max(first[i : i + 8]) - min(first[i : i + 8]) for i in range(0, 96, 8)]
-    assert max(widths) == 7, "batches hold neighbours in length"
+    batches = EpochBatches(lengths, BatchShape(8, 8), seed=1)
+    first = [[draw.index for draw in batch] for batch in batches]
+    assert sorted(index for batch in first for index in batch) == lengths
+    assert [[draw.index for draw in batch] for batch in batches] == first
+    batches.set_epoch(1)
+    assert [[draw.index for draw in batch] for batch in batches] != first
+    assert max(max(batch) - min(batch) for batch in first) == 7, "batches hold neighbours in length"
 
 
 def test_dropout_does_not_reach_the_probe(small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[bool] = []
-    probe = GiftTrainer._probe
+    probe = gift_core.scores._probe
 
-    def watched(self: GiftTrainer, model: torch.nn.Module, *tensors: torch.Tensor) -> torch.Tensor:
-        hook = model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
-        try:
-            return probe(self, model, *tensors)
-        finally:
-            hook.remove()
+    def watched(model: DiffusionModel, network: torch.nn.Module, *rest: Any) -> torch.Tensor:
+        modes.append(network.training)
+        return probe(model, network, *rest)
 
-    monkeypatch.setattr(GiftTrainer, "_probe", watched)
+    monkeypatch.setattr("gift_core.scores._probe", watched)
     run_training(small_run.replace({"training.epochs": 1, "evaluation.score": False}), tmp_path, Path)
     assert modes
     assert not any(modes)

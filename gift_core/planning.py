@@ -1,0 +1,213 @@
+"""What a run would cost, before it is started: counted from its data, and measured in three real steps."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from gift_core.data.collation import EpochBatches
+from gift_core.data.sources import ResolveDataset, sudoku_puzzles
+from gift_core.data.tokenisation import TokenisedExample
+from gift_core.memory import MemoryEstimate, peak_memory
+from gift_core.run import Prepared, frozen_rates, prepare
+from gift_core.spec import RunSpec, TaskSource
+from gift_core.training import batch_shape, checkpoint_interval
+from gift_core.trial import scoring_seconds, try_out
+
+# A share of the loss on the EOS tail above which most of what is learned is how to stop.
+LARGEST_TAIL_SHARE = 0.5
+_TRIAL_STEPS = 3
+# Held-out examples evaluated, and puzzles denoised, to see how long all of them take.
+_EVALUATED = 32
+_SCORED = 16
+
+
+class Seconds(BaseModel):
+    """Wall time by what it goes into."""
+
+    model_config = ConfigDict(frozen=True)
+
+    probing: float = Field(description="Frozen rates that the cache lacks.")
+    training: float
+    evaluation: float = Field(description="Held-out losses, all of them together.")
+    scoring: float
+
+    @property
+    def total(self) -> float:
+        return self.probing + self.training + self.evaluation + self.scoring
+
+
+class Plan(BaseModel):
+    """A run before it is started. Tokens are those of one epoch; shares are of 1."""
+
+    model_config = ConfigDict(frozen=True)
+
+    examples: int
+    held_out: int
+    truncated: int
+    dropped: int
+    prompt_tokens: int
+    response_tokens: int = Field(description="Tokens to be learned, the EOS tail among them.")
+    tail_tokens: int
+    longest: int
+    padding_share: float = Field(description="Share of the computed positions that are padding.")
+    steps: int
+    checkpoint_every: int
+    parameters: int
+    trained_parameters: int
+    mask_ratio: float = Field(description="Measured, as are the following.")
+    tail_loss_share: float
+    seconds_per_step: float
+    seconds: Seconds
+    memory: MemoryEstimate
+    peak_memory: int = Field(description="Bytes that this process has held at most, the program included.")
+    warnings: tuple[str, ...] = ()
+
+
+def plan(
+    spec: RunSpec,
+    resolve_dataset: ResolveDataset,
+    rate_cache: Path | None = None,
+    on_progress: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Count a run's tokens and train three steps of it, the largest batch among them; nothing of that is kept but
+    rates in `rate_cache`. Raises the `GiftError` that the run would raise."""
+    on_progress("loading")
+    prepared = prepare(spec, resolve_dataset)
+    batches = _batches(prepared.training.examples, spec)
+    sample = _sample(prepared, batches)
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        on_progress("probing")
+        started = time.perf_counter()
+        cache = frozen_rates(spec, sample, rate_cache or directory)
+        probing = time.perf_counter() - started if cache else 0.0
+        on_progress("training three steps")
+        trial = try_out(sample, spec, directory, cache)
+    on_progress("scoring")
+    scoring = _scoring(sample, spec)
+    positions = sum(batch.positions for batch in batches)
+    examples, network = prepared.training.examples, prepared.model.network
+    steps = len(batches) * spec.training.epochs
+    added = sum(batch.added_tail for batch in batches)
+    training = spec.training.epochs * positions / trial.positions_per_second
+    counted = sum(len(example.input_ids) for example in examples) + added
+    found = Plan(
+        examples=len(examples),
+        held_out=len(prepared.held_out.examples),
+        truncated=prepared.training.truncated,
+        dropped=prepared.training.dropped,
+        prompt_tokens=sum(example.prompt_length for example in examples),
+        response_tokens=sum(example.response_length for example in examples) + added,
+        tail_tokens=sum(example.tail_length for example in examples) + added,
+        longest=max(batch.longest for batch in batches),
+        padding_share=1 - counted / positions,
+        steps=steps,
+        checkpoint_every=checkpoint_interval(spec, len(examples)),
+        parameters=sum(weight.numel() for weight in network.parameters()),
+        trained_parameters=sum(weight.numel() for weight in network.parameters() if weight.requires_grad),
+        mask_ratio=trial.mask_ratio,
+        tail_loss_share=trial.tail_loss_share,
+        seconds_per_step=training / steps,
+        seconds=Seconds(
+            probing=probing * len(examples) / len(sample.training.examples),
+            training=training,
+            evaluation=trial.evaluation_seconds * _evaluations(spec, steps) * _scale(prepared, sample),
+            scoring=scoring,
+        ),
+        memory=trial.memory,
+        peak_memory=peak_memory(),
+    )
+    return found.model_copy(update={"warnings": tuple(_warnings(spec, found))})
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One optimiser step: its examples, the cells it computes, and the tail that `longest` adds to its examples."""
+
+    indices: tuple[int, ...]
+    longest: int
+    positions: int
+    added_tail: int
+
+
+def _batches(examples: list[TokenisedExample], spec: RunSpec) -> list[_Batch]:
+    """The first epoch, which stands for all: they differ only in who is next to whom."""
+    lengths = np.array([len(example.input_ids) for example in examples])
+    shape = batch_shape(spec)
+    to_longest = spec.data.eos_tail == "longest"
+    found = []
+    for indices in EpochBatches(lengths.tolist(), shape, spec.seed).batches():
+        own = np.full(len(indices), lengths[indices].max()) if to_longest else lengths[indices]
+        parts = [own[start : start + shape.micro_batch_size] for start in range(0, len(own), shape.micro_batch_size)]
+        positions = sum(int(part.max()) * len(part) for part in parts)
+        added = int((own - lengths[indices]).sum())
+        found.append(_Batch(tuple(indices.tolist()), int(own.max()), positions, added))
+    return found
+
+
+def _sample(prepared: Prepared, batches: list[_Batch]) -> Prepared:
+    """The largest batch, where memory is decided, and two others; and a few held-out examples."""
+    largest = max(batches, key=lambda batch: batch.positions)
+    others = [batch for batch in batches if batch is not largest]
+    chosen = [largest, *others[: _TRIAL_STEPS - 1]]
+    examples = [prepared.training.examples[index] for batch in chosen for index in batch.indices]
+    return replace(
+        prepared,
+        training=replace(prepared.training, examples=examples),
+        held_out=replace(prepared.held_out, examples=prepared.held_out.examples[:_EVALUATED]),
+    )
+
+
+def _scale(prepared: Prepared, sample: Prepared) -> float:
+    return len(prepared.held_out.examples) / max(len(sample.held_out.examples), 1)
+
+
+def _evaluations(spec: RunSpec, steps: int) -> int:
+    """How often the held-out loss is measured: before the first step, at each interval, after the last."""
+    every = spec.evaluation.loss_every or max(1, steps // spec.training.epochs)
+    return 1 + -(-steps // every)
+
+
+def _scoring(prepared: Prepared, spec: RunSpec) -> float:
+    """Seconds to score all held-out puzzles, from a few; 0 where there is nothing to score."""
+    if not (spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out):
+        return 0.0
+    puzzles = sudoku_puzzles(spec.data)[1]
+    some = puzzles[:_SCORED]
+    return scoring_seconds(prepared, some, spec) * len(puzzles) / len(some)
+
+
+def _warnings(spec: RunSpec, found: Plan) -> Iterator[str]:
+    if found.tail_loss_share > LARGEST_TAIL_SHARE:
+        yield (
+            f"{found.tail_loss_share:.0%} of the loss falls on the EOS tail: most of what is learned is how to stop. "
+            "Lower sampling.block_length, or set data.eos_tail to one."
+        )
+    if found.truncated:
+        share = found.truncated / found.examples
+        yield f"{found.truncated:,} examples ({share:.0%}) are cut at {spec.data.max_length} tokens and lose their end."
+    if found.dropped:
+        yield f"{found.dropped:,} examples are longer than {spec.data.max_length} tokens and are left out."
+    if not found.held_out:
+        yield "No example is held out: there will be no held-out loss, and methods cannot be compared."
+    available = _available_memory()
+    if found.memory.total > available:
+        yield (
+            f"About {found.memory.total / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. "
+            "Lower training.micro_batch_size, or turn on training.gradient_checkpointing."
+        )
+
+
+def _available_memory() -> int:
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)

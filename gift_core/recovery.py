@@ -1,0 +1,80 @@
+"""Checkpoints that a run resumes from: which of them are whole, and what the run had reported by then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY, write_atomically
+
+_SEAL = "seal.json"
+_PREFIX = "checkpoint-"
+
+
+def seal(directory: Path) -> None:
+    """Write down what a finished checkpoint consists of, last of all: without it a checkpoint does not count."""
+    write_atomically(directory / _SEAL, json.dumps(_contents(directory), indent=1))
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether every file of a checkpoint is as it was when it was sealed."""
+    try:
+        sealed = json.loads((directory / _SEAL).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(sealed == _contents(directory))
+
+
+def complete_checkpoints(directory: Path) -> list[Path]:
+    """The whole checkpoints below a trainer's directory, the newest first."""
+    by_step = sorted(directory.glob(f"{_PREFIX}*"), key=step_of, reverse=True)
+    return [path for path in by_step if is_complete(path)]
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def last_checkpoint(run: Path) -> Path | None:
+    """The checkpoint from which the run in a directory can go on; None if it has none."""
+    return next(iter(complete_checkpoints(run / TRAINER_DIRECTORY)), None)
+
+
+def reported_values(run: Path) -> dict[str, float]:
+    """The last value of every metric that a run has reported."""
+    latest: dict[str, float] = {}
+    for line in _lines(run):
+        latest |= json.loads(line)["values"]
+    return latest
+
+
+def forget_after(run: Path, step: int) -> None:
+    """Take what was reported after `step` out of the metrics: a resumed run will report it again."""
+    if lines := _lines(run):
+        write_atomically(run / METRICS_FILE, "".join(line for line in lines if _is_up_to(line, step)))
+
+
+def _lines(run: Path) -> list[str]:
+    try:
+        return (run / METRICS_FILE).read_text("utf-8").splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+
+
+def _is_up_to(line: str, step: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] <= step) and line.endswith("\n")
+    except (ValueError, KeyError, TypeError):
+        return False  # The crash cut it short.
+
+
+def _contents(directory: Path) -> dict[str, list[int | str]]:
+    found: dict[str, list[int | str]] = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file() and path.name != _SEAL:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[str(path.relative_to(directory))] = [path.stat().st_size, digest]
+    return found

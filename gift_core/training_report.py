@@ -1,0 +1,76 @@
+"""Turns the Trainer's logs into the run's metrics, with the time that is left, and stops it when asked to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainerCallback
+
+from gift_core.reporting import Reporter, rounded
+from gift_core.training import GiftTrainer
+
+_FROM_THE_TRAINER = ("loss", "grad_norm", "learning_rate")
+
+
+class TrainingReport(TrainerCallback):
+    """`latest` holds the last value of every metric; a resumed run starts from what it had reported before."""
+
+    def __init__(
+        self,
+        trainer: GiftTrainer,
+        reporter: Reporter,
+        latest: dict[str, float] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.trainer = trainer
+        self.reporter = reporter
+        self.latest = dict(latest or {})
+        self.should_stop = should_stop
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        first = state.global_step == 0
+        losses = self.trainer.held_out_losses() if first else {}
+        self.latest |= _as_reported(losses)
+        self.reporter.report(state.global_step, "training", losses, total_steps=state.max_steps)
+        self.started, self.first_step = time.perf_counter(), state.global_step
+        self.trainer.accounts.restart_clock()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.should_stop():
+            control.should_save = control.should_training_stop = True
+        # The window of a report ends with a checkpoint: a resumed run then reports the same windows.
+        saves = control.should_save or state.global_step % state.save_steps == 0
+        control.should_log = control.should_log or saves or self._is_evaluated(state)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        if "loss" not in logs:
+            return
+        self.trainer.check_finite()
+        values = {name: float(logs[name]) for name in _FROM_THE_TRAINER if name in logs}
+        values |= self.trainer.accounts.metrics(self.trainer.add_up)
+        if self._is_evaluated(state):
+            values |= self.trainer.held_out_losses()
+        self.latest |= _as_reported(values)
+        self.reporter.report(
+            state.global_step, "training", values, total_steps=state.max_steps, eta_seconds=self._eta(state)
+        )
+        self.trainer.accounts.restart_clock()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.trainer.accounts.restart_clock()
+
+    def _is_evaluated(self, state: Any) -> bool:
+        spec = self.trainer.spec
+        every = spec.evaluation.loss_every or max(1, state.max_steps // spec.training.epochs)
+        return state.global_step % every == 0 or state.global_step == state.max_steps
+
+    def _eta(self, state: Any) -> float:
+        done = state.global_step - self.first_step
+        return (time.perf_counter() - self.started) / max(done, 1) * (state.max_steps - state.global_step)
+
+
+def _as_reported(values: dict[str, float]) -> dict[str, float]:
+    """A resumed run knows no more digits than these, and ends with the same result."""
+    return {name: rounded(value) for name, value in values.items()}
