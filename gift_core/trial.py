@@ -83,6 +83,8 @@ class _Watch(TrainerCallback):
             trainer.model_wrapped,
             lambda: trainer.compute_loss(trainer.model_wrapped, inputs, num_items_in_batch=total),
         )
+        # That batch will come again, and count then.
+        trainer.accounts.metrics()
         dtype = torch.bfloat16 if trainer.spec.training.precision == "bf16" else torch.float32
         positions = batch.input_ids.numel()
         self.memory = estimate(model.network, model.network.get_output_embeddings(), saved, positions, dtype)

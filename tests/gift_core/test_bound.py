@@ -52,15 +52,13 @@ def test_with_equal_rates_both_are_the_negative_log_likelihood(weighting: Weight
         assert integrated_loss(joint, text, np.ones(TOKENS), weighting) == pytest.approx(joint.nll(text), abs=1e-6)
 
 
-def test_inverse_is_no_bound_and_can_come_out_below_the_entropy() -> None:
-    random = np.random.default_rng(0)
-    expected = []
-    for _ in range(6):
-        joint = Joint(TOKENS, SYMBOLS, random)
-        rates = random.uniform(0.5, 1.5, TOKENS)
-        mass = {text: float(joint.table[text]) for text in joint.texts()}
-        entropy = sum(p * joint.nll(text) for text, p in mass.items())
-        loss = sum(p * integrated_loss(joint, text, rates, "inverse") for text, p in mass.items())
-        expected.append(loss - entropy)
-    assert min(expected) < -0.01, "a bound would never be below"
-    assert max(expected) > 0.01
+def test_inverse_comes_out_below_the_entropy_so_it_is_no_bound() -> None:
+    """The case of docs/method.md: rates whose mean is 1, as GIFT's are."""
+    joint = Joint(TOKENS, SYMBOLS, np.random.default_rng(0))
+    rates = np.array([1.16, 0.64, 0.86, 1.34])
+    mass = {text: float(joint.table[text]) for text in joint.texts()}
+    entropy = sum(p * joint.nll(text) for text, p in mass.items())
+    inverse = sum(p * integrated_loss(joint, text, rates, "inverse") for text, p in mass.items())
+    elbo = sum(p * integrated_loss(joint, text, rates, "elbo") for text, p in mass.items())
+    assert elbo == pytest.approx(entropy, abs=1e-6)
+    assert inverse < entropy - 0.005

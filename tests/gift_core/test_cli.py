@@ -1,22 +1,39 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 
-def gift(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from gift_core.cli import main; main()", *arguments]
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     environment = {
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "200",
         "HOME": str(cwd),
     }
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    command = [sys.executable, "-m", "gift_core", *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def gift(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    with start(*arguments, cwd=cwd) as process:
+        said, complained = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -71,3 +88,61 @@ def test_help_lists_the_fields_of_the_spec(tmp_path: Path) -> None:
     shown = gift("train", "--help", cwd=tmp_path)
     assert shown.returncode == 0
     assert "training.learning_rate" in shown.stdout
+
+
+SMALL = ("data.source.examples=32", "data.held_out=4", "training.batch_size=16", "evaluation.score=false")
+
+
+def changes(*more: str) -> list[str]:
+    return [part for change in (*SMALL, *more) for part in ("--set", change)]
+
+
+@pytest.mark.slow
+def test_dry_run_prints_the_plan_of_each_run_and_trains_none(tmp_path: Path) -> None:
+    planned = gift("train", "--method", "sft", "--method", "gift", "--dry-run", *changes(), cwd=tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    for row in ("SFT", "GIFT", "response tokens per epoch", "share of the loss on the tail", "activations", "time"):
+        assert row in planned.stdout
+    assert list(tmp_path.glob("runs/*")) == []
+    as_json = gift("train", "--method", "sft", "--dry-run", "--json", *changes(), cwd=tmp_path)
+    assert json.loads(as_json.stdout)["SFT"]["steps"] == 20
+
+
+@pytest.mark.slow
+def test_interrupted_and_resumed_as_the_help_says(tmp_path: Path) -> None:
+    arguments = ["train", "--method", "sft", "--method", "gift", *changes("training.epochs=400")]
+    running = start(*arguments, cwd=tmp_path)
+    metrics = tmp_path / "runs" / "sft" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and '"loss"' in metrics.read_text())
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130, said
+    assert "stopped after step" in said
+    assert "--resume" in said
+
+    again = gift(*arguments, cwd=tmp_path)
+    assert again.returncode == 1
+    assert "Add --resume" in again.stderr
+
+    other = gift("train", "--method", "sft", "--resume", *changes("training.epochs=401"), cwd=tmp_path)
+    assert other.returncode == 1
+    assert "training.epochs" in other.stderr
+
+
+@pytest.mark.slow
+def test_resume_finishes_what_is_left_of_an_experiment(tmp_path: Path) -> None:
+    arguments = ["train", "--method", "sft", "--method", "gift", "--resume", *changes("training.epochs=2")]
+    first = gift(*arguments[:3], *changes("training.epochs=2"), cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    rest = gift(*arguments, cwd=tmp_path)
+    assert rest.returncode == 0, rest.stderr
+    assert [json.loads(line)["run"] for line in rest.stdout.splitlines()] == ["runs/gift"]
+
+
+@pytest.mark.slow
+def test_frozen_rates_are_shared_by_the_runs_of_a_folder(tmp_path: Path) -> None:
+    arguments = ["train", "--method", "gift", "--method", "shuffled", *changes("objective.probe=frozen")]
+    done = gift(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "GIFT: rates computed 36, reused 0" in done.stderr
+    assert "SHUFFLED: rates computed 0, reused 36" in done.stderr
