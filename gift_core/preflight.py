@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gift_core.data.examples import Example
-from gift_core.data.sources import ResolveDataset, load_split, no_examples
+from gift_core.data.sources import ResolveDataset, Split, load_split, no_examples
 from gift_core.models.catalogue import find_model
 from gift_core.spec import RunSpec
 
@@ -14,13 +13,21 @@ def check(spec: RunSpec, resolve_dataset: ResolveDataset) -> None:
     split = load_split(spec.data, resolve_dataset)
     if not split.training:
         raise no_examples()
-    _check_lengths(spec, [*split.training, *split.held_out])
+    _check_lengths(spec, split)
+    if spec.model.quantisation != "none":
+        from gift_core.models.quantisation import four_bits
+
+        four_bits()
 
 
-def _check_lengths(spec: RunSpec, examples: list[Example]) -> None:
+def _check_lengths(spec: RunSpec, split: Split) -> None:
     # transformers takes seconds to import, and a wrong model name should not wait for it.
     from gift_core.data.tokenisation import tokenise_all
     from gift_core.models.loading import context_length, load_tokenizer
 
-    tokenizer = load_tokenizer(spec.model.name)
-    tokenise_all(examples, tokenizer, spec.data, spec.sampling, context_length(spec.model.name))
+    tokenizer, context = load_tokenizer(spec.model.name), context_length(spec.model.name)
+    both = [*split.training, *split.held_out]
+    tokenised = tokenise_all(both, tokenizer, spec.data, spec.sampling, context)
+    # Rows may have been left out: none of those that remain need be a training example.
+    if {example.id for example in tokenised.examples}.isdisjoint(example.id for example in split.training):
+        raise no_examples()

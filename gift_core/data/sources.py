@@ -44,7 +44,11 @@ def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
 
 def no_examples() -> DataError:
     """What to say when a source holds nothing to train on."""
-    return DataError("No example is left to train on.", field="data.source", remedy="Add rows to the file.")
+    return DataError(
+        "No example is left to train on.",
+        field="data.source",
+        remedy="Add rows, or raise data.max_length if they are too long.",
+    )
 
 
 def sudoku_puzzles(data: DataSpec) -> tuple[list[sudoku.SudokuPuzzle], list[sudoku.SudokuPuzzle]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import torch
 from transformers import BitsAndBytesConfig
@@ -44,6 +45,7 @@ def stay_differentiable(network: torch.nn.Module) -> None:
     It does so at the first forward pass in evaluation mode, a probe for instance, and no gradient passes through packed
     weights any more: training would go on, and learn nothing right.
     """
+    module: Any
     for module in network.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False

@@ -110,6 +110,6 @@ def test_a_run_gives_its_spec_back_exactly(client, create, tmp_path):
 
 def test_every_preset_is_offered_and_valid(client):
     presets = client.presets()
-    assert list(presets) == ["Quick pair", "A against A", "Smoke test"]
+    assert list(presets) == ["Quick pair", "Controls", "A against A", "Smoke test"]
     assert presets["Quick pair"].run == ExperimentSpec().run
     assert presets["A against A"].methods == ("gift", "gift")

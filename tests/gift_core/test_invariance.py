@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from gift_core.data.collation import Draw, NoisyDataset, NoisyExample, collate
-from gift_core.data.noising import batch_rates, noise
+from gift_core.data.collation import Draw, NoisyDataset, NoisyExample
 from gift_core.data.tokenisation import TokenisedExample
-from gift_core.models.forward import read_head
-from gift_core.models.head import weighted_cross_entropy
 from gift_core.models.loading import DiffusionModel
 from gift_core.run import prepare
-from gift_core.scores import pick, probe
 from gift_core.spec import ObjectiveSpec, RunSpec
+from tests.gift_core.one_batch import OneBatch
 from tests.gift_core.steps import Gradients, assert_same, first_step, read
 
 ROOT = Path(__file__).parents[2]
@@ -108,32 +104,6 @@ def in_two_processes(spec: RunSpec, directory: Path, environment: dict[str, str]
     assert done.returncode == 0, done.stderr[-4000:]
     assert (directory / "kind.txt").read_text() == f"2 {bool(environment)}"
     return read(directory)
-
-
-class OneBatch:
-    """The loss and gradients of a batch of examples, the trainer left aside."""
-
-    def __init__(self, model: DiffusionModel, objective: ObjectiveSpec) -> None:
-        self.model, self.objective = model, objective
-
-    def __call__(self, items: list[NoisyExample], chunk: int = 2**24) -> tuple[float, Gradients]:
-        batch = collate(items, self.model.eos_id)
-        self.model.network.eval()
-        (scores,) = probe(self.model, self.model.network, [batch], autocast=False)
-        relative = batch_rates(self.objective, batch, pick(scores, "entropy"), seed=1)
-        noised = noise(self.objective, batch, relative, self.model.mask_id)
-        inputs = noised.model_inputs()
-        self.model.network.zero_grad(set_to_none=True)
-        loss, _ = read_head(
-            self.model.network,
-            inputs["input_ids"],
-            inputs["attention_mask"],
-            inputs["positions"],
-            partial(weighted_cross_entropy, targets=inputs["targets"], weights=inputs["weights"], chunk=chunk),
-        )
-        loss.backward()
-        gradients = {name: part.grad.clone() for name, part in self.model.network.named_parameters()}
-        return loss.item(), gradients
 
 
 def drawn(spec: RunSpec) -> tuple[DiffusionModel, list[NoisyExample]]:

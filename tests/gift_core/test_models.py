@@ -8,7 +8,6 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from gift_core.errors import ModelError
 from gift_core.models.catalogue import find_model
-from gift_core.models.forward import logits_at
 from gift_core.models.loading import DiffusionModel, load_base
 
 
@@ -39,17 +38,6 @@ def test_padding_does_not_change_a_row(tiny: DiffusionModel) -> None:
     with torch.no_grad():
         alone, together = tiny.network(ids).logits, tiny.network(padded, attention_mask=mask).logits
     torch.testing.assert_close(together[:, :12], alone, rtol=1e-4, atol=1e-4)
-
-
-def test_logits_at_positions_equal_the_full_logits_there(tiny: DiffusionModel) -> None:
-    ids = torch.arange(5, 25).view(2, 10)
-    positions = torch.rand(2, 10, generator=torch.Generator().manual_seed(0)) < 0.4
-    with torch.no_grad():
-        whole = tiny.network(ids).logits[positions]
-        chosen = logits_at(tiny.network, ids, None, positions)
-        after = tiny.network(ids).logits
-    torch.testing.assert_close(chosen, whole, rtol=1e-5, atol=1e-5)
-    assert after.shape[:2] == (2, 10), "the head is whole again afterwards"
 
 
 def test_a_causal_model_is_refused_with_the_reason(tmp_path: Path, tiny: DiffusionModel) -> None:

@@ -89,3 +89,18 @@ def test_training_refuses_in_the_same_words(file_spec: MakeSpec, tmp_path: Path)
     with pytest.raises(DataError) as refusal:
         run_training(spec, tmp_path / "run", Path)
     assert refusal.value.problems == refused(spec, DataError).problems
+
+
+def test_when_all_rows_are_too_long_to_keep_nothing_is_left(file_spec: MakeSpec) -> None:
+    spec = file_spec([LONG] * 3, overlong="drop")
+    error = refused(spec, DataError)
+    assert "No example is left" in error.problems[0].message
+    check(file_spec([GOOD, LONG], overlong="drop"), Path)
+
+
+def test_four_bits_are_refused_before_anything_is_queued_where_they_cannot_be_had(
+    file_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = file_spec([GOOD]).replace({"training": {"adapter": "lora"}, "model.quantisation": "nf4"})
+    monkeypatch.setattr("gift_core.models.quantisation.importlib.util.find_spec", lambda name: None)
+    assert refused(spec, ModelError).problems[0].field == "model.quantisation"

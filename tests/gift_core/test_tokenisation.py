@@ -74,3 +74,47 @@ def test_every_row_that_is_too_long_is_named(tiny: DiffusionModel) -> None:
 def test_a_row_longer_than_the_context_says_so(tiny: DiffusionModel) -> None:
     with pytest.raises(DataError, match="context holds 1024"):
         tokenise_all([Example(1, "9" * 2000, "x")], tiny.tokenizer, DataSpec(max_length=4096), SamplingSpec(), 1024)
+
+
+LONG = [Example(1, "short", "ok"), Example(2, "4", "9" * 40), Example(3, "9" * 90, "ok"), Example(4, "4", "9" * 9000)]
+
+
+def test_too_long_examples_are_cut_at_their_end_when_asked(tiny: DiffusionModel) -> None:
+    data = DataSpec(max_length=32, overlong="truncate")
+    found = tokenise_all(LONG, tiny.tokenizer, data, SamplingSpec(), 1024)
+    assert [example.id for example in found.examples] == [1, 2, 4]
+    assert (found.truncated, found.dropped) == (2, 1), "where the prompt fills the limit nothing is left to learn"
+    for cut in found.examples[1:]:
+        assert len(cut.input_ids) == 32
+        assert cut.tail_length == 0
+        assert cut.prompt_length == len(Encoder(tiny.tokenizer).prompt("4"))
+
+
+def test_too_long_examples_are_left_out_when_asked(tiny: DiffusionModel) -> None:
+    found = tokenise_all(LONG, tiny.tokenizer, DataSpec(max_length=32, overlong="drop"), SamplingSpec(), 1024)
+    assert [example.id for example in found.examples] == [1]
+    assert (found.truncated, found.dropped) == (0, 3)
+
+
+def test_a_cut_inside_the_tail_keeps_count_of_it(tiny: DiffusionModel) -> None:
+    item = Encoder(tiny.tokenizer).example(Example(1, "4", "44"), DataSpec(), SamplingSpec())
+    cut = item.cut(len(item.input_ids) - 3)
+    assert cut is not None
+    assert cut.tail_length == item.tail_length - 3
+    assert item.cut(item.prompt_length) is None
+
+
+def test_the_tail_goes_up_to_the_maximum_when_asked(tiny: DiffusionModel) -> None:
+    data = DataSpec(max_length=64, eos_tail="max")
+    (item,) = tokenise_all([Example(1, "4", "44")], tiny.tokenizer, data, SamplingSpec(), 48).examples
+    assert len(item.input_ids) == 48, "the context is shorter than the maximum"
+    assert set(item.input_ids[-item.tail_length :]) == {tiny.eos_id}
+    assert item.response_length == item.tail_length + 3
+
+
+def test_padding_an_example_adds_tail_only(tiny: DiffusionModel) -> None:
+    item = Encoder(tiny.tokenizer).example(Example(1, "4", "44"), DataSpec(eos_tail="one"), SamplingSpec())
+    longer = item.padded(50, tiny.eos_id)
+    assert longer.input_ids[: len(item.input_ids)] == item.input_ids
+    assert longer.tail_length == 50 - len(item.input_ids) + 1
+    assert item.padded(8, tiny.eos_id) is item

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(directory: Path, parent: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workers.training_process", "--directory", str(directory)]
-    command += ["--datasets", str(directory), "--parent", str(parent)]
+    command += ["--datasets", str(directory), "--rates", str(directory / "rates"), "--parent", str(parent)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
