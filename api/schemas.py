@@ -76,7 +76,7 @@ class RunView(View):
     label: str
     position: int = Field(description="Order within the experiment.")
     state: RunState
-    phase: str = Field(description="What a running run is doing: loading, training, evaluating, saving.")
+    phase: str = Field(description="What a running run is doing: loading, probing, training, saving, evaluating.")
     created: float
     started: float | None
     ended: float | None

@@ -98,7 +98,9 @@ def problem_of(item: Mapping[str, Any], path: Sequence[str | int]) -> Problem:
     shown = repr(item["input"])
     if item["type"] not in ("missing", "value_error") and len(shown) <= 80:
         message = f"{message}, got {shown}"
-    field = ".".join(str(part) for i, part in enumerate(path) if i == 0 or not _is_noise(str(part)))
+    # A check over several sections names the field itself: see `spec.conflict`.
+    path = [*path, *item.get("ctx", {}).get("field", "").split(".")]
+    field = ".".join(str(part) for i, part in enumerate(path) if part and (i == 0 or not _is_noise(str(part))))
     return Problem(f"{message}.".replace("..", "."), field, _remedy(item["type"]))
 
 

@@ -187,17 +187,20 @@ def frozen_rates(
         left = (time.perf_counter() - started) / done * (total - done)
         reporter.report(0, "probing", {"probed": done, "to_probe": total}, eta_seconds=left)
 
-    training = spec.training
-    found = fill(
-        cache,
-        model,
-        [*prepared.training.examples, *prepared.held_out.examples],
-        training.micro_batch_size or training.batch_size,
-        autocast=training.precision == "bf16",
-        rank=process.process_index,
-        world_size=process.num_processes,
-        on_progress=show,
-    )
+    examples = [*prepared.training.examples, *prepared.held_out.examples]
+    rows = spec.training.micro_batch_size or spec.training.batch_size
+    longest = max(len(example.input_ids) for example in examples)
+    with explained_out_of_memory(spec, lambda: (rows, longest)):
+        found = fill(
+            cache,
+            model,
+            examples,
+            rows,
+            autocast=spec.training.precision == "bf16",
+            rank=process.process_index,
+            world_size=process.num_processes,
+            on_progress=show,
+        )
     process.wait_for_everyone()
     cache.reload()
     reporter.report(0, "probing", {"rates_computed": found.computed, "rates_reused": found.reused})

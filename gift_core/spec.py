@@ -17,11 +17,14 @@ from pydantic import (
     ValidationError,
 )
 from pydantic import model_validator as check
+from pydantic_core import PydanticCustomError
 
 from gift_core.errors import Problem, SpecError, problems_of
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
+# What they are for: telling what a difference between SFT and GIFT comes from.
+CONTROLS: tuple[Method, ...] = ("shuffled", "nll", "simple", "cart")
 Weighting = Literal["inverse", "elbo"]
 Quantisation = Literal["none", "nf4"]
 EosTail = Literal["block", "longest", "max", "one"]
@@ -47,6 +50,11 @@ class Section(BaseModel):
         """Hexadecimal digits that equal specs share."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def conflict(field: str, message: str) -> PydanticCustomError:
+    """The error of a check that concerns several sections: `field`, dotted, is where the remedy lies."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field})
 
 
 class ModelSpec(Section):
@@ -226,17 +234,19 @@ class RunSpec(Section):
     @check(mode="after")
     def _four_bits_stay_frozen(self) -> RunSpec:
         if self.model.quantisation != "none" and self.training.adapter != "lora":
-            raise ValueError(
-                f"model.quantisation {self.model.quantisation} cannot be trained itself: set training.adapter to lora"
+            raise conflict(
+                "model.quantisation",
+                f"{self.model.quantisation} weights cannot be trained themselves: set training.adapter to lora",
             )
         return self
 
     @check(mode="after")
     def _stored_rates_fit_their_tail(self) -> RunSpec:
         if self.objective.probe != "online" and self.data.eos_tail == "longest":
-            raise ValueError(
-                f"data.eos_tail longest gives an example another tail in every batch, and objective.probe "
-                f"{self.objective.probe} stores one rate per token: choose the tail block, max or one, or probe online"
+            raise conflict(
+                "data.eos_tail",
+                f"longest gives an example another tail in every batch, and objective.probe {self.objective.probe} "
+                "stores one rate per token: choose the tail block, max or one, or probe online",
             )
         return self
 

@@ -124,25 +124,27 @@ class GiftTrainer(Trainer):
         mean over the whole step, however it is divided.
         """
         batches = list(islice(epoch_iterator, num_batches))
-        scores = self._probed(batches)
+        probed = self._probed(batches)
+        scores = [pick(found, self._recipe.score) if self._recipe.score else None for found in probed]
         reference = self._shared_reference(batches, scores)
         objective, normalisation = self.spec.objective, self.spec.training.normalisation
         inputs = []
-        for batch, score in zip(batches, scores, strict=True):
+        for batch, found, score in zip(batches, probed, scores, strict=True):
             relative = batch_rates(objective, batch, score, self.spec.seed, reference)
             noised = noise(objective, batch, relative, self.diffusion_model.mask_id, normalisation)
-            inputs.append({**noised.model_inputs(), "noised": noised, "score": score})
+            entropy = pick(found, "entropy") if self._recipe.score else None
+            inputs.append({**noised.model_inputs(), "noised": noised, "entropy": entropy})
         counted = [
             len(batch.examples) if normalisation == "sequence" else int(batch.response_mask.sum()) for batch in batches
         ]
         total = self.add_up(torch.tensor([sum(counted)], dtype=torch.float64))
         return inputs, total.float().to(device)[0]
 
-    def _probed(self, batches: Sequence[Batch]) -> list[Tensor | None]:
+    def _probed(self, batches: Sequence[Batch]) -> list[Tensor]:
+        """Scores [2, batch, length] of each micro-batch; nothing in them where the method asks for none."""
         if self._recipe.score is None:
-            return [None] * len(batches)
-        scores = self._scores.scores(self.model_wrapped, batches, self._batches.epoch)
-        return [pick(score, self._recipe.score) for score in scores]
+            return [torch.empty(0)] * len(batches)
+        return self._scores.scores(self.model_wrapped, batches, self._batches.epoch)
 
     def _shared_reference(self, batches: Sequence[Batch], scores: Sequence[Tensor | None]) -> Tensor | None:
         """beta_ref of the step where it is the mean over the step's batch, on whichever processes that lies."""
@@ -175,8 +177,7 @@ class GiftTrainer(Trainer):
             partial(weighted_cross_entropy, targets=inputs["targets"], weights=weights),
             self.diffusion_model.logit_shift,
         )
-        entropy = inputs["score"] if self._recipe.score == "entropy" else None
-        self.accounts.add(self.state.global_step + 1, noised, entropy, cross_entropy)
+        self.accounts.add(self.state.global_step + 1, noised, inputs["entropy"], cross_entropy)
         return loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:

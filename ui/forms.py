@@ -16,21 +16,35 @@ from gift_core.spec import FileSource, RunSpec, TaskSource
 # Sections of the form in the order they are shown, with the fields of each.
 SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
     {
-        "Objective": ("objective.weighting", "objective.power", "objective.reference"),
+        "Objective": (
+            "objective.weighting",
+            "objective.power",
+            "objective.reference",
+            "objective.rate_floor",
+            "objective.rate_ceiling",
+            "objective.probe",
+            "objective.probe_every",
+        ),
         "Training": (
             "training.epochs",
             "training.batch_size",
-            "training.micro_batch_size",
             "training.learning_rate",
             "training.schedule",
             "training.warmup_share",
             "training.weight_decay",
             "training.max_grad_norm",
             "training.normalisation",
+            "training.checkpoint_every",
+        ),
+        "Memory and speed": (
+            "training.micro_batch_size",
             "training.precision",
+            "training.gradient_checkpointing",
+            "training.compile",
         ),
         "Adapter": (
             "training.adapter",
+            "model.quantisation",
             "training.lora.rank",
             "training.lora.alpha",
             "training.lora.dropout",
@@ -38,6 +52,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
         ),
         "Examples and sampling": (
             "data.max_length",
+            "data.overlong",
             "data.eos_tail",
             "data.held_out",
             "sampling.length",
@@ -51,6 +66,36 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
 )
 TASK_FIELDS = ("examples", "min_blanks", "max_blanks", "seed")
 
+_ADAPTED = ("training.adapter", "lora")
+# Fields that mean nothing unless another has a certain value: the form shows them, and sends them, only then.
+NEEDS: Mapping[str, tuple[str, str]] = types.MappingProxyType(
+    {
+        "objective.probe_every": ("objective.probe", "every_k"),
+        "model.quantisation": _ADAPTED,
+        "training.lora.rank": _ADAPTED,
+        "training.lora.alpha": _ADAPTED,
+        "training.lora.dropout": _ADAPTED,
+        "training.lora.targets": _ADAPTED,
+    }
+)
+
+# What fields are called whose name, outside the spec, says too little.
+_LABELS: Mapping[str, str] = types.MappingProxyType(
+    {
+        "objective.rate_floor": "Least rate",
+        "objective.rate_ceiling": "Largest rate",
+        "objective.probe_every": "Epochs between probes",
+        "training.checkpoint_every": "Steps between checkpoints",
+        "training.compile": "Compile the model",
+        "model.quantisation": "Quantise the base",
+        "data.overlong": "Examples that are too long",
+        "data.eos_tail": "End-of-text tail",
+        "data.held_out": "Held-out examples",
+        "evaluation.loss_every": "Steps between held-out losses",
+        "evaluation.score": "Score at the end",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Field:
@@ -61,7 +106,7 @@ class Field:
 
     @property
     def label(self) -> str:
-        return self.path.rsplit(".", 1)[-1].replace("_", " ").capitalize()
+        return _LABELS.get(self.path) or self.path.rsplit(".", 1)[-1].replace("_", " ").capitalize()
 
     @property
     def default(self) -> Any:
@@ -106,6 +151,19 @@ def shown(value: Any) -> Any:
 def task_fields() -> list[Field]:
     """The fields of the built-in task."""
     return [Field(f"data.source.{name}", TaskSource.model_fields[name]) for name in TASK_FIELDS]
+
+
+def dependents() -> dict[str, list[str]]:
+    """The fields of `NEEDS`, by the field that they depend on."""
+    found: dict[str, list[str]] = {}
+    for path, (needed, _) in NEEDS.items():
+        found.setdefault(needed, []).append(path)
+    return found
+
+
+def in_effect(path: str, values: Mapping[str, Any]) -> bool:
+    """Whether a field means anything beside these values of the others."""
+    return path not in NEEDS or values.get(NEEDS[path][0]) == NEEDS[path][1]
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:

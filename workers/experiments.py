@@ -6,7 +6,7 @@ import secrets
 import string
 from datetime import datetime
 
-from gift_core.spec import ExperimentSpec
+from gift_core.spec import CONTROLS, ExperimentSpec
 from workers.records import Experiment, Run
 
 _ID_ALPHABET = string.ascii_lowercase + string.digits
@@ -44,5 +44,7 @@ def _new_id(prefix: str) -> str:
 
 def _made_up_name(spec: ExperimentSpec, subject: str) -> str:
     now = datetime.now()
-    methods = " + ".join(method.upper() for method in spec.methods)
+    compared = [method.upper() for method in spec.methods if method not in CONTROLS]
+    controls = len(spec.methods) - len(compared)
+    methods = " + ".join(compared + ([f"{controls} control{'s' if controls > 1 else ''}"] if controls else []))
     return f"{subject} · {methods} · {now.day} {now:%b %H:%M}"

@@ -49,7 +49,9 @@ class Run(SQLModel, table=True):
     position: int = Field(description="Order within the experiment.")
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     state: str = Field(default=RunState.QUEUED, index=True)
-    phase: str = Field(default="", description="What a running run is doing: loading, training, evaluating, saving.")
+    phase: str = Field(
+        default="", description="What a running run is doing: loading, probing, training, saving, evaluating."
+    )
     created: float = Field(default_factory=time.time)
     started: float | None = None
     ended: float | None = None

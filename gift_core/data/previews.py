@@ -40,6 +40,7 @@ def preview(
         rows=len(examples),
         tokens=round(scale * sum(len(item.input_ids) for item in measured)),
         longest=max((len(item.input_ids) for item in measured), default=0),
+        overlong=round(scale * sum(len(item.input_ids) > data.max_length for item in measured)),
         tail_share=sum(item.tail_length for item in measured) / max(response_tokens, 1),
         examples=[_row(tokenizer, item) for item in shown],
     )

@@ -124,6 +124,9 @@ def test_a_preview_of_a_file_shows_what_will_be_learned(client, upload):
     assert [row.row for row in preview.examples] == [1, 2]
     assert [row.tail for row in preview.examples] == [1, 1]
     assert preview.longest == max(len(row.prompt) + len(row.response) for row in preview.examples)
+    assert preview.overlong == 0
+    tight = client.preview({"data": run["data"] | {"max_length": preview.longest - 1}})
+    assert 1 <= tight.overlong <= preview.rows, "rows that are too long are counted"
 
 
 def test_a_preview_uses_the_columns_asked_for(client, upload):

@@ -14,6 +14,8 @@ from ui.client import StudioClient
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 FINISHED = "#runs .gs-card[data-state=finished]"
+# What two equal runs need not share.
+OF_THE_MACHINE = {"tokens_per_second", "peak_memory_bytes"}
 CURVES = """
 document.querySelector('#runs .gs-chart')?.data?.filter((curve) => curve.showlegend !== false)
   .map((curve) => [curve.name, curve.x.length])
@@ -74,6 +76,7 @@ def test_a_pair_from_click_to_denoising(
     runs = client.experiment(experiment).runs
     assert [run.label for run in runs] == ["SFT", "GIFT"]
     assert {run.state for run in runs} == {"finished"}
+    check_that_all_metrics_can_be_charted(page, client, [run.id for run in runs])
 
     page.locator(FINISHED).first.get_by_role("link", name="Tokens").click()
     page.wait_for_url("**/tokens?*")
@@ -87,6 +90,17 @@ def test_a_pair_from_click_to_denoising(
     page.get_by_role("button", name="Play").click()
     expect(page.locator(masked)).to_have_count(0, timeout=60_000)
     assert len(page.locator("#denoise .gs-panes .gs-pane").all()) == 3
+
+
+def check_that_all_metrics_can_be_charted(page: Page, client: StudioClient, runs: list[str]) -> None:
+    charted = page.evaluate(
+        """async () => {
+          const { GROUPS, partsOf } = await import('/components/metrics.js');
+          return GROUPS.flatMap(([, metrics]) => metrics).flatMap(partsOf);
+        }"""
+    )
+    reported = {name for point in client.metrics(runs).points for name in point.values}
+    assert reported == set(charted)
 
 
 def check_masking_probabilities(page: Page, client: StudioClient, runs: list[str]) -> None:
@@ -163,7 +177,7 @@ def test_the_same_spec_twice_gives_the_same_curve(client: StudioClient) -> None:
     one, other = client.experiment(created.id).runs
     curves = [
         [
-            {name: value for name, value in point.values.items() if name != "tokens_per_second"}
+            {name: value for name, value in point.values.items() if name not in OF_THE_MACHINE}
             for point in client.metrics([run.id]).points
         ]
         for run in (one, other)

@@ -104,6 +104,7 @@ def preview(tail_share: float = 0.17) -> DatasetPreview:
         rows=7473,
         tokens=1_250_000,
         longest=312,
+        overlong=0,
         tail_share=tail_share,
         examples=[
             RowPreview(

@@ -9,10 +9,11 @@ import gradio as gr
 import pytest
 
 from gift_core.errors import SpecError
-from gift_core.spec import RunSpec, field_table
+from gift_core.spec import ExperimentSpec, Method, RunSpec, field_table
 from ui.client import StudioClient
-from ui.forms import SECTIONS, Field, field_of, nested, task_fields
-from ui.pages.launch import FILE, TASK, LaunchPage
+from ui.forms import NEEDS, SECTIONS, Field, field_of, nested, task_fields
+from ui.pages.launch import FILE, TASK, LaunchPage, _launch_label
+from ui.pages.wording import CONTROLS, METHODS
 from workers.studio import Studio
 
 # The page sets these itself: from the model and method choices, the seeds, and the data set that was uploaded.
@@ -28,6 +29,11 @@ SET_BY_THE_PAGE = {
 }
 FIELDS = [*task_fields(), *(field_of(path) for paths in SECTIONS.values() for path in paths)]
 BASE = RunSpec()
+
+
+def needed_by(path: str) -> dict[str, str]:
+    """What has to be chosen before a field is shown."""
+    return dict([NEEDS[path]]) if path in NEEDS else {}
 
 
 def value_at(spec: RunSpec, path: str) -> Any:
@@ -56,14 +62,15 @@ def alternatives(field: Field) -> Iterator[Any]:
 
 
 def other_values(field: Field) -> list[Any]:
-    """Alternatives that the spec takes without any other field changing."""
+    """Alternatives that the spec takes without any other field changing, apart from the one it depends on."""
     values = []
+    before = BASE.replace(needed_by(field.path))
     for value in alternatives(field):
         try:
-            changed = BASE.replace({field.path: value})
+            changed = before.replace({field.path: value})
         except SpecError:
             continue
-        if changed != BASE and value not in values:
+        if changed != before and value not in values:
             values.append(value)
     return values
 
@@ -123,8 +130,17 @@ def test_an_untouched_form_is_the_default_run(form: Form) -> None:
 
 @pytest.mark.parametrize(("path", "value"), CHANGES)
 def test_changing_a_field_changes_the_run(form: Form, path: str, value: Any) -> None:
-    form.type(path, value)
-    assert form.run() == BASE.replace({path: value})
+    changes = {**needed_by(path), path: value}
+    for each in changes.items():
+        form.type(*each)
+    assert form.run() == BASE.replace(changes)
+
+
+@pytest.mark.parametrize("path", NEEDS)
+def test_a_field_without_effect_is_neither_shown_nor_sent(form: Form, path: str) -> None:
+    assert not form.page._fields[path].visible
+    form.type(path, other_values(field_of(path))[0])
+    assert form.run() == BASE
 
 
 def test_fields_that_depend_on_each_other_change_together(form: Form) -> None:
@@ -161,6 +177,41 @@ def test_nested_leaves_out_what_is_empty_and_nothing_else() -> None:
     assert nested(values) == {"a": {"b": 0, "c": False}, "f": 0.0}
 
 
+# Methods
+
+
+def test_every_method_is_offered_once() -> None:
+    offered = [method for _, method in (*METHODS, *CONTROLS)]
+    assert sorted(offered) == sorted(get_args(Method))
+    assert offered[:2] == ["sft", "gift"]
+
+
+def test_controls_run_after_the_pair_whatever_was_ticked_first(client: StudioClient, studio: Studio) -> None:
+    form = Form(lay_out(client))
+    form.typed |= {form.page._methods: ["gift", "sft"], form.page._controls: ["cart", "shuffled"]}
+    assert form.launch()[0] == ""
+    runs = studio.store.runs(studio.store.experiments()[0].id)
+    assert [run.label for run in runs] == ["SFT", "GIFT", "SHUFFLED", "CART"]
+    assert [run.spec["objective"]["method"] for run in runs] == ["sft", "gift", "shuffled", "cart"]
+
+
+def test_the_button_names_what_will_run() -> None:
+    assert _launch_label(["gift", "sft"], ["nll"])["value"] == "Launch SFT + GIFT + NLL"
+    assert _launch_label([], ["simple"])["interactive"]
+    assert not _launch_label([], [])["interactive"]
+
+
+def test_a_preset_fills_both_groups_and_opens_the_second(page: LaunchPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    presets = {
+        "All": ExperimentSpec(methods=("sft", "gift", "cart", "nll")),
+        "Twice": ExperimentSpec(methods=("gift", "gift")),
+    }
+    monkeypatch.setattr(page._client, "presets", lambda: presets)
+    for name, methods, controls in (("All", ["sft", "gift"], ["cart", "nll"]), ("Twice", ["gift", "gift"], [])):
+        _, filled, others, section, *_ = page._fill(name)
+        assert (filled, others, section["open"]) == (methods, controls, bool(controls))
+
+
 def test_everything_that_was_changed_reaches_the_stored_runs(client: StudioClient, studio: Studio) -> None:
     form = Form(lay_out(client))
     # One change of every field; the few that have to agree with another keep the value that does.
@@ -169,6 +220,8 @@ def test_everything_that_was_changed_reaches_the_stored_runs(client: StudioClien
         "data.source.max_blanks": 9,
         "data.source.examples": 40,
         "data.max_length": 300,
+        # The one that goes with any probe.
+        "data.eos_tail": "one",
         "training.batch_size": 32,
         "training.micro_batch_size": 8,
         "sampling.length": 96,

@@ -106,6 +106,34 @@ def test_training_losses_come_with_a_caution_that_leads_to_the_comparable_one(mo
     expect(page.get_by_role("button", name="held-out loss")).to_be_hidden()
 
 
+def test_a_card_counts_what_is_probed_before_the_first_step(mount: Mount, site: Site) -> None:
+    probing = {"step": 0, "total_steps": None, "phase": "probing"}
+    site.publish("run", run_view("r1", "GIFT", **probing))
+    page = mount("runs", RUNS)
+    phase = page.locator(".gs-phase")
+    expect(phase).to_have_text("probing")
+    values = {"probed": 320, "to_probe": 1000}
+    site.publish("metrics", {"run_id": "r1", "points": [{"cursor": 1, "step": 0, "time": 0.0, "values": values}]})
+    expect(phase).to_have_text("probing 320 of 1,000")
+    site.publish("run", run_view("r1", "GIFT"))
+    expect(phase).to_have_text("training")
+
+
+def test_a_loss_that_falls_on_the_tail_is_warned_of_while_it_does(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "GIFT"))
+    page = mount("runs", RUNS)
+    card = page.get_by_role("article")
+    warning = card.locator(".gs-warning")
+    for step, share in enumerate((0.61, 0.5), start=1):
+        values = {"loss": 1.0, "tail_loss_share": share}
+        point = {"cursor": step, "step": step, "time": 0.0, "values": values}
+        site.publish("metrics", {"run_id": "r1", "points": [point]})
+        if share > 0.5:
+            expect(warning).to_contain_text("61 % of the loss falls on the end-of-text tail")
+            expect(warning).to_contain_text("“one”")
+    expect(warning).to_be_hidden()
+
+
 def test_leaving_the_page_closes_the_stream(mount: Mount, site: Site) -> None:
     page = mount("runs", RUNS)
     assert site.wait_for_streams(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +16,33 @@ from gift_core.errors import Problem
 from gift_core.spec import ExperimentSpec
 from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
-from ui.forms import SECTIONS, field_of, file_source, input_for, nested, shown, task_fields
+from ui.forms import (
+    SECTIONS,
+    dependents,
+    field_of,
+    file_source,
+    in_effect,
+    input_for,
+    nested,
+    shown,
+    task_fields,
+)
 from ui.links import GO, address
 from ui.pages.problems import problems_of, refusal
+from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
 
 TASK, FILE = "Built-in Sudoku", "My own file"
-_METHODS = [("SFT: all tokens masked alike", "sft"), ("GIFT: unsure tokens masked more", "gift")]
 _UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
 _UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
 _PREVIEWED_ROWS = 3
-# Fields that change which examples there are, or how they are rendered.
+# Fields that change which examples there are, or how they are rendered; and the probe, which not every tail goes with.
 _REDRAWING = (
     *("data.source.examples", "data.source.min_blanks", "data.source.max_blanks", "data.source.seed"),
-    *("data.eos_tail", "data.held_out", "sampling.block_length"),
+    *("data.max_length", "data.overlong", "data.eos_tail", "data.held_out", "sampling.block_length"),
+    "objective.probe",
 )
-_INTRODUCTION = """# Fine-tune a masked diffusion language model
-SFT masks every token of the answer alike. **GIFT** asks the model first, and masks tokens it is unsure of more often.
-Launch both on the same data, in the same order, with the same noise. Watch them train under **Runs**, then compare what
-they are unsure of under **Tokens** and how they answer under **Denoise**.
-"""
+_ORDER = tuple(method for _, method in (*METHODS, *CONTROLS))
 _LAUNCHING = "() => ({ __type__: 'update', value: 'Launching…', interactive: false })"
-_WEIGHTING_HELP = (
-    "**inverse** is the paper's Algorithm: a masked token counts 1/tᵢ. **elbo** restores the factor it leaves out, "
-    "so that the loss is a bound on -log p(x). Neither is better in general; with SFT they are the same."
-)
 
 
 class LaunchPage:
@@ -45,7 +50,7 @@ class LaunchPage:
 
     def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
         self._client = client
-        gr.Markdown(_INTRODUCTION)
+        gr.Markdown(INTRODUCTION)
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self._dataset = gr.State(None)
         with gr.Row(equal_height=False):
@@ -59,7 +64,7 @@ class LaunchPage:
                 preview = view("preview", "preview")
         self._inputs: set[Any] = {
             *(self._model, self._kind, self._dataset, self._prompt_column, self._response_column),
-            *(self._methods, self._seeds, self._name, *self._fields.values()),
+            *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
         self._nonce = nonce
         demo.load(
@@ -71,7 +76,7 @@ class LaunchPage:
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
         launch.click(self._launch, {nonce, *self._inputs}, [problems, destination], api_visibility="private").then(
             None, destination, None, js=GO
-        ).then(_launch_label, self._methods, launch, queue=False, api_visibility="private")
+        ).then(_launch_label, [self._methods, self._controls], launch, queue=False, api_visibility="private")
 
     def _lay_out_choices(self) -> None:
         with gr.Row():
@@ -86,29 +91,53 @@ class LaunchPage:
             with gr.Row():
                 self._prompt_column = gr.Dropdown([], label="Prompt column", min_width=120)
                 self._response_column = gr.Dropdown([], label="Response column", min_width=120)
-        self._methods = gr.CheckboxGroup(_METHODS, value=["sft", "gift"], label="Methods, as one paired experiment")
+        self._lay_out_methods()
+
+    def _lay_out_methods(self) -> None:
+        with gr.Group():
+            self._methods = gr.CheckboxGroup(
+                list(METHODS), value=["sft", "gift"], label="Methods, as one paired experiment", elem_id="methods"
+            )
+            with gr.Accordion("Controls", open=False, elem_id="section-controls") as self._control_section:
+                gr.Markdown(WHY_CONTROLS, elem_classes="form-help")
+                self._controls = gr.CheckboxGroup(
+                    list(CONTROLS), value=[], show_label=False, container=False, elem_id="controls"
+                )
 
     def _lay_out_spec(self) -> None:
         with gr.Row():
             self._seeds = gr.Textbox("1", label="Seeds", info="One set of runs for each: 1, 2, 3", min_width=180)
             self._name = gr.Textbox("", label="Name", info="Made up when empty", max_length=120, min_width=180)
+        defaults = {needed: field_of(needed).default for needed in dependents()}
         with gr.Group():
             for title, paths in SECTIONS.items():
                 with gr.Accordion(title, open=False, elem_id=f"section-{title.split()[0].lower()}"):
-                    if title == "Objective":
-                        gr.Markdown(_WEIGHTING_HELP)
+                    if title in SECTION_HELP:
+                        gr.Markdown(SECTION_HELP[title], elem_classes="form-help")
                     with gr.Row():
-                        self._fields |= {path: input_for(field_of(path), min_width=200) for path in paths}
+                        self._fields |= {
+                            path: input_for(field_of(path), min_width=200, visible=in_effect(path, defaults))
+                            for path in paths
+                        }
 
     def _wire_form(self, launch: gr.Button) -> None:
-        self._methods.change(_launch_label, self._methods, launch, queue=False, api_visibility="private")
+        chosen = [self._methods, self._controls]
+        gr.on([part.change for part in chosen], _launch_label, chosen, launch, queue=False, api_visibility="private")
         self._preset.input(
             self._fill,
             self._preset,
-            [self._kind, self._methods, self._seeds, *self._fields.values()],
+            [self._kind, *chosen, self._control_section, self._seeds, *self._fields.values()],
             api_visibility="private",
             show_progress="hidden",
         )
+        for needed, paths in dependents().items():
+            self._fields[needed].change(
+                partial(_visibility, needed, paths),
+                self._fields[needed],
+                [self._fields[path] for path in paths],
+                queue=False,
+                api_visibility="private",
+            )
         self._kind.change(
             lambda kind: (gr.update(visible=kind == TASK), gr.update(visible=kind == FILE)),
             self._kind,
@@ -154,7 +183,9 @@ class LaunchPage:
         preset: ExperimentSpec = self._client.presets()[name]
         run = preset.run.model_dump()
         fields = [shown(_at(run, path)) for path in self._fields]
-        return [TASK, list(preset.methods), ", ".join(map(str, preset.seeds)), *fields]
+        methods, controls = (_offered(group, preset.methods) for group in (METHODS, CONTROLS))
+        seeds = ", ".join(map(str, preset.seeds))
+        return [TASK, methods, controls, gr.update(open=bool(controls)), seeds, *fields]
 
     def _receive(self, path: str | None) -> tuple[Any, Any, Any, str, str]:
         """Hand an uploaded file to the backend and show what it holds."""
@@ -184,7 +215,8 @@ class LaunchPage:
     def _run_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
         """The form as a run for the backend to judge; None while a file is wanted and none is there."""
         fields = {path: values[part] for path, part in self._fields.items()}
-        run = nested({"model.name": values[self._model], **fields})
+        effective = {path: value for path, value in fields.items() if in_effect(path, fields)}
+        run = nested({"model.name": values[self._model], **effective})
         run["data"]["source"]["kind"] = "task"
         if values[self._kind] == FILE:
             if values[self._dataset] is None:
@@ -203,7 +235,7 @@ class LaunchPage:
         experiment = {
             "name": values[self._name] or "",
             "run": run,
-            "methods": values[self._methods],
+            "methods": _in_order(values[self._methods], values[self._controls]),
             "seeds": [part.strip() for part in str(values[self._seeds]).split(",") if part.strip()],
         }
         # The spec is part of the key: coming back to this page to launch something else is not a repetition.
@@ -215,9 +247,26 @@ class LaunchPage:
         return "", address("runs", experiment=created.id)
 
 
-def _launch_label(methods: list[str]) -> Any:
-    names = " + ".join(method.upper() for method in methods)
-    return gr.update(value=f"Launch {names}" if names else "Choose a method", interactive=bool(methods))
+def _offered(group: Sequence[tuple[str, str]], methods: Sequence[str]) -> list[str]:
+    """Those of `methods` that a group of checkboxes has."""
+    offered = {method for _, method in group}
+    return [method for method in methods if method in offered]
+
+
+def _in_order(methods: list[str], controls: list[str]) -> list[str]:
+    """All that are run, in the order they are offered rather than ticked in. A preset may name one twice."""
+    return sorted([*methods, *controls], key=_ORDER.index)
+
+
+def _launch_label(methods: list[str], controls: list[str]) -> Any:
+    names = " + ".join(method.upper() for method in _in_order(methods, controls))
+    return gr.update(value=f"Launch {names}" if names else "Choose a method", interactive=bool(names))
+
+
+def _visibility(needed: str, paths: list[str], value: Any) -> Any:
+    updates = [gr.update(visible=in_effect(path, {needed: value})) for path in paths]
+    # Gradio takes a list for one output as that output's value.
+    return updates if len(updates) > 1 else updates[0]
 
 
 def _at(values: dict[str, Any], path: str) -> Any:

@@ -1,28 +1,27 @@
 /** Every run's metrics over steps, as one Plotly chart that keeps its zoom while points arrive. */
 
+import { decileChart } from './decile_chart.js';
 import { el, isDark, onThemeChange, segmented, slider } from './dom.js';
-import { decimal, seriesColour } from './scale.js';
+import { GROUPS, isAbsent, isMeasured, metricOf } from './metrics.js';
+import { CONFIG, loadPlotly } from './plotly.js';
+import { decimal, seriesColour, seriesDash, seriesPattern } from './scale.js';
+import { seriesChart } from './series_chart.js';
 
-const METRICS = [
-  ['loss', 'Training loss'], ['eval_loss', 'Held-out loss'], ['mean_entropy', 'Mean entropy of the probe, nats'],
-  ['mask_ratio', 'Share of the response masked'], ['grad_norm', 'Gradient norm'], ['learning_rate', 'Learning rate'],
-  ['tokens_per_second', 'Tokens per second'],
-];
+const FONT_SIZE = 12;
 const REPAINT_MILLISECONDS = 250;
 const SMOOTHING = { min: 0, max: 0.98, step: 0.01, value: 0.6, format: decimal };
-// The share button would upload the chart to another host.
-const CONFIG = {
-  displaylogo: false, responsive: true, plotlyServerURL: '', showSendToCloud: false,
-  modeBarButtonsToRemove: ['sendChartToCloud', 'select2d', 'lasso2d'],
-};
 
 export class Curves {
   #runs = new Map();
   #view = { metric: 'loss', scale: 'linear', smoothing: SMOOTHING.value };
+  #title = el('p', { class: 'gs-chart-title' });
   #plot = el('div', { class: 'gs-chart' });
   #note = el('p', { class: 'gs-chart-note', role: 'status' });
   #metric;
+  #scale;
+  #smoothing;
   #caution;
+  #absent = el('p', { class: 'gs-note' });
   #signal;
   #timer = null;
   #painting = null;
@@ -35,16 +34,17 @@ export class Curves {
       this.#schedule();
     };
     this.#metric = el('select', { 'aria-label': 'Metric', onchange: (event) => change('metric')(event.target.value) },
-      METRICS.map(([value, label]) => el('option', { value }, label)));
+      GROUPS.map(([label, metrics]) => el('optgroup', { label }, metrics.map((metric) =>
+        el('option', { value: metric.name }, metric.label)))));
+    this.#scale = segmented('Vertical axis', [['linear', 'Linear'], ['log', 'Log']], this.#view.scale, change('scale'));
+    this.#smoothing = slider('Smoothing', SMOOTHING, change('smoothing'));
     this.#caution = el('p', { class: 'gs-note' },
-      'Each method weighs the errors of its training loss in its own way. To compare methods, look at the ',
+      'Each method weighs the errors of this loss in its own way. To compare methods, look at the ',
       el('button', { type: 'button', class: 'gs-inline', onclick: () => this.#show('eval_loss') }, 'held-out loss'),
       ', which is the same for all.');
     this.root = el('section', { class: 'gs-curves' },
-      el('div', { class: 'gs-toolbar' }, this.#metric,
-        segmented('Vertical axis', [['linear', 'Linear'], ['log', 'Log']], this.#view.scale, change('scale')),
-        slider('Smoothing', SMOOTHING, change('smoothing'))),
-      el('div', { class: 'gs-chart-frame' }, this.#plot, this.#note), this.#caution);
+      el('div', { class: 'gs-toolbar' }, this.#metric, this.#scale, this.#smoothing),
+      el('div', { class: 'gs-chart-frame' }, this.#title, this.#plot, this.#note), this.#caution, this.#absent);
     onThemeChange(() => this.#schedule(), signal);
     signal.addEventListener('abort', () => {
       clearTimeout(this.#timer);
@@ -94,79 +94,64 @@ export class Curves {
   }
 
   async #paint() {
-    const { metric } = this.#view;
+    const metric = metricOf(this.#view.metric);
     const runs = [...this.#runs.values()].sort((a, b) => a.position - b.position);
-    const empty = !runs.some((run) => run.steps[metric]?.length);
-    this.#plot.classList.toggle('gs-chart-empty', empty);
-    this.#caution.hidden = metric !== 'loss';
-    this.#note.textContent = empty ? 'No points of this metric yet. The curve appears with the first one.' : '';
+    this.#explain(metric, runs);
     try {
       const plotly = await loadPlotly();
       if (this.#signal.aborted) return;
-      const traces = runs.flatMap((run) => this.#traces(run, seriesColour(run.position, isDark())));
+      const chart = (metric.deciles ? decileChart : seriesChart)(metric, runs.map(styled), this.#view);
+      this.#title.textContent = chart.title;
       this.#revision += 1;
-      await plotly.react(this.#plot, traces, this.#layout(), CONFIG);
+      await plotly.react(this.#plot, chart.traces, this.#layout(chart), CONFIG);
     } catch (error) {
       this.#note.textContent = `The chart cannot be drawn: ${error.message} Reload the page.`;
     }
   }
 
-  #traces(run, colour) {
-    const { metric, smoothing } = this.#view;
-    const x = run.steps[metric] ?? [];
-    const y = run.values[metric] ?? [];
-    const smooth = smoothing > 0 && metric !== 'eval_loss';
-    const mode = metric === 'eval_loss' ? 'lines+markers' : 'lines';
-    const common = { type: 'scatter', mode, x, name: run.label, legendgroup: run.label };
-    const strong = {
-      ...common, y: smooth ? smoothed(y, smoothing) : y, line: { color: colour, width: 2 },
-      hovertemplate: '%{y:.4~g}',
-    };
-    const faint = { ...common, y, line: { color: colour, width: 1 }, opacity: 0.28, showlegend: false, hoverinfo: 'skip' };
-    return smooth ? [faint, strong] : [strong];
+  /** Says what is missing, and leaves only the controls that change something. */
+  #explain(metric, runs) {
+    const empty = !runs.some((run) => isMeasured(run, metric));
+    const absent = runs.filter((run) => isAbsent(run, metric));
+    this.#plot.classList.toggle('gs-chart-empty', empty);
+    this.#note.textContent = !empty ? ''
+      : runs.length && absent.length === runs.length ? 'None of these runs has this metric.'
+        : 'No points of this metric yet. The curve appears with the first one.';
+    this.#absent.textContent = absent.length
+      ? `No values for ${absent.map(({ label }) => label).join(', ')}: ${metric.absent}` : '';
+    this.#absent.hidden = !absent.length;
+    this.#caution.hidden = !metric.own;
+    this.#scale.hidden = Boolean(metric.deciles);
+    this.#smoothing.hidden = Boolean(metric.deciles || metric.exact);
   }
 
-  #layout() {
+  #layout({ layout, range }) {
     const { metric, scale } = this.#view;
     const { color, fontFamily } = getComputedStyle(this.#plot);
     const axis = { gridcolor: 'rgba(128, 128, 128, 0.18)', linecolor: 'rgba(128, 128, 128, 0.4)', zeroline: false, automargin: true };
     return {
+      ...layout,
       datarevision: this.#revision,
       // Zoom is kept while these stay the same: another metric or axis has another range.
-      uirevision: `${metric} ${scale}`,
+      uirevision: `${metric} ${scale} ${range}`,
       margin: { l: 8, r: 12, t: 8, b: 8 },
       paper_bgcolor: 'transparent', plot_bgcolor: 'transparent',
-      font: { color, family: fontFamily, size: 12 },
-      hovermode: 'x unified',
+      font: { color, family: fontFamily, size: FONT_SIZE },
       hoverlabel: { bgcolor: isDark() ? '#1b1f27' : '#ffffff', font: { color } },
       legend: { orientation: 'h', x: 0, y: 1.02, yanchor: 'bottom' },
-      xaxis: { ...axis, title: { text: 'Optimiser step' }, rangemode: 'tozero', unifiedhovertitle: { text: 'step %{x}' } },
-      yaxis: { ...axis, type: scale, title: { text: METRICS.find(([name]) => name === metric)[1] } },
+      showlegend: true,
+      xaxis: { ...axis, ...layout.xaxis, title: titled(layout.xaxis.title) },
+      yaxis: { ...axis, ...layout.yaxis, title: titled(layout.yaxis.title) },
     };
   }
 }
 
-/** Exponential moving average, corrected for its start as Adam's moments are. */
-function smoothed(values, weight) {
-  let average = 0;
-  let mass = 0;
-  return values.map((value) => {
-    average = weight * average + (1 - weight) * value;
-    mass = weight * mass + (1 - weight);
-    return average / mass;
-  });
+function titled(text) {
+  return { text, font: { size: FONT_SIZE } };
 }
 
-/** Plotly, from beside this file; fetched when the first chart is drawn. */
-function loadPlotly() {
-  if (window.Plotly) return Promise.resolve(window.Plotly);
-  const src = new URL('./plotly.min.js', import.meta.url).href;
-  const script = document.querySelector(`script[src="${src}"]`) ?? document.head.appendChild(el('script', { src }));
-  return new Promise((resolve, reject) => {
-    script.addEventListener('load', () => resolve(window.Plotly));
-    script.addEventListener('error', () => {
-      script.remove();
-      reject(new Error('its library could not be loaded.'));
-    });
-  });
+/** A run with the look of its place in the experiment. */
+function styled(run) {
+  const { position } = run;
+  return { ...run, colour: seriesColour(position, isDark()), dash: seriesDash(position), pattern: seriesPattern(position) };
 }

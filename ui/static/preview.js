@@ -6,9 +6,8 @@
 import { component, el } from './dom.js';
 import { Popover } from './popover.js';
 import { integer, percent } from './scale.js';
+import { tailWarning } from './tail_warning.js';
 import { TokenStrip } from './token_strip.js';
-
-const MOST_TAIL = 0.5;
 
 export function mount(host, { data }) {
   return component(host, 'preview', data, (preview, signal) => (preview ? draw(preview, signal) : [empty()]));
@@ -21,7 +20,7 @@ function empty() {
 function draw(preview, signal) {
   const popover = new Popover(signal);
   return [
-    mapping(preview), counts(preview), tailWarning(preview.tail_share), key(),
+    mapping(preview), counts(preview), warning(preview), key(),
     el('div', { class: 'gs-panes gs-long' }, preview.examples.map((row) => example(row, popover, signal))),
     popover.root,
   ].filter(Boolean);
@@ -35,19 +34,18 @@ function mapping({ columns, prompt_column: prompt, response_column: response }) 
     el('li', { class: use(column) && 'gs-used' }, el('code', {}, column), el('span', {}, use(column) || 'not used'))));
 }
 
-function counts({ rows, tokens, longest, tail_share: tail }) {
+function counts({ rows, tokens, longest, overlong, tail_share: tail }) {
   const facts = [
     ['Examples', integer(rows)], ['Tokens', integer(tokens)], ['Longest example', `${integer(longest)} tokens`],
     ['End-of-text tail', `${percent(tail)} of the response`],
+    ...(overlong ? [['Too long', `${integer(overlong)} (${percent(overlong / rows)})`]] : []),
   ];
   return el('dl', { class: 'gs-facts' }, facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
 }
 
-function tailWarning(share) {
-  if (share <= MOST_TAIL) return null;
-  return el('p', { class: 'gs-warning', role: 'alert' },
-    `${percent(share)} of what the model learns from is the end-of-text tail, not the answers. `
-    + 'Choose the tail “one”, or a shorter sampling block.');
+function warning({ tail_share: tail }) {
+  const text = tailWarning(tail, 'of what the model learns from is the end-of-text tail, not the answers');
+  return text ? el('p', { class: 'gs-warning', role: 'alert' }, text) : null;
 }
 
 function key() {

@@ -2,15 +2,18 @@
 
 import { el } from './dom.js';
 import { isLive, isOpen, stateShape } from './run_state.js';
-import { decimal, duration, integer, percent, seriesStyle } from './scale.js';
+import { decimal, duration, integer, percent, seriesDash, seriesStyle } from './scale.js';
+import { tailWarning } from './tail_warning.js';
 
 /** `links(run)` gives {log, spec, tokens, denoise} addresses; `onStop(id)` is called after the user confirmed. */
 export class RunCard {
   #run;
+  #measured = {};
   #links;
   #parts = {
     label: el('span'), chip: el('span', { class: 'gs-chip' }), phase: el('span', { class: 'gs-phase' }),
     steps: el('span', { class: 'gs-count' }), fill: el('div'), speed: el('dd'), left: el('dd'), elapsed: el('dd'),
+    warning: el('p', { class: 'gs-warning', role: 'status', hidden: true }),
     outcome: el('div', { class: 'gs-outcome', 'aria-live': 'polite' }),
     links: el('nav', { class: 'gs-links', 'aria-label': 'Results' }),
   };
@@ -21,13 +24,14 @@ export class RunCard {
     this.position = position;
     this.#links = links;
     this.#stop = new StopButton(() => onStop(this.#run.id));
-    const { label, chip, phase, steps, speed, left, elapsed, outcome, links: nav } = this.#parts;
+    const { label, chip, phase, steps, speed, left, elapsed, warning, outcome, links: nav } = this.#parts;
     this.root = el('article', { class: 'gs-card' },
-      el('header', {}, el('h3', {}, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(position) }), label), chip),
+      el('header', {}, el('h3', {}, swatch(position), label), chip),
       el('div', { class: 'gs-progress-text' }, phase, steps),
       this.#bar,
       el('dl', { class: 'gs-facts' },
         fact('Tokens/s', speed), fact('Remaining', left), fact('Elapsed', elapsed)),
+      warning,
       outcome,
       el('footer', {}, nav, this.#stop.root));
   }
@@ -35,20 +39,29 @@ export class RunCard {
   update(run) {
     const before = this.#run;
     this.#run = run;
-    const { label, chip, phase, steps, speed } = this.#parts;
+    const { label, chip, steps, speed } = this.#parts;
     this.root.dataset.state = run.state;
     this.root.setAttribute('aria-label', `Run ${run.label}, ${run.state}`);
     label.textContent = run.label;
     chip.replaceChildren(stateShape(run.state), run.state);
-    phase.textContent = run.state === 'queued' ? 'waiting for its turn' : isLive(run.state) ? run.phase : '';
     steps.textContent = run.total_steps ? `step ${integer(run.step)} of ${integer(run.total_steps)}` : '';
     speed.textContent = integer(run.tokens_per_second);
     this.#progress(run);
+    this.#phase();
     this.tick();
     this.#stop.update(run.state);
     if (before?.state === run.state && JSON.stringify(before.result) === JSON.stringify(run.result)) return;
     this.#parts.outcome.replaceChildren(...outcome(run));
     this.#parts.links.replaceChildren(...links(run, this.#links(run)));
+  }
+
+  /** Takes new points; a value holds until a later point has another. */
+  measure(points) {
+    points.forEach(({ values }) => Object.assign(this.#measured, values));
+    const { warning } = this.#parts;
+    warning.textContent = tailWarning(this.#measured.tail_loss_share, 'of the loss falls on the end-of-text tail');
+    warning.hidden = !warning.textContent;
+    this.#phase();
   }
 
   /** Writes the times, which pass without any event. */
@@ -57,6 +70,12 @@ export class RunCard {
     this.#parts.left.textContent = duration(eta);
     this.#parts.left.parentElement.hidden = !isLive(state);
     this.#parts.elapsed.textContent = duration(started && Math.max(0, (ended ?? Date.now() / 1000) - started));
+  }
+
+  #phase() {
+    const { state, phase } = this.#run;
+    this.#parts.phase.textContent = state === 'queued' ? 'waiting for its turn'
+      : isLive(state) ? doing(phase, this.#measured) : '';
   }
 
   #progress({ step, total_steps: total, state }) {
@@ -106,6 +125,15 @@ class StopButton {
     this.#ask.textContent = label;
     this.#ask.disabled = true;
   }
+}
+
+function swatch(position) {
+  return el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(position), 'data-dash': seriesDash(position) });
+}
+
+/** Probing comes before the first step, and counts examples instead. */
+function doing(phase, { probed, to_probe: total }) {
+  return phase === 'probing' && total ? `probing ${integer(probed)} of ${integer(total)}` : phase;
 }
 
 function fact(name, value) {

@@ -41,7 +41,10 @@ function draw({ experiment, name, api, links }, onAction, signal) {
 
   openRunStream(`${api}/events?experiment=${encodeURIComponent(experiment)}`, {
     onRun,
-    onMetrics: (run, points) => curves.append(run, points),
+    onMetrics: (run, points) => {
+      cards.get(run)?.measure(points);
+      curves.append(run, points);
+    },
     onStatus: (state) => {
       status.textContent = state === 'connected' ? 'live' : 'reconnecting… what you see may be out of date';
       status.dataset.state = state;

@@ -84,15 +84,28 @@ export const DIFFERENCE = {
   ticks: ['≤ −0.5', '0', '≥ 0.5'],
 };
 
-// Okabe and Ito's colours, those of enough contrast on the page's background.
+// Searched for: the largest differences that remain under each kind of colour blindness, at a contrast of 3 with the page.
 const SERIES = {
-  light: ['#0072b2', '#d55e00', '#009e73', '#b8478f', '#8a6d00', '#56508f'],
-  dark: ['#56b4e9', '#ff9a4d', '#2fd0a0', '#e59ac6', '#f0e442', '#a9a2e8'],
+  light: ['#0072b2', '#d55e00', '#009e73', '#8c1515', '#332288', '#555555'],
+  dark: ['#56b4e9', '#ff9a4d', '#8ff0b8', '#d65a9a', '#7a6aee', '#f4f6fa'],
 };
+const COLOURS = SERIES.light.length;
+// When the colours begin again, lines and bars change their texture.
+const DASHES = ['solid', 'dash', 'dot', 'dashdot'];
+const PATTERNS = ['', '/', '.', 'x'];
 
 export function seriesColour(index, dark) {
-  const colours = SERIES[dark ? 'dark' : 'light'];
-  return colours[index % colours.length];
+  return SERIES[dark ? 'dark' : 'light'][index % COLOURS];
+}
+
+/** A series' line, as Plotly calls it. */
+export function seriesDash(index) {
+  return DASHES[Math.floor(index / COLOURS) % DASHES.length];
+}
+
+/** The texture of a series' bars, as Plotly calls it. */
+export function seriesPattern(index) {
+  return PATTERNS[Math.floor(index / COLOURS) % PATTERNS.length];
 }
 
 /** A series' colour as custom properties, for elements of class gs-themed. */
@@ -124,4 +137,9 @@ export function duration(seconds) {
     : whole < 3600 ? [Math.floor(whole / 60), 'min', pad(whole % 60), 's']
       : [Math.floor(whole / 3600), 'h', pad(Math.floor((whole % 3600) / 60)), 'min'];
   return parts.join(NO_BREAK);
+}
+
+/** The unit in which `largest` bytes are read best, as {name, size}. */
+export function byteUnit(largest) {
+  return largest >= 2 ** 30 ? { name: 'GiB', size: 2 ** 30 } : { name: 'MiB', size: 2 ** 20 };
 }

@@ -1,0 +1,68 @@
+"""The launch form in a browser: what is shown when, and which methods are launched."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.e2e.test_story import field_of, fill, launch, open_section
+from ui.client import StudioClient
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def choose(page: Page, path: str, choice: str) -> None:
+    """Pick from a dropdown."""
+    field_of(page, path).click()
+    page.get_by_role("option", name=choice, exact=True).click()
+
+
+def block(page: Page, path: str) -> Locator:
+    return page.locator(f"#field-{path.replace('.', '-')}")
+
+
+def test_fields_appear_with_the_choice_that_they_belong_to(page: Page) -> None:
+    open_section(page, "Objective")
+    open_section(page, "Adapter")
+    every, rank = block(page, "objective.probe_every"), block(page, "training.lora.rank")
+    expect(every).to_be_hidden()
+    choose(page, "objective.probe", "every_k")
+    expect(every).to_be_visible()
+    expect(rank).to_be_hidden()
+    choose(page, "training.adapter", "lora")
+    expect(block(page, "model.quantisation")).to_be_visible()
+    fill(page, "training.lora.rank", "7")
+    choose(page, "training.adapter", "full")
+    expect(rank).to_be_hidden()
+    # What was typed is still there when it matters again.
+    choose(page, "training.adapter", "lora")
+    expect(field_of(page, "training.lora.rank")).to_have_value("7")
+
+
+def test_a_tail_that_the_probe_cannot_follow_is_refused_until_one_of_them_changes(page: Page) -> None:
+    open_section(page, "Objective")
+    open_section(page, "Examples")
+    choose(page, "objective.probe", "frozen")
+    choose(page, "data.eos_tail", "longest")
+    shown = page.locator("#launch-problems .gs-alert")
+    expect(shown).to_contain_text("objective.probe frozen")
+    choose(page, "objective.probe", "online")
+    expect(shown).to_have_count(0)
+    expect(page.locator("#preview .gs-pane")).to_have_count(3)
+
+
+def test_controls_are_launched_after_the_pair(page: Page, client: StudioClient) -> None:
+    page.get_by_label("Start from").click()
+    page.get_by_role("option", name="Smoke test", exact=True).click()
+    expect(page.locator("#controls")).to_be_hidden()
+    open_section(page, "Controls")
+    page.get_by_label("CART").check()
+    page.get_by_label("Shuffled").check()
+    expect(page.locator("#launch")).to_have_text("Launch SFT + GIFT + SHUFFLED + CART")
+    experiment = launch(page)
+    labels = ["SFT", "GIFT", "SHUFFLED", "CART"]
+    expect(page.locator("#runs .gs-card h3")).to_have_text(labels)
+    runs = client.experiment(experiment).runs
+    assert [run.label for run in runs] == labels
+    for run in runs:
+        client.stop(run.id)
