@@ -63,9 +63,9 @@ class Accounts:
         """What follows counts tokens per second of training: an evaluation lay between."""
         self._started = time.perf_counter()
 
-    def add(self, step: int, noised: NoisedBatch, entropy: Tensor | None, cross_entropy: Tensor) -> None:
-        """Count a micro-batch: `entropy` is H_i [batch, length], `cross_entropy` [n] may still be being computed."""
-        response = noised.batch.response_mask
+    def add(self, step: int, noised: NoisedBatch, cross_entropy: Tensor) -> None:
+        """Count a micro-batch; its `cross_entropy` [n] may still be being computed."""
+        response, entropy = noised.batch.response_mask, noised.entropy
         attended, learned = int(noised.batch.attention_mask.sum()), int(response.sum())
         self._counts += [attended, learned, len(noised.positions)]
         self._probabilities += _histogram(noised.corruption.probability[response].numpy(), 1.0)

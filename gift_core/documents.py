@@ -117,8 +117,6 @@ class DatasetPreview(Document):
     rows: int
     tokens: int
     longest: int
-    overlong: int = Field(
-        description="Rows of more than max_length tokens: refused, cut or left out."
-    )
+    overlong: int = Field(description="Rows of more than max_length tokens: refused, cut or left out.")
     tail_share: float = Field(description="Share of response tokens that are EOS tail.")
     examples: list[RowPreview]

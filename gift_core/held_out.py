@@ -105,7 +105,7 @@ class HeldOutLoss:
             relative = batch_rates(objective, batch, score, seed, reference)
             losses.append(self._loss(network, noise(objective, batch, relative, self._model.mask_id)))
         network.train(was_training)
-        mine = torch.stack(losses).double().sum().cpu()
+        mine = torch.stack(losses).cpu().double().sum()
         loss, counted = self._add_up(torch.stack([mine, torch.tensor(float(tokens)).double()])).tolist()
         return float(loss / counted)
 

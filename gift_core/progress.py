@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Iterator
@@ -62,6 +63,8 @@ def train_with_progress(
 
         options = RunOptions(listener=show, rate_cache=rate_cache, resume=resume, should_stop=stop.is_set)
         result = run_training(spec, directory, Path, options)
+    # Trainer and callbacks refer to each other: the next run is not to wait for the collector to find this one's model.
+    gc.collect()
     return result if process.is_main_process else None
 
 

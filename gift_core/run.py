@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from gift_core.compilation import explained_compilation
 from gift_core.data.sources import ResolveDataset, load_split, no_examples, sudoku_puzzles
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.errors import SpecError, StoppedError
@@ -83,7 +84,7 @@ def run_training(
         trainer = prepared.trainer(spec, directory, cache)
         report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
         trainer.add_callback(report)
-        with explained_out_of_memory(spec, lambda: trainer.latest_shape):
+        with explained_out_of_memory(spec, lambda: trainer.latest_shape), explained_compilation():
             trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
         steps, total = trainer.state.global_step, trainer.state.max_steps
         if steps < total:

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from gift_core.accounting import Accounts
+from gift_core.compilation import compile_layers
 from gift_core.data.collation import Batch, BatchShape, EpochBatches, EpochLoader, NoisyDataset, collate
 from gift_core.data.noising import NoisedBatch, batch_rates, noise
 from gift_core.data.tokenisation import TokenisedExample
@@ -98,7 +99,7 @@ class GiftTrainer(Trainer):
             else None
         )
         if spec.training.compile:
-            _compile_body(model.network)
+            compile_layers(model.network)
 
     def _score_source(self, directory: Path, cache: ScoreCache | None) -> ScoreSource:
         objective = self.spec.objective
@@ -131,9 +132,10 @@ class GiftTrainer(Trainer):
         inputs = []
         for batch, found, score in zip(batches, probed, scores, strict=True):
             relative = batch_rates(objective, batch, score, self.spec.seed, reference)
-            noised = noise(objective, batch, relative, self.diffusion_model.mask_id, normalisation)
             entropy = pick(found, "entropy") if self._recipe.score else None
-            inputs.append({**noised.model_inputs(), "noised": noised, "entropy": entropy})
+            noised = noise(objective, batch, relative, self.diffusion_model.mask_id, normalisation, entropy)
+            # The tensors go to the device; `noised` stays on the host, for the accounting.
+            inputs.append({**noised.model_inputs(), "noised": noised})
         counted = [
             len(batch.examples) if normalisation == "sequence" else int(batch.response_mask.sum()) for batch in batches
         ]
@@ -177,7 +179,7 @@ class GiftTrainer(Trainer):
             partial(weighted_cross_entropy, targets=inputs["targets"], weights=weights),
             self.diffusion_model.logit_shift,
         )
-        self.accounts.add(self.state.global_step + 1, noised, inputs["entropy"], cross_entropy)
+        self.accounts.add(self.state.global_step + 1, noised, cross_entropy)
         return loss
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
@@ -316,13 +318,6 @@ def batch_shape(spec: RunSpec, rank: int = 0, processes: int = 1) -> BatchShape:
             remedy=f"Choose a multiple of {micro * processes}, or another training.micro_batch_size.",
         )
     return BatchShape(size, micro, rank, processes)
-
-
-def _compile_body(network: Any) -> None:
-    """Compile the layers in place: names of weights stay, and what replaces the head's forward is not traced."""
-    body = getattr(network, "get_base_model", lambda: network)().base_model
-    for layer in getattr(body, "layers", [body]):
-        layer.compile(dynamic=True)
 
 
 def _named(ids: Sequence[int]) -> str:

@@ -11,6 +11,7 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 
+from gift_core.compilation import explained_compilation
 from gift_core.data.collation import Draw, collate
 from gift_core.evaluation import score_sudoku
 from gift_core.memory import MemoryEstimate, count_saved, estimate, explained_out_of_memory
@@ -38,7 +39,7 @@ def try_out(prepared: Prepared, spec: RunSpec, directory: Path, cache: ScoreCach
     trainer.args.save_strategy = SaveStrategy.NO
     watch = _Watch(trainer)
     trainer.add_callback(watch)
-    with explained_out_of_memory(spec, lambda: trainer.latest_shape):
+    with explained_out_of_memory(spec, lambda: trainer.latest_shape), explained_compilation():
         trainer.train()
     trainer.check_finite()
     metrics = trainer.accounts.metrics()

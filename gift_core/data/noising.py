@@ -20,9 +20,13 @@ from gift_core.spec import ObjectiveSpec
 
 @dataclass(frozen=True)
 class NoisedBatch:
-    """`positions` [n] are the masked cells in the flattened [batch, length], with their `targets` and `weights`."""
+    """`positions` [n] are the masked cells in the flattened [batch, length], with their `targets` and `weights`.
+
+    `entropy` is H_i [batch, length] where the method has a probe: only the accounting reads it.
+    """
 
     batch: Batch
+    entropy: Tensor | None
     relative: Tensor
     corruption: Corruption
     input_ids: Tensor
@@ -62,6 +66,7 @@ def noise(
     relative: Tensor,
     mask_id: int,
     normalisation: Literal["token", "sequence"] = "token",
+    entropy: Tensor | None = None,
 ) -> NoisedBatch:
     """Mask a batch. The loss is sum(weights * CE), divided by the response tokens or the sequences of the step."""
     corruption = corrupt(objective, relative, batch.t, batch.u, batch.response_mask, batch.attention_mask)
@@ -71,6 +76,7 @@ def noise(
         weights = share_of_sequence(corruption, batch.response_mask)
     return NoisedBatch(
         batch=batch,
+        entropy=entropy,
         relative=relative,
         corruption=corruption,
         input_ids=batch.input_ids.masked_fill(masked, mask_id),

@@ -13,26 +13,31 @@ from gift_core.data.collation import NoisyExample, collate
 from gift_core.data.noising import NoisedBatch, batch_rates, noise
 from gift_core.data.tokenisation import TokenisedExample
 from gift_core.noise import training_noise
+from gift_core.objectives import RECIPES
 from gift_core.spec import ObjectiveSpec
 
 VOCABULARY, EOS, MASK = 100, 0, 1
 
 
-def noised_batch(rows: int, objective: ObjectiveSpec, seed: int = 0) -> tuple[NoisedBatch, torch.Tensor]:
-    """A batch with random entropies, [batch, length]."""
+def noised_batch(rows: int, objective: ObjectiveSpec, seed: int = 0) -> NoisedBatch:
+    """A batch with random entropies, where the method has a probe."""
     examples = [TokenisedExample(i, tuple(range(5, 45)), prompt_length=8, tail_length=4) for i in range(rows)]
     batch = collate([NoisyExample(item, *training_noise(seed, item.id, 0, 32)) for item in examples], EOS)
     generator = torch.Generator().manual_seed(seed)
     entropy = torch.rand(batch.input_ids.shape, generator=generator) ** 3 * math.log(VOCABULARY) * batch.response_mask
-    return noise(objective, batch, batch_rates(objective, batch, entropy, seed=1), MASK), entropy
+    if RECIPES[objective.method].score is None:
+        return noise(objective, batch, batch_rates(objective, batch, None, seed=1), MASK)
+    return noise(objective, batch, batch_rates(objective, batch, entropy, seed=1), MASK, entropy=entropy)
 
 
 def test_quantiles_ratios_and_shares_are_those_of_the_tokens() -> None:
-    noised, entropy = noised_batch(200, ObjectiveSpec())
+    noised = noised_batch(200, ObjectiveSpec())
+    entropy = noised.entropy
+    assert entropy is not None
     response, masked = noised.batch.response_mask, noised.corruption.masked
     losses = torch.rand(len(noised.positions), generator=torch.Generator().manual_seed(3))
     accounts = Accounts(math.log(VOCABULARY))
-    accounts.add(1, noised, entropy, losses)
+    accounts.add(1, noised, losses)
     found = accounts.metrics()
 
     assert found["mask_ratio"] == pytest.approx(masked.sum().item() / response.sum().item())
@@ -57,12 +62,12 @@ def test_quantiles_ratios_and_shares_are_those_of_the_tokens() -> None:
 
 def test_a_report_starts_again_and_processes_add_up() -> None:
     parts = [noised_batch(20, ObjectiveSpec(), seed) for seed in range(2)]
-    losses = [torch.ones(len(noised.positions)) for noised, _ in parts]
+    losses = [torch.ones(len(noised.positions)) for noised in parts]
     together, alone = Accounts(math.log(VOCABULARY)), [Accounts(math.log(VOCABULARY)) for _ in parts]
     vectors: list[torch.Tensor] = []
-    for (noised, entropy), loss, account in zip(parts, losses, alone, strict=True):
-        together.add(1, noised, entropy, loss)
-        account.add(1, noised, entropy, loss)
+    for noised, loss, account in zip(parts, losses, alone, strict=True):
+        together.add(1, noised, loss)
+        account.add(1, noised, loss)
     alone[0].metrics(lambda sums: vectors.append(sums) or sums)
     added = alone[1].metrics(lambda sums: sums + vectors[0])
     whole = together.metrics()
@@ -74,9 +79,9 @@ def test_a_report_starts_again_and_processes_add_up() -> None:
 
 
 def test_sft_has_masking_probabilities_and_no_entropies() -> None:
-    noised, _ = noised_batch(5, ObjectiveSpec(method="sft"))
+    noised = noised_batch(5, ObjectiveSpec(method="sft"))
     accounts = Accounts(math.log(VOCABULARY))
-    accounts.add(1, noised, None, torch.ones(len(noised.positions)))
+    accounts.add(1, noised, torch.ones(len(noised.positions)))
     found = accounts.metrics()
     assert "masking_probability_p50" in found
     assert not [name for name in found if name.startswith(("entropy", "relative", "loss_share", "mean"))]
@@ -85,12 +90,12 @@ def test_sft_has_masking_probabilities_and_no_entropies() -> None:
 def test_the_first_bad_loss_is_found_with_its_example() -> None:
     accounts = Accounts(math.log(VOCABULARY))
     for step in (1, 2, 3):
-        noised, entropy = noised_batch(4, ObjectiveSpec(), seed=step)
+        noised = noised_batch(4, ObjectiveSpec(), seed=step)
         losses = torch.ones(len(noised.positions))
         if step > 1:
             row = int(noised.positions[-1]) // noised.input_ids.shape[1]
             losses[-1] = math.inf
-        accounts.add(step, noised, entropy, losses)
+        accounts.add(step, noised, losses)
     bad = accounts.first_bad()
     assert bad is not None
     assert bad.step == 2

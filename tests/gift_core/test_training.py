@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import gift_core.scores
 from gift_core.data.collation import BatchShape, EpochBatches
-from gift_core.errors import GiftError, ModelError, OutOfMemoryError, SpecError
+from gift_core.errors import GiftError, ModelError, OutOfMemoryError, SpecError, TrainingError
 from gift_core.models.loading import DiffusionModel, load_checkpoint, open_checkpoint
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
@@ -230,6 +230,19 @@ def test_too_little_memory_says_what_to_lower(
     assert "16 sequences of 51 tokens" in problem.message
     for remedy in ("micro_batch_size to 8", "gradient_checkpointing", "adapter to lora", "max_length"):
         assert remedy in problem.remedy
+
+
+def test_a_compiler_that_is_not_there_is_a_clear_error(
+    small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nonexistent/g++"))
+    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+    torch.compiler.reset()
+    spec = small_run.replace({"training.compile": True, "objective.method": "sft", "data.held_out": 0})
+    with pytest.raises(TrainingError, match="compiler") as failure:
+        run_training(spec, tmp_path, Path)
+    assert failure.value.problems[0].field == "training.compile"
+    assert "g++" in failure.value.problems[0].remedy
 
 
 @pytest.mark.slow
