@@ -34,25 +34,36 @@ class BadLoss:
 
 @dataclass(frozen=True)
 class _Loss:
-    """The device's part of a micro-batch: CE per masked position, still unread."""
+    """Of one micro-batch: CE per masked position, still unread on the device, and what to make of each.
+
+    All but `ids`, the batch's examples, are [masked positions].
+    """
 
     step: int
-    noised: NoisedBatch
+    ids: tuple[int, ...]
+    rows: np.ndarray
+    weights: np.ndarray
+    tail: np.ndarray
     entropy_bins: np.ndarray | None
     cross_entropy: Tensor
 
 
 class Accounts:
-    """Accumulates micro-batches; `metrics` reads and clears. `largest_entropy` is ln of the vocabulary, in nats."""
+    """Accumulates micro-batches; `metrics` reads and clears.
 
-    def __init__(self, largest_entropy: float) -> None:
+    `largest_entropy` is ln of the vocabulary, in nats; `power` is that of the masking rate, H ** power.
+    """
+
+    def __init__(self, largest_entropy: float, power: float = 0.5) -> None:
         self._largest_entropy = largest_entropy
+        self._power = power
         self._clear()
 
     def _clear(self) -> None:
         self._started = time.perf_counter()
         self._losses: list[_Loss] = []
         self._norms: list[tuple[int, Tensor]] = []
+        self._bad_rates: BadLoss | None = None
         self._counts = np.zeros(3)
         self._entropy = np.zeros(BINS)
         self._rates = np.zeros(BINS)
@@ -76,7 +87,21 @@ class Accounts:
             self._entropy_sum += float(values.sum(dtype=np.float64))
             self._rates += _histogram(noised.relative[response].numpy(), _LARGEST_RATE)
             bins = self._entropy_bins(entropy[noised.corruption.masked].numpy())
-        self._losses.append(_Loss(step, noised, bins, cross_entropy.detach()))
+        rows = (noised.positions // noised.input_ids.shape[1]).numpy()
+        self._losses.append(
+            _Loss(
+                step=step,
+                ids=tuple(example.id for example in noised.batch.examples),
+                rows=rows,
+                weights=noised.weights.double().numpy(),
+                tail=noised.batch.tail_mask[noised.corruption.masked].numpy(),
+                entropy_bins=bins,
+                cross_entropy=cross_entropy.detach(),
+            )
+        )
+        if not bool(noised.relative.isfinite().all()):
+            # Such a token would silently not be masked: no number is less than NaN.
+            self._bad_rates = self._bad_rates or BadLoss(step, (), self._losses[-1].ids)
 
     def add_norm(self, step: int, norm: Tensor) -> None:
         """Note a step's gradient norm, for `first_bad`."""
@@ -85,10 +110,12 @@ class Accounts:
     def first_bad(self) -> BadLoss | None:
         """The first step since the last report whose loss or gradient is not finite; waits for the device."""
         for loss in self._losses:
-            finite = loss.cross_entropy.isfinite().cpu() & loss.noised.weights.isfinite()
-            if not bool(finite.all()):
-                rows = loss.noised.positions[~finite] // loss.noised.input_ids.shape[1]
-                return BadLoss(loss.step, self._ids(loss, rows.unique().tolist()), self._examples(loss.step))
+            finite = loss.cross_entropy.isfinite().cpu().numpy() & np.isfinite(loss.weights)
+            if not finite.all():
+                culprits = tuple(loss.ids[row] for row in np.unique(loss.rows[~finite]))
+                return BadLoss(loss.step, culprits, self._examples(loss.step))
+        if self._bad_rates:
+            return self._bad_rates
         for step, norm in self._norms:
             if not math.isfinite(float(norm)):
                 return BadLoss(step, (), self._examples(step))
@@ -113,6 +140,7 @@ class Accounts:
         if entropy.any():
             values["mean_entropy"] = entropy_sum / learned
             values |= _quantiles("entropy", entropy, self._entropy_edges())
+            values |= _quantiles("masking_rate", entropy, self._entropy_edges() ** self._power)
             values |= _quantiles("relative_rate", rates, np.linspace(0, _LARGEST_RATE, BINS + 1))
             shares = shares_by_decile(entropy, loss_by_entropy)
             values |= {f"loss_share_decile_{i + 1}": share for i, share in enumerate(shares)}
@@ -123,10 +151,9 @@ class Accounts:
         """Weighted loss by entropy bin, in all, and on the EOS tail."""
         by_entropy, total, tail = np.zeros(BINS), 0.0, 0.0
         for loss in self._losses:
-            noised = loss.noised
-            weighted = loss.cross_entropy.cpu().double().numpy() * noised.corruption.weight.double().numpy()
+            weighted = loss.cross_entropy.cpu().double().numpy() * loss.weights
             total += float(weighted.sum())
-            tail += float(weighted[noised.batch.tail_mask[noised.corruption.masked].numpy()].sum())
+            tail += float(weighted[loss.tail].sum())
             if loss.entropy_bins is not None:
                 by_entropy += np.bincount(loss.entropy_bins, weights=weighted, minlength=BINS)
         return by_entropy, total, tail
@@ -140,11 +167,7 @@ class Accounts:
         return self._largest_entropy * np.linspace(0, 1, BINS + 1) ** 2
 
     def _examples(self, step: int) -> tuple[int, ...]:
-        return tuple(example.id for loss in self._losses if loss.step == step for example in loss.noised.batch.examples)
-
-    @staticmethod
-    def _ids(loss: _Loss, rows: list[int]) -> tuple[int, ...]:
-        return tuple(loss.noised.batch.examples[row].id for row in rows)
+        return tuple(identity for loss in self._losses if loss.step == step for identity in loss.ids)
 
 
 def shares_by_decile(tokens: np.ndarray, loss: np.ndarray) -> list[float]:

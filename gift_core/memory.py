@@ -92,18 +92,21 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def explained_out_of_memory(spec: RunSpec, shape: Callable[[], tuple[int, int]]) -> Iterator[None]:
-    """Turn an allocation that fails inside into an `OutOfMemoryError` that says what to lower."""
+def explained_out_of_memory(spec: RunSpec, shape: tuple[int, int]) -> Iterator[None]:
+    """Turn an allocation that fails inside into an `OutOfMemoryError` that says what to lower.
+
+    `shape` is the largest micro-batch, in rows and tokens.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise out_of_memory(spec, shape()) from error
+            raise out_of_memory(spec, shape) from error
         raise
 
 
 def out_of_memory(spec: RunSpec | None = None, shape: tuple[int, int] = (0, 0)) -> OutOfMemoryError:
-    """What to tell the user; `shape` is the micro-batch that was being computed, in rows and tokens."""
+    """What to tell the user; `shape` is the largest micro-batch, in rows and tokens."""
     if spec is None or not shape[0]:
         return OutOfMemoryError(
             "The machine ran out of memory.",
@@ -125,7 +128,7 @@ def out_of_memory(spec: RunSpec | None = None, shape: tuple[int, int] = (0, 0)) 
     remedies.append(f"lower data.max_length (now {spec.data.max_length})")
     text = ", or ".join(remedies)
     return OutOfMemoryError(
-        f"The machine ran out of memory at a micro-batch of {rows} sequences of {length} tokens.",
+        f"The machine ran out of memory with micro-batches of up to {rows} sequences of {length} tokens.",
         field="training.micro_batch_size",
         remedy=f"{text[0].upper()}{text[1:]}.",
     )

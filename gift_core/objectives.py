@@ -22,6 +22,8 @@ Score = Literal["entropy", "nll"]
 
 # Dream's context-adaptive weighting: the share of a neighbour's influence that is lost with each step away from it.
 CART_DECAY = 0.1
+# Neighbours further away than this have lost all but 0.9 ** 256 = 2e-12 of their influence.
+_CART_REACH = 256
 
 
 def masking_rate(score: Tensor, power: float) -> Tensor:
@@ -56,7 +58,7 @@ def relative_rate(rate: Tensor, response_mask: Tensor, reference: Tensor) -> Ten
 
     Where beta_ref is 0 all rates are equal, so r_i is 1 and GIFT is SFT.
     """
-    relative = torch.where(reference > 0, rate.double() / reference, 1.0)
+    relative = torch.where(reference == 0, 1.0, rate.double() / reference)
     return (relative * response_mask).float()
 
 
@@ -86,10 +88,10 @@ def context_weight(visible: Tensor, decay: float = CART_DECAY) -> Tensor:
 
     Tokens near what is visible count more than tokens far from it. Source: Dream 7B, arXiv 2508.15487.
     """
-    position = torch.arange(visible.shape[1], device=visible.device)
-    distance = (position[:, None] - position).abs()
+    reach = min(visible.shape[1] - 1, _CART_REACH)
+    distance = torch.arange(-reach, reach + 1, device=visible.device).abs()
     influence = torch.where(distance > 0, decay * (1 - decay) ** (distance - 1).float() / 2, 0.0)
-    return visible.float() @ influence
+    return torch.nn.functional.conv1d(visible.float()[:, None], influence[None, None], padding=reach)[:, 0]
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def masked_by_rate(t: Tensor, relative: Tensor) -> Tensor:
 
 
 def masked_alike(t: Tensor, _relative: Tensor) -> Tensor:
-    """SFT: every token with probability t, whatever its rate."""
+    """Every token with probability t, whatever its rate."""
     return t
 
 

@@ -17,9 +17,9 @@ from gift_core.data.collation import EpochBatches
 from gift_core.data.sources import ResolveDataset, sudoku_puzzles
 from gift_core.data.tokenisation import TokenisedExample
 from gift_core.memory import MemoryEstimate, peak_memory
-from gift_core.run import Prepared, frozen_rates, prepare
+from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
 from gift_core.spec import RunSpec, TaskSource
-from gift_core.training import batch_shape, checkpoint_interval
+from gift_core.training import batch_shape, checkpoint_interval, evaluation_interval
 from gift_core.trial import scoring_seconds, try_out
 
 # A share of the loss on the EOS tail above which most of what is learned is how to stop.
@@ -75,11 +75,15 @@ class Plan(BaseModel):
 def plan(
     spec: RunSpec,
     resolve_dataset: ResolveDataset,
-    rate_cache: Path | None = None,
+    rates: Path | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Plan:
-    """Count a run's tokens and train three steps of it, the largest batch among them; nothing of that is kept but
-    rates in `rate_cache`. Raises the `GiftError` that the run would raise."""
+    """Count a run's tokens and train three steps of it, the largest micro-batch among them; nothing of that is kept.
+
+    `rates` is where frozen rates may lie already. Raises the `GiftError` that the run would raise.
+    """
+    # Before the trial: what that allocates stays with the process for a while.
+    available = _available_memory()
     on_progress("loading")
     prepared = prepare(spec, resolve_dataset)
     batches = _batches(prepared.training.examples, spec)
@@ -88,8 +92,8 @@ def plan(
         directory = Path(folder)
         on_progress("probing")
         started = time.perf_counter()
-        cache = frozen_rates(spec, sample, rate_cache or directory)
-        probing = time.perf_counter() - started if cache else 0.0
+        cache = frozen_rates(spec, sample, directory)
+        probing = (time.perf_counter() - started) / _all(sample) if cache else 0.0
         on_progress("training three steps")
         trial = try_out(sample, spec, directory, cache)
     on_progress("scoring")
@@ -118,7 +122,7 @@ def plan(
         tail_loss_share=trial.tail_loss_share,
         seconds_per_step=training / steps,
         seconds=Seconds(
-            probing=probing * len(examples) / len(sample.training.examples),
+            probing=probing * _lacking(spec, prepared, rates) if cache else 0.0,
             training=training,
             evaluation=trial.evaluation_seconds * _evaluations(spec, steps) * _scale(prepared, sample),
             scoring=scoring,
@@ -126,16 +130,18 @@ def plan(
         memory=trial.memory,
         peak_memory=peak_memory(),
     )
-    return found.model_copy(update={"warnings": tuple(_warnings(spec, found))})
+    return found.model_copy(update={"warnings": tuple(_warnings(spec, found, available))})
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """One optimiser step: its examples, the cells it computes, and the tail that `longest` adds to its examples."""
+    """One optimiser step: its examples, the cells it computes, in all and in its largest micro-batch, and the tail that
+    `longest` adds to its examples."""
 
     indices: tuple[int, ...]
     longest: int
     positions: int
+    largest: int
     added_tail: int
 
 
@@ -148,15 +154,15 @@ def _batches(examples: list[TokenisedExample], spec: RunSpec) -> list[_Batch]:
     for indices in EpochBatches(lengths.tolist(), shape, spec.seed).batches():
         own = np.full(len(indices), lengths[indices].max()) if to_longest else lengths[indices]
         parts = [own[start : start + shape.micro_batch_size] for start in range(0, len(own), shape.micro_batch_size)]
-        positions = sum(int(part.max()) * len(part) for part in parts)
+        cells = [int(part.max()) * len(part) for part in parts]
         added = int((own - lengths[indices]).sum())
-        found.append(_Batch(tuple(indices.tolist()), int(own.max()), positions, added))
+        found.append(_Batch(tuple(indices.tolist()), int(own.max()), sum(cells), max(cells), added))
     return found
 
 
 def _sample(prepared: Prepared, batches: list[_Batch]) -> Prepared:
-    """The largest batch, where memory is decided, and two others; and a few held-out examples."""
-    largest = max(batches, key=lambda batch: batch.positions)
+    """The batch with the largest micro-batch, where memory is decided, and two others; and a few held-out examples."""
+    largest = max(batches, key=lambda batch: batch.largest)
     others = [batch for batch in batches if batch is not largest]
     chosen = [largest, *others[: _TRIAL_STEPS - 1]]
     examples = [prepared.training.examples[index] for batch in chosen for index in batch.indices]
@@ -173,8 +179,7 @@ def _scale(prepared: Prepared, sample: Prepared) -> float:
 
 def _evaluations(spec: RunSpec, steps: int) -> int:
     """How often the held-out loss is measured: before the first step, at each interval, after the last."""
-    every = spec.evaluation.loss_every or max(1, steps // spec.training.epochs)
-    return 1 + -(-steps // every)
+    return 1 + -(-steps // evaluation_interval(spec, steps))
 
 
 def _scoring(prepared: Prepared, spec: RunSpec) -> float:
@@ -186,7 +191,19 @@ def _scoring(prepared: Prepared, spec: RunSpec) -> float:
     return scoring_seconds(prepared, some, spec) * len(puzzles) / len(some)
 
 
-def _warnings(spec: RunSpec, found: Plan) -> Iterator[str]:
+def _all(prepared: Prepared) -> int:
+    return len(prepared.training.examples) + len(prepared.held_out.examples)
+
+
+def _lacking(spec: RunSpec, prepared: Prepared, directory: Path | None) -> int:
+    """Examples whose frozen rates are still to be computed."""
+    if directory is None:
+        return _all(prepared)
+    cache = rate_cache(spec, prepared, directory)
+    return sum(example not in cache for example in (*prepared.training.examples, *prepared.held_out.examples))
+
+
+def _warnings(spec: RunSpec, found: Plan, available: int) -> Iterator[str]:
     if found.tail_loss_share > LARGEST_TAIL_SHARE:
         yield (
             f"{found.tail_loss_share:.0%} of the loss falls on the EOS tail: most of what is learned is how to stop. "
@@ -199,7 +216,6 @@ def _warnings(spec: RunSpec, found: Plan) -> Iterator[str]:
         yield f"{found.dropped:,} examples are longer than {spec.data.max_length} tokens and are left out."
     if not found.held_out:
         yield "No example is held out: there will be no held-out loss, and methods cannot be compared."
-    available = _available_memory()
     if found.memory.total > available:
         yield (
             f"About {found.memory.total / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -91,8 +90,7 @@ class PeriodicScores:
     def _cache_of(self, epoch: int) -> ScoreCache:
         directory = self._directory / f"epoch-{epoch - epoch % self._period}"
         if self._cache is None or self._cache.directory != directory:
-            if self._cache is not None:
-                shutil.rmtree(self._cache.directory, ignore_errors=True)
+            # Earlier ones stay until the run has finished: it may have to go back to a checkpoint from their time.
             self._cache = ScoreCache(directory)
         return self._cache
 

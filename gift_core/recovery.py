@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY, write_atomically
 
 _SEAL = "seal.json"
-_PREFIX = "checkpoint-"
+# transformers' name for the folders of its checkpoints; importing it from there would take seconds.
+PREFIX_CHECKPOINT_DIR = "checkpoint"
 
 
 def seal(directory: Path) -> None:
@@ -26,15 +29,22 @@ def is_complete(directory: Path) -> bool:
     return bool(sealed == _contents(directory))
 
 
-def complete_checkpoints(directory: Path) -> list[Path]:
-    """The whole checkpoints below a trainer's directory, the newest first."""
-    by_step = sorted(directory.glob(f"{_PREFIX}*"), key=step_of, reverse=True)
-    return [path for path in by_step if is_complete(path)]
+def complete_checkpoints(directory: Path) -> Iterator[Path]:
+    """The whole checkpoints below a trainer's directory, the newest first; each is read when it is asked for."""
+    by_step = sorted(directory.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of, reverse=True)
+    return filter(is_complete, by_step)
+
+
+def remove_others(checkpoint: Path) -> None:
+    """Remove what was cut short, or written after `checkpoint`: it would count when old checkpoints are removed."""
+    for path in checkpoint.parent.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if step_of(path) > step_of(checkpoint):
+            shutil.rmtree(path)
 
 
 def step_of(checkpoint: Path) -> int:
     """The step after which a checkpoint was written."""
-    return int(checkpoint.name.removeprefix(_PREFIX))
+    return int(checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"))
 
 
 def last_checkpoint(run: Path) -> Path | None:

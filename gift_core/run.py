@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import reduce
 
 from gift_core.compilation import explained_compilation
 from gift_core.data.sources import ResolveDataset, load_split, no_examples, sudoku_puzzles
@@ -24,7 +25,7 @@ from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
-from gift_core.recovery import forget_after, last_checkpoint, reported_values, step_of
+from gift_core.recovery import forget_after, last_checkpoint, remove_others, reported_values, step_of
 from gift_core.reporting import (
     CHECKPOINT,
     RESULT_FILE,
@@ -49,7 +50,7 @@ class RunOptions:
 
     `rate_cache` is where frozen rates are kept and found again, the run's own directory when left out. `resume` goes on
     from the last whole checkpoint, if there is one. `should_stop` is asked after each step: the run then writes a
-    checkpoint and raises `StoppedError`.
+    checkpoint and raises `StoppedError`. Several processes must be given the same answer at the same step.
     """
 
     listener: Callable[[Line], None] | None = None
@@ -81,10 +82,11 @@ def run_training(
         prepared = prepare(spec, resolve_dataset)
         rates = options.rate_cache or directory / _OWN_RATES
         cache = frozen_rates(spec, prepared, rates, reporter, process)
-        trainer = prepared.trainer(spec, directory, cache)
-        report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
-        trainer.add_callback(report)
-        with explained_out_of_memory(spec, lambda: trainer.latest_shape), explained_compilation():
+        largest = prepared.largest_micro_batch(spec)
+        with explained_out_of_memory(spec, largest), explained_compilation():
+            trainer = prepared.trainer(spec, directory, cache)
+            report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
+            trainer.add_callback(report)
             trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
         steps, total = trainer.state.global_step, trainer.state.max_steps
         if steps < total:
@@ -113,6 +115,11 @@ class Prepared:
     base: str
     training: Tokenised
     held_out: Tokenised
+
+    def largest_micro_batch(self, spec: RunSpec) -> tuple[int, int]:
+        """Rows and tokens."""
+        rows = spec.training.micro_batch_size or spec.training.batch_size
+        return rows, max(len(example.input_ids) for example in self.training.examples)
 
     def trainer(self, spec: RunSpec, directory: Path, cache: ScoreCache | None = None) -> GiftTrainer:
         """The trainer of these examples."""
@@ -156,12 +163,19 @@ def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:
 def _begin(spec: RunSpec, directory: Path, resumed_from: Path | None) -> None:
     write_atomically(directory / SPEC_FILE, spec.to_yaml())
     forget_after(directory, step_of(resumed_from) if resumed_from else -1)
-    if resumed_from is None:
+    if resumed_from:
+        remove_others(resumed_from)
+    else:
         shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
 
 
 def _needs_frozen_rates(spec: RunSpec) -> bool:
     return spec.objective.probe == "frozen" and RECIPES[spec.objective.method].score is not None
+
+
+def rate_cache(spec: RunSpec, prepared: Prepared, directory: Path) -> ScoreCache:
+    """The scores below `directory` that belong to the starting model, in the precision of the run."""
+    return ScoreCache(directory / f"{prepared.base[:32]}-{spec.training.precision}")
 
 
 def frozen_rates(
@@ -178,10 +192,9 @@ def frozen_rates(
     if not _needs_frozen_rates(spec):
         return None
     reporter, process = reporter or Reporter(None), process or PartialState()
-    model = prepared.model
     # A new adapter changes nothing yet: with it or without, this is the starting model.
-    cache = ScoreCache(directory / f"{prepared.base[:32]}-{spec.training.precision}")
-    model.network.to(process.device)
+    model = prepared.model
+    cache = rate_cache(spec, prepared, directory)
     started = time.perf_counter()
 
     def show(done: int, total: int) -> None:
@@ -189,14 +202,14 @@ def frozen_rates(
         reporter.report(0, "probing", {"probed": done, "to_probe": total}, eta_seconds=left)
 
     examples = [*prepared.training.examples, *prepared.held_out.examples]
-    rows = spec.training.micro_batch_size or spec.training.batch_size
-    longest = max(len(example.input_ids) for example in examples)
-    with explained_out_of_memory(spec, lambda: (rows, longest)):
+    largest = prepared.largest_micro_batch(spec)
+    with explained_out_of_memory(spec, largest):
+        model.network.to(process.device)
         found = fill(
             cache,
             model,
             examples,
-            rows,
+            largest[0],
             autocast=spec.training.precision == "bf16",
             rank=process.process_index,
             world_size=process.num_processes,
@@ -204,8 +217,15 @@ def frozen_rates(
         )
     process.wait_for_everyone()
     cache.reload()
-    reporter.report(0, "probing", {"rates_computed": found.computed, "rates_reused": found.reused})
+    computed, reused = _over_all(process, [found.computed, found.reused])
+    reporter.report(0, "probing", {"rates_computed": computed, "rates_reused": reused})
     return cache
+
+
+def _over_all(process: PartialState, counts: list[int]) -> list[int]:
+    """Counts summed over all processes."""
+    mine = torch.tensor(counts, device=process.device)
+    return list(reduce(mine, "sum").tolist()) if process.num_processes > 1 else counts
 
 
 def _save(trainer: GiftTrainer, target: Path) -> None:
@@ -218,7 +238,8 @@ def _save(trainer: GiftTrainer, target: Path) -> None:
 def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
     """The trained model in one piece on this process's device."""
     if trainer.is_fsdp_enabled:
-        return load_checkpoint(directory / CHECKPOINT, trainer.args.device)
+        # On the host: what had to be divided for training may not fit on one device.
+        return load_checkpoint(directory / CHECKPOINT)
     trainer.diffusion_model.network.eval()
     return trainer.diffusion_model
 

@@ -159,7 +159,7 @@ class ScoreCache:
 
 @dataclass(frozen=True)
 class CacheReport:
-    """How many examples a pass over the data had to probe, and how many it found."""
+    """How many distinct examples of its share a process had to probe, and how many it found."""
 
     computed: int
     reused: int
@@ -180,9 +180,11 @@ def fill(
 
     `on_progress(done, total)` counts this process's share of what is missing.
     """
-    examples = list(examples)
-    missing = sorted((example for example in examples if example not in cache), key=lambda item: len(item.input_ids))
-    mine = missing[rank::world_size]
+    distinct = {cache.key(example): example for example in examples}
+    # Divided before anything is looked up: another process may be writing already, and what one finds, another may not.
+    shared = sorted(distinct.values(), key=lambda example: (len(example.input_ids), example.input_ids))
+    share = shared[rank::world_size]
+    mine = [example for example in share if example not in cache]
     for start in range(0, len(mine), rows):
         part = mine[start : start + rows]
         batch = collate([_unnoised(example) for example in part], model.eos_id)
@@ -191,7 +193,7 @@ def fill(
             cache.put(example, values)
         on_progress(start + len(part), len(mine))
     cache.flush()
-    return CacheReport(computed=len(missing), reused=len(examples) - len(missing))
+    return CacheReport(computed=len(mine), reused=len(share) - len(mine))
 
 
 def _unnoised(example: TokenisedExample) -> NoisyExample:

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from gift_core.accounting import Accounts
 from gift_core.compilation import compile_layers
@@ -28,7 +27,7 @@ from gift_core.models.loading import DiffusionModel
 from gift_core.models.saving import write_model
 from gift_core.objectives import RECIPES, masking_rate, mean_rate, rate_sums
 from gift_core.probing import FrozenScores, OnlineScores, PeriodicScores, ScoreSource
-from gift_core.recovery import complete_checkpoints, seal
+from gift_core.recovery import PREFIX_CHECKPOINT_DIR, complete_checkpoints, seal
 from gift_core.reporting import TRAINER_DIRECTORY
 from gift_core.scores import ScoreCache, pick
 from gift_core.spec import RunSpec
@@ -56,9 +55,8 @@ class GiftTrainer(Trainer):
     ) -> None:
         self.spec = spec
         self.diffusion_model = model
-        self.accounts = Accounts(math.log(model.vocabulary_size))
-        # Rows and tokens of the last micro-batch, and the cells of all of them.
-        self.latest_shape = (0, 0)
+        self.accounts = Accounts(math.log(model.vocabulary_size), spec.objective.power)
+        # Cells of all micro-batches, padding among them.
         self.positions_computed = 0
         self._recipe = RECIPES[spec.objective.method]
         self._autocast = spec.training.precision == "bf16"
@@ -81,6 +79,12 @@ class GiftTrainer(Trainer):
             processing_class=model.tokenizer,
             callbacks=[_EpochEnd(self)],
         )
+        if self.is_fsdp_enabled and spec.model.quantisation != "none":
+            raise SpecError(
+                f"{spec.model.quantisation} weights cannot be divided over processes.",
+                field="model.quantisation",
+                remedy="Start it with configs/ddp.yaml, or set model.quantisation to none.",
+            )
         # The run's reporter says the same, and to more than a terminal.
         self.remove_callback(PrinterCallback)
         # The loss is divided by the global batch here, so the Trainer must not divide it again.
@@ -139,8 +143,14 @@ class GiftTrainer(Trainer):
         counted = [
             len(batch.examples) if normalisation == "sequence" else int(batch.response_mask.sum()) for batch in batches
         ]
-        total = self.add_up(torch.tensor([sum(counted)], dtype=torch.float64))
-        return inputs, total.float().to(device)[0]
+        # Added up where it is used: nothing here waits for the device.
+        total = torch.tensor(float(sum(counted))).to(device, non_blocking=True)
+        return inputs, self.accelerator.reduce(total, reduction="sum") if self.args.world_size > 1 else total
+
+    def _prepare_input(self, data: Any) -> Any:
+        if isinstance(data, Tensor):
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
 
     def _probed(self, batches: Sequence[Batch]) -> list[Tensor]:
         """Scores [2, batch, length] of each micro-batch; nothing in them where the method asks for none."""
@@ -167,7 +177,6 @@ class GiftTrainer(Trainer):
     ) -> Any:
         """The objective's loss on one micro-batch, as a share of the global batch's."""
         noised: NoisedBatch = inputs["noised"]
-        self.latest_shape = (noised.input_ids.shape[0], noised.input_ids.shape[1])
         self.positions_computed += noised.input_ids.numel()
         # Processes' gradients are averaged, and what is wanted is their sum.
         weights = inputs["weights"] * (self.args.world_size / num_items_in_batch)
@@ -205,6 +214,9 @@ class GiftTrainer(Trainer):
             losses["eval_objective"] = self._held_out.own(
                 network, self.spec.objective, self._held_out_scores, self.spec.seed
             )
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise self._not_finite(f"{name} is {value} at step {self.state.global_step}. ")
         return losses
 
     def _held_out_scores(self, network: nn.Module, batches: Sequence[Batch]) -> list[Tensor]:
@@ -222,12 +234,17 @@ class GiftTrainer(Trainer):
             return
         if bad is None:
             raise TrainingError("Another process found a loss that is not finite; its message says more.")
-        kept = complete_checkpoints(Path(self.args.output_dir))
-        raise TrainingError(
+        raise self._not_finite(
             f"The {'loss' if bad.culprits else 'gradient'} of step {bad.step} is not finite. "
             + (f"It comes from {_named(bad.culprits)} of the batch with " if bad.culprits else "Its batch held ")
             + f"{_named(bad.examples)}. "
-            + (f"The last good checkpoint is kept: {kept[0].name}." if kept else "No checkpoint was written before."),
+        )
+
+    def _not_finite(self, what: str) -> TrainingError:
+        kept = next(complete_checkpoints(Path(self.args.output_dir)), None)
+        kept_text = f"The last good checkpoint is kept: {kept.name}." if kept else "No checkpoint was written before."
+        return TrainingError(
+            what + kept_text,
             field="training.learning_rate",
             remedy="Lower training.learning_rate, raise training.warmup_share, or train in fp32.",
         )
@@ -268,6 +285,11 @@ class _EpochEnd(TrainerCallback):
 def steps_per_epoch(spec: RunSpec, examples: int) -> int:
     """Optimiser steps in one pass over `examples`."""
     return -(-examples // spec.training.batch_size)
+
+
+def evaluation_interval(spec: RunSpec, steps: int) -> int:
+    """Optimiser steps from one held-out loss to the next, in a run of `steps`; the last step is evaluated too."""
+    return spec.evaluation.loss_every or max(1, steps // spec.training.epochs)
 
 
 def checkpoint_interval(spec: RunSpec, examples: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from gift_core.reporting import Reporter, rounded
-from gift_core.training import GiftTrainer
+from gift_core.training import GiftTrainer, evaluation_interval
 
 _FROM_THE_TRAINER = ("loss", "grad_norm", "learning_rate")
 
@@ -62,8 +62,7 @@ class TrainingReport(TrainerCallback):
         self.trainer.accounts.restart_clock()
 
     def _is_evaluated(self, state: Any) -> bool:
-        spec = self.trainer.spec
-        every = spec.evaluation.loss_every or max(1, state.max_steps // spec.training.epochs)
+        every = evaluation_interval(self.trainer.spec, state.max_steps)
         return state.global_step % every == 0 or state.global_step == state.max_steps
 
     def _eta(self, state: Any) -> float:

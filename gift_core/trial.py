@@ -35,11 +35,11 @@ class Trial:
 
 def try_out(prepared: Prepared, spec: RunSpec, directory: Path, cache: ScoreCache | None) -> Trial:
     """Train one epoch of `prepared`, a few batches, and evaluate its held-out examples; the model is spoilt after."""
-    trainer = prepared.trainer(spec.replace({"training.epochs": 1}), directory, cache)
-    trainer.args.save_strategy = SaveStrategy.NO
-    watch = _Watch(trainer)
-    trainer.add_callback(watch)
-    with explained_out_of_memory(spec, lambda: trainer.latest_shape), explained_compilation():
+    with explained_out_of_memory(spec, prepared.largest_micro_batch(spec)), explained_compilation():
+        trainer = prepared.trainer(spec.replace({"training.epochs": 1}), directory, cache)
+        trainer.args.save_strategy = SaveStrategy.NO
+        watch = _Watch(trainer)
+        trainer.add_callback(watch)
         trainer.train()
     trainer.check_finite()
     metrics = trainer.accounts.metrics()

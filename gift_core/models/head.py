@@ -28,7 +28,7 @@ def entropy(logits: Tensor) -> Tensor:
 def probe_scores(hidden: Tensor, head: nn.Module, targets: Tensor, *, chunk: int = CHUNK_LOGITS) -> Tensor:
     """Entropy H_i and -log p of the true token, in nats: hidden [n, width], targets [n] -> fp32 [2, n]. No gradient."""
     scores = torch.empty(2, len(hidden), dtype=torch.float32, device=hidden.device)
-    weight, bias, hidden = _operands(head, hidden)
+    weight, bias, hidden = _in_product_dtype(*_parameters(head), hidden)
     with torch.no_grad(), torch.autocast(hidden.device.type, enabled=False):
         for rows, logits in _chunks(hidden, weight, bias, chunk):
             for part in _parts(rows, logits):
@@ -46,7 +46,10 @@ def weighted_cross_entropy(
     The loss differentiates with respect to `hidden` and the head's weight and bias. No rows give a loss of 0 that
     still belongs to the graph.
     """
-    weight, bias, hidden = _operands(head, hidden)
+    weight, bias = _parameters(head)
+    if not torch.is_grad_enabled():
+        # An autograd function is asked for gradients whether anybody wants them or not.
+        weight, bias = weight.detach(), None if bias is None else bias.detach()
     found: tuple[Tensor, Tensor] = _WeightedCrossEntropy.apply(hidden, weight, bias, targets, weights, chunk)  # type: ignore[no-untyped-call]
     return found
 
@@ -59,6 +62,9 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, weights: Tensor, chunk: int
     ) -> tuple[Tensor, Tensor]:
         to_hidden, to_weight, to_bias = ctx.needs_input_grad[:3]
+        ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
+        # Cast in here, so that the gradient of an fp32 weight is never rounded to bf16 on its way out.
+        weight, bias, hidden = _in_product_dtype(weight, bias, hidden)
         losses = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
         hidden_gradient = torch.empty_like(hidden) if to_hidden else None
         # bf16 would lose small contributions when many chunks are added up.
@@ -77,7 +83,6 @@ class _WeightedCrossEntropy(torch.autograd.Function):
                 if bias_gradient is not None:
                     bias_gradient += logits.sum(0, dtype=torch.float32)
         ctx.gradients = hidden_gradient, weight_gradient, bias_gradient
-        ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
         ctx.mark_non_differentiable(losses)
         return (losses * weights).sum(), losses
 
@@ -87,22 +92,21 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("this loss was differentiated already; its gradients are formed once")
-        hidden, weight, bias = (None if part is None else part.mul_(upstream.to(part.dtype)) for part in gradients)
-        weight_dtype, bias_dtype = ctx.dtypes
-        return (
-            hidden,
-            None if weight is None else weight.to(weight_dtype),
-            None if bias is None else bias.to(bias_dtype),
-            None,
-            None,
-            None,
-        )
+        scaled = [
+            None if part is None else part.mul_(upstream.to(part.dtype)).to(dtype)
+            for part, dtype in zip(gradients, ctx.dtypes, strict=True)
+        ]
+        return (*scaled, None, None, None)
 
 
-def _operands(head: nn.Module, hidden: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Weight, bias and hidden states in the dtype in which the head multiplies: autocast's, where that is on."""
+def _parameters(head: nn.Module) -> tuple[Tensor, Tensor | None]:
     weight, bias = head.weight, getattr(head, "bias", None)
     assert isinstance(weight, Tensor)
+    return weight, bias
+
+
+def _in_product_dtype(weight: Tensor, bias: Tensor | None, hidden: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Weight, bias and hidden states in the dtype in which the head multiplies: autocast's, where that is on."""
     device = hidden.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
     return weight.to(dtype), None if bias is None else bias.to(dtype), hidden.to(dtype)
@@ -134,8 +138,7 @@ def _cached_rows(logits: Tensor) -> int:
 def _entropy_and_normaliser(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Entropy and log sum exp of each row, in fp32.
 
-    With z shifted so that its largest is 0, H = log S - sum(e^z z) / S: one exponential, and no term that could be
-    0 times infinity.
+    With z shifted so that its largest is 0, H = log S - sum(e^z z) / S: one exponential for both.
     """
     z = logits.float()
     largest = z.amax(-1, keepdim=True)

@@ -10,8 +10,13 @@ import torch
 
 from gift_core.memory import count_saved, is_out_of_memory
 from gift_core.planning import Plan, plan
-from gift_core.run import prepare, run_training
+from gift_core.run import frozen_rates, prepare, run_training
 from gift_core.spec import RunSpec
+
+
+@pytest.fixture
+def unscored(small_run: RunSpec) -> RunSpec:
+    return small_run.replace({"evaluation.score": False})
 
 
 def test_the_counts_are_those_of_the_run(small_run: RunSpec, tmp_path: Path) -> None:
@@ -31,32 +36,35 @@ def test_the_counts_are_those_of_the_run(small_run: RunSpec, tmp_path: Path) -> 
     assert found.seconds.scoring > 0
 
 
-def test_the_plan_of_a_run_trains_nothing_and_leaves_nothing(small_run: RunSpec, tmp_path: Path) -> None:
-    once = plan(small_run, Path, tmp_path)
+def test_the_plan_of_a_run_trains_nothing_and_leaves_nothing(unscored: RunSpec, tmp_path: Path) -> None:
+    once = plan(unscored, Path, tmp_path)
+    assert once.warnings == ()
     assert list(tmp_path.iterdir()) == []
-    assert plan(small_run, Path).model_copy(update=measured(once)) == once
+    assert plan(unscored, Path).model_copy(update=measured(once)) == once
 
 
 def measured(found: Plan) -> dict[str, object]:
     return {name: getattr(found, name) for name in ("seconds", "seconds_per_step", "peak_memory")}
 
 
-def test_frozen_rates_are_planned_for_and_kept(small_run: RunSpec, tmp_path: Path) -> None:
-    found = plan(small_run.replace({"objective.probe": "frozen"}), Path, tmp_path)
-    assert found.seconds.probing > 0
-    assert list(tmp_path.rglob("*.safetensors"))
+def test_frozen_rates_are_planned_for_where_they_are_lacking(unscored: RunSpec, tmp_path: Path) -> None:
+    spec = unscored.replace({"objective.probe": "frozen"})
+    assert plan(spec, Path, tmp_path).seconds.probing > 0
+    assert list(tmp_path.rglob("*.safetensors")) == []
+    frozen_rates(spec, prepare(spec, Path), tmp_path)
+    assert plan(spec, Path, tmp_path).seconds.probing == 0
 
 
-def test_memory_parts_follow_from_the_weights(small_run: RunSpec) -> None:
-    full = plan(small_run, Path)
+def test_memory_parts_follow_from_the_weights(unscored: RunSpec) -> None:
+    full = plan(unscored, Path)
     assert full.memory.weights == full.memory.gradients == 4 * full.parameters
     assert full.memory.optimiser == 8 * full.parameters
-    lora = plan(small_run.replace({"training.adapter": "lora", "training.lora.rank": 2}), Path)
+    lora = plan(unscored.replace({"training.adapter": "lora", "training.lora.rank": 2}), Path)
     assert lora.trained_parameters < lora.parameters / 10
     assert lora.memory.optimiser == 8 * lora.trained_parameters
-    thrifty = plan(small_run.replace({"training.gradient_checkpointing": True}), Path)
+    thrifty = plan(unscored.replace({"training.gradient_checkpointing": True}), Path)
     assert thrifty.memory.activations < full.memory.activations / 2
-    halved = plan(small_run.replace({"training.micro_batch_size": 8}), Path)
+    halved = plan(unscored.replace({"training.micro_batch_size": 8}), Path)
     assert halved.memory.activations == pytest.approx(full.memory.activations / 2, rel=0.05)
 
 
@@ -76,11 +84,10 @@ def test_saved_tensors_are_counted_once_and_without_weights() -> None:
     ],
 )
 def test_it_warns_of_what_a_user_would_want_to_know(
-    small_run: RunSpec, changes: dict[str, object], warning: str
+    unscored: RunSpec, changes: dict[str, object], warning: str
 ) -> None:
-    found = plan(small_run.replace(changes), Path)
+    found = plan(unscored.replace(changes), Path)
     assert warning in " ".join(found.warnings)
-    assert plan(small_run, Path).warnings == ()
 
 
 def test_out_of_memory_is_told_from_other_errors() -> None:
