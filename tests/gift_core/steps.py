@@ -72,9 +72,9 @@ def assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients], to
         assert difference <= tolerance * float(gradient.norm()), f"{name}: {difference} of {float(gradient.norm())}"
 
 
-def read(directory: Path) -> tuple[float, Gradients]:
-    """What `main` wrote."""
-    return json.loads((directory / "loss.json").read_text()), load_file(directory / "gradients.safetensors")
+def read(directory: Path) -> tuple[list[float], Gradients]:
+    """What `main` wrote: all losses, and the gradients of the first step."""
+    return json.loads((directory / "losses.json").read_text()), load_file(directory / "gradients.safetensors")
 
 
 def _on_the_cpu_with_fsdp() -> None:
@@ -95,7 +95,7 @@ def main() -> None:
     trainer, look = trained(RunSpec.from_yaml(directory / "spec.yaml"), directory)
     if trainer.is_world_process_zero():
         save_file(look.gradients[0], directory / "gradients.safetensors")
-        (directory / "loss.json").write_text(json.dumps(look.losses[0]))
+        (directory / "losses.json").write_text(json.dumps(look.losses))
         (directory / "kind.txt").write_text(f"{trainer.args.world_size} {trainer.is_fsdp_enabled}")
     torch.distributed.destroy_process_group()
 

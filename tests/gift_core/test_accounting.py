@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +102,28 @@ def test_the_first_bad_loss_is_found_with_its_example() -> None:
     assert bad.step == 2
     assert bad.culprits == (row,)
     assert bad.examples == (0, 1, 2, 3)
+
+
+def test_a_rate_that_is_no_number_is_found_though_it_masks_nothing() -> None:
+    noised = noised_batch(2, ObjectiveSpec())
+    broken = replace(noised, relative=torch.full_like(noised.relative, math.nan))
+    accounts = Accounts(math.log(VOCABULARY))
+    accounts.add(4, broken, torch.ones(len(noised.positions)))
+    bad = accounts.first_bad()
+    assert bad is not None
+    assert (bad.step, bad.examples) == (4, (0, 1))
+
+
+def test_what_is_accounted_for_is_what_is_trained() -> None:
+    """With the `sequence` normaliser a token's share of the loss depends on the length of its response."""
+    noised = noised_batch(3, ObjectiveSpec(method="sft"))
+    scaled = replace(noised, weights=noised.weights * torch.linspace(0.1, 3, len(noised.weights)))
+    accounts = Accounts(math.log(VOCABULARY))
+    accounts.add(1, scaled, torch.ones(len(noised.positions)))
+    tail = noised.batch.tail_mask[noised.corruption.masked]
+    assert accounts.metrics()["tail_loss_share"] == pytest.approx(
+        (scaled.weights[tail].sum() / scaled.weights.sum()).item()
+    )
 
 
 def test_a_gradient_that_is_not_finite_is_found_too() -> None:

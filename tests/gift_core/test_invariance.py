@@ -13,10 +13,10 @@ import torch
 from gift_core.data.collation import Draw, NoisyDataset, NoisyExample
 from gift_core.data.tokenisation import TokenisedExample
 from gift_core.models.loading import DiffusionModel
-from gift_core.run import prepare
+from gift_core.run import prepare, run_training
 from gift_core.spec import ObjectiveSpec, RunSpec
 from tests.gift_core.one_batch import OneBatch
-from tests.gift_core.steps import Gradients, assert_same, first_step, read
+from tests.gift_core.steps import Gradients, assert_same, first_step, read, trained
 
 ROOT = Path(__file__).parents[2]
 # Of 18 rows one is held out, and of the second step's single example one of two processes gets nothing.
@@ -89,19 +89,43 @@ def test_two_processes_change_nothing(
     spec: RunSpec, tmp_path: Path, changes: dict[str, object], environment: dict[str, str]
 ) -> None:
     spec = spec.replace(changes)
-    alone = first_step(spec, tmp_path / "alone")
+    _, alone = trained(spec, tmp_path / "alone")
     (tmp_path / "together").mkdir()
-    together = in_two_processes(spec, tmp_path / "together", environment)
-    assert_same(alone, together)
+    losses, gradients = in_two_processes(spec, tmp_path / "together", environment)
+    assert_same((alone.losses[0], alone.gradients[0]), (losses[0], gradients))
+    assert losses == pytest.approx(alone.losses, rel=1e-3), "also of the step in which one process has no example"
+    assert len(losses) == 2
 
 
-def in_two_processes(spec: RunSpec, directory: Path, environment: dict[str, str]) -> tuple[float, Gradients]:
-    (directory / "spec.yaml").write_text(spec.to_yaml())
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command += ["-m", "tests.gift_core.steps", str(directory)]
-    home = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(directory)} | environment
-    done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, check=False, timeout=240)
+@pytest.mark.slow
+def test_two_processes_report_and_save_what_one_does(spec: RunSpec, tmp_path: Path) -> None:
+    spec = spec.replace({"objective.probe": "frozen", "training.epochs": 2, "training.checkpoint_every": 2})
+    alone = run_training(spec, tmp_path / "alone", Path)
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    launch(["-m", "gift_core", "train", "spec.yaml", "--output", "together"], tmp_path)
+    run = tmp_path / "together" / "gift"
+    together = json.loads((run / "result.json").read_text())
+    assert together["steps"] == alone["steps"]
+    assert together["held_out_loss"] == pytest.approx(alone["held_out_loss"], rel=1e-3)
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["values"]["rates_computed"] for line in lines if "rates_computed" in line["values"]] == [18]
+    assert [line["step"] for line in lines if "loss" in line["values"]] == [1, 2, 3, 4]
+    assert (run / "checkpoint" / "model.safetensors").exists()
+
+
+def launch(arguments: list[str], directory: Path, environment: dict[str, str] | None = None) -> None:
+    """Run in two processes of this machine."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *arguments]
+    home = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "HOME": str(directory), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=directory, env=home | (environment or {}), capture_output=True, text=True, check=False, timeout=240
+    )
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+def in_two_processes(spec: RunSpec, directory: Path, environment: dict[str, str]) -> tuple[list[float], Gradients]:
+    (directory / "spec.yaml").write_text(spec.to_yaml())
+    launch(["-m", "tests.gift_core.steps", str(directory)], directory, environment)
     assert (directory / "kind.txt").read_text() == f"2 {bool(environment)}"
     return read(directory)
 

@@ -48,6 +48,21 @@ def test_scaling_all_entropies_changes_no_relative_rate() -> None:
     assert torch.allclose(once.sum(1), RESPONSE.sum(1).float()), "the mean relative rate of a sequence is 1"
 
 
+@pytest.mark.parametrize("method", ["gift", "shuffled", "nll", "simple"])
+def test_scaling_all_scores_changes_neither_masks_nor_weights(method: str) -> None:
+    objective = ObjectiveSpec(method=method)
+    t, u = torch.tensor([0.3, 0.8]), torch.rand(2, 5, generator=torch.Generator().manual_seed(2))
+    score = torch.rand(2, 5, generator=torch.Generator().manual_seed(1)) + 0.1
+    one, other = noised(objective, score, t, u), noised(objective, 3.7 * score, t, u)
+    assert torch.equal(one.masked, other.masked)
+    torch.testing.assert_close(one.weight, other.weight)
+
+
+def test_a_score_that_is_no_number_is_not_taken_for_certainty() -> None:
+    relative = rates(ObjectiveSpec(), torch.full((2, 5), torch.nan), RESPONSE, None)
+    assert relative[RESPONSE].isnan().all()
+
+
 def test_the_batch_reference_is_one_number_for_all_sequences_and_a_number_is_itself() -> None:
     beta = torch.rand(2, 5, generator=torch.Generator().manual_seed(1)) + 0.1
     reference = reference_rate(beta, RESPONSE, "batch")

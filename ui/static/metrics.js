@@ -22,6 +22,7 @@ export const GROUPS = [
   ['Tokens', [
     { name: 'mask_ratio', label: 'Share of the response masked', share: true },
     { name: 'masking_probability', label: 'Masking probability tᵢ', band: true },
+    { name: 'masking_rate', label: 'Masking rate βᵢ = Hᵢ ** power', band: true, ...OF_THE_PROBE },
     { name: 'relative_rate', label: 'Relative rate rᵢ', band: true, ...OF_THE_PROBE },
     { name: 'entropy', label: 'Entropy, nats', band: true, ...OF_THE_PROBE },
     { name: 'mean_entropy', label: 'Mean entropy, nats', ...OF_THE_PROBE },
