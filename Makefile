@@ -21,7 +21,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy app.py
 
 bench: $(VENV)/.dev
-	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in benchmarks/[!_]*.py; do $(BIN)/python $$benchmark || exit 1; done
 
 $(VENV)/.run: requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

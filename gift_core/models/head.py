@@ -168,8 +168,10 @@ def _add_product(total: Tensor, gradient: Tensor, hidden: Tensor) -> None:
     """total += gradient^T hidden, accumulated in fp32."""
     if gradient.dtype == total.dtype:
         total.addmm_(gradient.t(), hidden)
-    else:
-        total += gradient.t() @ hidden
+        return
+    # In pieces: the whole product is as large as the head, and would be written, read and thrown away for every chunk.
+    for part in _parts(slice(0, len(total)), total):
+        total[part] += gradient[:, part].t() @ hidden
 
 
 def _at(values: Tensor, targets: Tensor) -> Tensor:
