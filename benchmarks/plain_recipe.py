@@ -180,6 +180,7 @@ def working_memory(case: Case, recipe: str) -> int:
     libraries' code: every recipe holds as much. Gradients stay in place, as in a later micro-batch of an accumulated
     step: a step that begins without them would take credit for their room.
     """
+    use_one_thread()
     model = random_model(case.shape)
     step, batches = steps_of(model)[recipe], batches_of(case)[recipe]
     largest = max(batches, key=lambda items: max(len(item.example.input_ids) for item in items))
@@ -220,9 +221,7 @@ def main() -> None:
     """Print both tables."""
     use_one_thread()
     print_heading(f"Throughput of our SFT step against the plain recipe's, padded to {MAX_LENGTH} or to the longest")
-    print(
-        "head: its share of the weights that multiply; bound: how many times as many multiply-adds the plain step makes"
-    )
+    print("head: its share of the weights that multiply; bound: the plain step's multiply-adds over ours")
     heads = ["vocabulary / body", "head", "padded to", "plain ex/s", "ours ex/s", "ours / plain", "bound", "target"]
     print_table(heads, [row for case in CASES for row in measure_time(case)])
     print_heading("Peak memory of a step, less weights and gradients")

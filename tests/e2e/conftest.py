@@ -52,7 +52,9 @@ class Server:
 def start(data: Path) -> Server:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    environment = os.environ | {"GIFT_PORT": str(port), "GIFT_DATA_DIR": str(data)}
+    # Tests run side by side: threads that wait for each other on too few cores take many times as long.
+    settings = {"GIFT_PORT": str(port), "GIFT_DATA_DIR": str(data), "GIFT_TRAINING_THREADS": "1"}
+    environment = os.environ | settings
     log = (data.parent / "server.log").open("wb")
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     server = Server(f"http://127.0.0.1:{port}", data, process)
