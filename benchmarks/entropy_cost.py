@@ -26,7 +26,7 @@ from gift_core.models.head import CHUNK_LOGITS, probe_scores
 
 SHAPES = (Shape(32_000, width=512), Shape(32_000, width=1024), Shape(126_464, width=512), Shape(126_464, width=1024))
 # Response tokens of a batch of eight GSM8K examples, EOS tails included.
-ROWS, ROUNDS = 930, 5
+ROWS, ROUNDS = 930, 3
 # Logits that spread as a trained model's do.
 _SPREAD = 3.0
 

@@ -64,7 +64,7 @@ def measure(shape: Shape) -> list[list[str]]:
     bound = online_bound(shape, steps["sft"], batches)
     per_step = sum(seconds["sft"]) / (ROUNDS * len(batches))
     online, frozen = (ratio(seconds[name], seconds["sft"]) for name in ("online", "frozen"))
-    most = 1.1 * bound if shape.vocabulary > shape.width else 1.35
+    most = 1.35 if shape.head_share() < 0.1 else 1.1 * bound
     return [
         [str(shape), "online", f"{per_step:.2f}", f"{online:.3f}", f"{bound:.3f}", f"<= {most:.3f}"],
         [str(shape), "frozen", f"{per_step:.2f}", f"{frozen:.3f}", "1.000", "<= 1.050"],
