@@ -130,6 +130,12 @@ def test_smoothing_leaves_alone_what_does_not_change(mount: Mount, site: Site) -
     assert page.evaluate("document.querySelector('.gs-chart').data[1].y") == [0.1] * 5
 
 
+def test_a_single_point_is_drawn_as_a_point(mount: Mount, site: Site) -> None:
+    publish(site, "run_a", "SFT", {"loss": 0.5})
+    (trace,) = choose(mount(RUNS), "loss", curves=1)
+    assert trace["mode"] == "lines+markers"
+
+
 def test_more_runs_than_colours_can_still_be_told_apart(mount: Mount, site: Site) -> None:
     for i in range(1, 9):
         publish(site, f"r{i}", f"run {i}", {"learning_rate": i / 1000}, {"learning_rate": i / 1000})

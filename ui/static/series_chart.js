@@ -34,7 +34,8 @@ function largest(runs, part) {
 
 function lines(metric, run, weight, unit) {
   const y = (run.values[metric.name] ?? []).map((value) => value / unit.size);
-  const trace = common(run, metric.name, metric.dots ? 'lines+markers' : 'lines');
+  // A single point is no line: a run that failed after its first report would show nothing.
+  const trace = common(run, metric.name, metric.dots || y.length === 1 ? 'lines+markers' : 'lines');
   const strong = {
     ...trace, y: smoothed(y, weight), line: { color: run.colour, dash: run.dash, width: WIDTH },
     hovertemplate: metric.share ? '%{y:.2%}' : `%{y:.4~g} ${unit.name}`,
