@@ -24,9 +24,11 @@ _LARGEST_RATE = 8.0
 
 
 @dataclass(frozen=True)
-class BadLoss:
-    """A loss that is not finite: at which step, in which examples of the batch, and all examples of that batch."""
+class NotFinite:
+    """What is not finite: the loss, the gradient or a masking rate; at which step, in which examples of the batch where
+    that is known, and all examples of that batch."""
 
+    what: str
     step: int
     culprits: tuple[int, ...]
     examples: tuple[int, ...]
@@ -63,7 +65,7 @@ class Accounts:
         self._started = time.perf_counter()
         self._losses: list[_Loss] = []
         self._norms: list[tuple[int, Tensor]] = []
-        self._bad_rates: BadLoss | None = None
+        self._bad_rates: NotFinite | None = None
         self._counts = np.zeros(3)
         self._entropy = np.zeros(BINS)
         self._rates = np.zeros(BINS)
@@ -101,24 +103,24 @@ class Accounts:
         )
         if not bool(noised.relative.isfinite().all()):
             # Such a token would silently not be masked: no number is less than NaN.
-            self._bad_rates = self._bad_rates or BadLoss(step, (), self._losses[-1].ids)
+            self._bad_rates = self._bad_rates or NotFinite("masking rate", step, (), self._losses[-1].ids)
 
     def add_norm(self, step: int, norm: Tensor) -> None:
         """Note a step's gradient norm, for `first_bad`."""
         self._norms.append((step, norm.detach()))
 
-    def first_bad(self) -> BadLoss | None:
+    def first_bad(self) -> NotFinite | None:
         """The first step since the last report whose loss or gradient is not finite; waits for the device."""
         for loss in self._losses:
             finite = loss.cross_entropy.isfinite().cpu().numpy() & np.isfinite(loss.weights)
             if not finite.all():
                 culprits = tuple(loss.ids[row] for row in np.unique(loss.rows[~finite]))
-                return BadLoss(loss.step, culprits, self._examples(loss.step))
+                return NotFinite("loss", loss.step, culprits, self._examples(loss.step))
         if self._bad_rates:
             return self._bad_rates
         for step, norm in self._norms:
             if not math.isfinite(float(norm)):
-                return BadLoss(step, (), self._examples(step))
+                return NotFinite("gradient", step, (), self._examples(step))
         return None
 
     def metrics(self, add_up: Callable[[Tensor], Tensor] = lambda sums: sums) -> dict[str, float]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY, write_atomically
 
@@ -56,7 +58,7 @@ def reported_values(run: Path) -> dict[str, float]:
     """The last value of every metric that a run has reported."""
     latest: dict[str, float] = {}
     for line in _lines(run):
-        latest |= json.loads(line)["values"]
+        latest |= _read(line).get("values", {})
     return latest
 
 
@@ -74,10 +76,16 @@ def _lines(run: Path) -> list[str]:
 
 
 def _is_up_to(line: str, step: int) -> bool:
+    return bool(_read(line).get("step", math.inf) <= step)
+
+
+def _read(line: str) -> dict[str, Any]:
+    """A line of the metrics, {} where it is not whole: a crash cut it short, or it is being written."""
     try:
-        return bool(json.loads(line)["step"] <= step) and line.endswith("\n")
-    except (ValueError, KeyError, TypeError):
-        return False  # The crash cut it short.
+        read = json.loads(line) if line.endswith("\n") else None
+    except ValueError:
+        read = None
+    return read if isinstance(read, dict) else {}
 
 
 def _contents(directory: Path) -> dict[str, list[int | str]]:

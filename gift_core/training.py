@@ -41,7 +41,7 @@ _KEPT_CHECKPOINTS = 2
 class GiftTrainer(Trainer):
     """Trains `model.network` on tokenised examples as `spec` says.
 
-    `cache` holds the starting model's scores where `spec.objective.probe` is `frozen`, and is not read otherwise.
+    `cache` holds the starting model's scores, where the run has frozen rates.
     """
 
     def __init__(
@@ -107,8 +107,7 @@ class GiftTrainer(Trainer):
 
     def _score_source(self, directory: Path, cache: ScoreCache | None) -> ScoreSource:
         objective = self.spec.objective
-        if objective.probe == "frozen" and self._recipe.score:
-            assert cache is not None, "a frozen probe needs its cache"
+        if cache is not None:
             return FrozenScores(cache)
         if objective.probe == "every_k":
             stored = directory / TRAINER_DIRECTORY / "rates"
@@ -235,7 +234,7 @@ class GiftTrainer(Trainer):
         if bad is None:
             raise TrainingError("Another process found a loss that is not finite; its message says more.")
         raise self._not_finite(
-            f"The {'loss' if bad.culprits else 'gradient'} of step {bad.step} is not finite. "
+            f"The {bad.what} of step {bad.step} is not finite. "
             + (f"It comes from {_named(bad.culprits)} of the batch with " if bad.culprits else "Its batch held ")
             + f"{_named(bad.examples)}. "
         )

@@ -111,7 +111,7 @@ def test_a_rate_that_is_no_number_is_found_though_it_masks_nothing() -> None:
     accounts.add(4, broken, torch.ones(len(noised.positions)))
     bad = accounts.first_bad()
     assert bad is not None
-    assert (bad.step, bad.examples) == (4, (0, 1))
+    assert (bad.what, bad.step, bad.examples) == ("masking rate", 4, (0, 1))
 
 
 def test_what_is_accounted_for_is_what_is_trained() -> None:
@@ -133,7 +133,7 @@ def test_a_gradient_that_is_not_finite_is_found_too() -> None:
     accounts.add_norm(2, torch.tensor(math.nan))
     bad = accounts.first_bad()
     assert bad is not None
-    assert (bad.step, bad.culprits) == (2, ())
+    assert (bad.what, bad.step, bad.culprits) == ("gradient", 2, ())
 
 
 def test_deciles_divide_a_bin_that_straddles_them() -> None:

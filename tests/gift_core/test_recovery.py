@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from gift_core.errors import SpecError, StoppedError, TrainingError
-from gift_core.recovery import complete_checkpoints, last_checkpoint, seal
+from gift_core.recovery import complete_checkpoints, forget_after, last_checkpoint, reported_values, seal
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
 
@@ -178,6 +178,14 @@ def test_a_loss_that_is_not_finite_names_step_and_examples_and_keeps_the_last_ch
     assert all(tensor.isfinite().all() for tensor in saved.values()), "weights that went bad are never written"
     assert not (tmp_path / "result.json").exists()
     assert not (tmp_path / "checkpoint").exists()
+
+
+def test_a_report_cut_short_by_the_crash_is_forgotten(tmp_path: Path) -> None:
+    whole = [json.dumps({"step": step, "values": {"loss": 1.0 / step}}) + "\n" for step in (1, 2, 3)]
+    (tmp_path / "metrics.jsonl").write_text("".join(whole) + '{"step": 2, "val')
+    assert reported_values(tmp_path) == {"loss": pytest.approx(1 / 3)}
+    forget_after(tmp_path, 2)
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(whole[:2])
 
 
 def test_a_seal_covers_every_file(tmp_path: Path) -> None:

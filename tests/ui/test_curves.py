@@ -131,8 +131,8 @@ def test_smoothing_leaves_alone_what_does_not_change(mount: Mount, site: Site) -
 
 
 def test_a_single_point_is_drawn_as_a_point(mount: Mount, site: Site) -> None:
-    publish(site, "run_a", "SFT", {"loss": 0.5})
-    (trace,) = choose(mount(RUNS), "loss", curves=1)
+    publish(site, "r1", "SFT", {"loss": 0.5})
+    (trace,) = choose(mount("runs", RUNS), "loss", curves=1)
     assert trace["mode"] == "lines+markers"
 
 
