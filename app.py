@@ -58,6 +58,8 @@ def _backend(settings: Settings) -> FastAPI:
     from workers.studio import Studio
 
     studio = Studio(settings)
+    if settings.recorded_example:
+        studio.show_recording()
     app = create_api(studio, InferenceService(studio, settings.inference_threads))
     api_lifespan = app.router.lifespan_context
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from gift_core.errors import GiftError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
-from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, field_table
+from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, TaskSource, field_table
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
@@ -34,8 +34,10 @@ Changes = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print the document the browser draws.")]
 Prompt = Annotated[
     str | None,
-    typer.Option(help="The prompt; a held-out Sudoku puzzle when left out, `-` reads standard input."),
+    typer.Option(help="The prompt; a held-out problem of --task when left out, `-` reads standard input."),
 ]
+
+TaskOption = Annotated[str, typer.Option("--task", help="The built-in task that a prompt is taken from.")]
 
 
 def main() -> None:
@@ -134,6 +136,7 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
 def inspect(
     checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
     prompt: Prompt = None,
+    task: TaskOption = "sudoku",
     response: Annotated[str | None, typer.Option(help="The response whose tokens to look at.")] = None,
     power: Annotated[float, typer.Option(help="Masking rate beta_i = H_i ** power.")] = 0.5,
     t: Annotated[
@@ -147,7 +150,7 @@ def inspect(
     from gift_core.progress import print_inspection
     from gift_core.spec import ObjectiveSpec
 
-    prompt, response = _prompt_and_response(prompt, response)
+    prompt, response = _prompt_and_response(prompt, response, task)
     models = [(name, name, open_checkpoint(name)) for name in checkpoints]
     result = inspect_text(models, prompt, response, ObjectiveSpec.parse({"power": power}))
     if as_json:
@@ -160,6 +163,7 @@ def inspect(
 def denoise(
     checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
     prompt: Prompt = None,
+    task: TaskOption = "sudoku",
     seed: Annotated[int, typer.Option(help="Keys the noise; unused at temperature 0.", min=0)] = 0,
     length: Annotated[int, typer.Option(help="Tokens to generate.")] = SamplingSpec().length,
     block_length: Annotated[int, typer.Option(help="Tokens denoised together.")] = SamplingSpec().block_length,
@@ -180,7 +184,7 @@ def denoise(
             "temperature": temperature,
         }
     )
-    prompt, _ = _prompt_and_response(prompt, "unused")
+    prompt, _ = _prompt_and_response(prompt, "unused", task)
     traces = [trace(open_checkpoint(name), prompt, sampling, seed, checkpoint=name, label=name) for name in checkpoints]
     if as_json:
         sys.stdout.write(json.dumps([item.model_dump(mode="json") for item in traces], indent=2) + "\n")
@@ -192,13 +196,18 @@ def denoise(
 @app.command()
 def pretrain(
     output: Annotated[Path, typer.Argument(help="Folder for the new base model and its record.")],
-    examples: Annotated[int, typer.Option(help="Easy puzzles to train on, once each.")] = 57_600,
+    examples: Annotated[int, typer.Option(help="Generated problems to train on, once each.")] = 180_000,
     seed: Annotated[int, typer.Option(help="Seed of the data and the weights.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier start left unfinished.")] = False,
 ) -> None:
-    """Make the bundled tiny base again, from nothing: minutes on two cores."""
-    from gift_core.pretraining import pretrain as make
+    """Make the bundled tiny base again, from nothing: half an hour on two cores.
 
-    sys.stdout.write(json.dumps(make(output, examples, seed)["solved_by_blanks"], indent=2) + "\n")
+    Leaves the model in OUTPUT/checkpoint, the curves in metrics.jsonl, and spec and scores in record.json.
+    """
+    from gift_core.progress import pretrain_with_progress
+
+    record = pretrain_with_progress(output, examples, seed, resume, console)
+    sys.stdout.write(json.dumps(record["scores"], indent=2) + "\n")
 
 
 def _parse_changes(changes: list[str]) -> dict[str, Any]:
@@ -214,12 +223,12 @@ def _parse_changes(changes: list[str]) -> dict[str, Any]:
     return parsed
 
 
-def _prompt_and_response(prompt: str | None, response: str | None) -> tuple[str, str]:
+def _prompt_and_response(prompt: str | None, response: str | None, task: str) -> tuple[str, str]:
     if prompt is None:
-        from gift_core.tasks import sudoku
+        from gift_core.data.sources import task_problems
 
-        puzzle = sudoku.generate(0, 8, 11, 0, 1)[1][0]
-        return sudoku.prompt(puzzle), response if response is not None else sudoku.response(puzzle)
+        problem = task_problems(TaskSource.parse({"task": task, "examples": 1}), 1)[1][0]
+        return problem.prompt, response if response is not None else problem.response
     if response is None:
         raise SpecError("A prompt of your own needs a response.", field="--response", remedy="Add --response TEXT.")
     return (sys.stdin.read() if prompt == "-" else prompt), response

@@ -14,11 +14,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.data.collation import EpochBatches
-from gift_core.data.sources import ResolveDataset, sudoku_puzzles
+from gift_core.data.sources import ResolveDataset, task_problems
 from gift_core.data.tokenisation import TokenisedExample
 from gift_core.memory import MemoryEstimate, peak_memory
 from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
 from gift_core.spec import RunSpec, TaskSource
+from gift_core.tasks.registry import TASKS
 from gift_core.training import batch_shape, checkpoint_interval, evaluation_interval
 from gift_core.trial import scoring_seconds, try_out
 
@@ -183,12 +184,13 @@ def _evaluations(spec: RunSpec, steps: int) -> int:
 
 
 def _scoring(prepared: Prepared, spec: RunSpec) -> float:
-    """Seconds to score all held-out puzzles, from a few; 0 where there is nothing to score."""
+    """Seconds to score all held-out problems, from a few; 0 where there is nothing to score."""
     if not (spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out):
         return 0.0
-    puzzles = sudoku_puzzles(spec.data)[1]
-    some = puzzles[:_SCORED]
-    return scoring_seconds(prepared, some, spec) * len(puzzles) / len(some)
+    task = TASKS[spec.data.source.task]
+    problems = task_problems(spec.data.source, spec.data.held_out)[1]
+    some = problems[:_SCORED]
+    return scoring_seconds(prepared, task, some, spec) * len(problems) / len(some)
 
 
 def _all(prepared: Prepared) -> int:

@@ -1,21 +1,29 @@
-"""How the bundled tiny base is made: from nothing, on generated easy Sudoku, with the studio's own trainer."""
+"""How the bundled tiny base is made: from nothing, on generated problems of the built-in tasks, with the studio's own
+trainer."""
 
 from __future__ import annotations
 
 import json
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from gift_core.data.sources import load_split
+from gift_core.data.examples import Example
 from gift_core.data.tokenisation import tokenise_all
-from gift_core.evaluation import score_sudoku
-from gift_core.models.loading import DiffusionModel, end_of_turn_id
+from gift_core.errors import StoppedError
+from gift_core.evaluation import score_task
+from gift_core.models.loading import DiffusionModel, end_of_turn_id, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
-from gift_core.reporting import CHECKPOINT, Reporter, write_atomically
-from gift_core.spec import RunSpec
-from gift_core.tasks import sudoku
+from gift_core.recovery import begin, last_checkpoint, reported_values
+from gift_core.reporting import CHECKPOINT, TRAINER_DIRECTORY, Line, Reporter, write_atomically
+from gift_core.spec import Difficulty, RunSpec
+from gift_core.tasks.registry import TASKS
+from gift_core.tasks.task import Problem
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport
 
@@ -23,62 +31,116 @@ from gift_core.training_report import TrainingReport
 _WORDS = """
 the of and to in is that for it with as was on are be this have from or by one had not but what all were when we there
 can an your which their if do will each how many more some than then now find make time number way could people two has
-total left each every per cost costs price dollars cents hours minutes days week weeks year years old first second last
-half twice three four five six seven eight nine ten hundred apples books students teacher school money buys sells gives
-answer question problem solve sudoku puzzle row column grid digit so because therefore next we know let us write equals
-plus minus times divided sum difference product Janet Natalia James she he her his they friend friends day night water
+total left every per cost costs price dollars cents hours minutes days week weeks year years old first second last half
+twice three four five six seven eight nine ten hundred students teacher school money buys sells gives answer question
+problem solve row column grid digit so because therefore next know let us write equals plus minus times divided sum
+difference product Janet Natalia James she he her his they friend friends day night water step check try again wrong
 """
+# Of each task and difficulty, so many problems show the tokenizer what words there are.
+_TOKENIZER_SAMPLE = 300
+# A few of the problems that fine-tuning is for: the base knows their form, and has much to learn.
+_SHARES: Mapping[Difficulty, float] = {"easy": 0.95, "standard": 0.05}
+_HELD_OUT = 32
+_SCORED = 256
 
 
-def pretraining_spec(examples: int, seed: int) -> RunSpec:
-    """Easy puzzles, one pass, plain masked diffusion (SFT)."""
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """How it is carried out; none of it changes the weights. As `gift_core.run.RunOptions`."""
+
+    listener: Callable[[Line], None] | None = None
+    resume: bool = False
+    should_stop: Callable[[], bool] = lambda: False
+
+
+def pretraining_spec(seed: int) -> RunSpec:
+    """A few passes of plain masked diffusion (SFT)."""
     return RunSpec.parse(
         {
-            "data": {
-                "source": {"kind": "task", "examples": examples, "min_blanks": 2, "max_blanks": 6},
-                "held_out": 256,
-            },
             "objective": {"method": "sft"},
-            "training": {"epochs": 1, "learning_rate": 2e-3, "schedule": "cosine", "warmup_share": 0.2},
+            "training": {
+                "epochs": 3,
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "warmup_share": 0.05,
+                "checkpoint_every": 250,
+            },
+            "evaluation": {"loss_every": 500},
             "seed": seed,
         }
     )
 
 
-def pretrain(target: Path, examples: int = 57_600, seed: int = 0) -> dict[str, object]:
-    """Train the tiny base into `target` and return its record: spec and scores on puzzles of 4, 8, 10 and 11 blanks."""
-    spec = pretraining_spec(examples, seed)
-    split = load_split(spec.data, Path)
-    tokenizer = train_tokenizer(
-        [*(example.prompt for example in split.training[:200]), *(f" {word}" for word in _WORDS.split())]
-    )
+def mixture(count: int, seed: int, held_out: int = _HELD_OUT) -> tuple[list[Problem], list[Problem]]:
+    """About `count` training problems in random order, as many of each task, and `held_out` of each task and level."""
+    training: list[Problem] = []
+    others: list[Problem] = []
+    for task in TASKS.values():
+        for difficulty, share in _SHARES.items():
+            found = task.generate(round(count * share / len(TASKS)), difficulty, seed, held_out)
+            training += found[0]
+            others += found[1]
+    random.Random(seed).shuffle(training)
+    return training, others
+
+
+def new_model(seed: int) -> DiffusionModel:
+    """The tiny base before it has learned anything."""
+    sample = mixture(_TOKENIZER_SAMPLE * len(TASKS) * len(_SHARES), seed)[0]
+    texts = [text for problem in sample for text in (problem.prompt, problem.response)]
+    tokenizer = train_tokenizer([*texts, *(f" {word}" for word in _WORDS.split())])
     torch.manual_seed(seed)
-    model = DiffusionModel(
-        new_network(tokenizer),
-        tokenizer,
-        tokenizer.mask_token_id,
-        tokenizer.eos_token_id,
-        end_of_turn_id(tokenizer),
-    )
+    ids = tokenizer.mask_token_id, tokenizer.eos_token_id, end_of_turn_id(tokenizer)
+    return DiffusionModel(new_network(tokenizer), tokenizer, *ids)
+
+
+def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOptions | None = None) -> dict[str, object]:
+    """Train the tiny base into `target` and return its record: the spec, and the scores of every task and level.
+
+    Raises `StoppedError` when it was asked to stop; with `resume` it goes on from there, to the same weights.
+    """
+    options = options or PretrainingOptions()
+    spec = pretraining_spec(seed)
+    model = new_model(seed)
     training, held_out = (
-        tokenise_all(part, tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
-        for part in (split.training, split.held_out)
+        tokenise_all(_examples(part), model.tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
+        for part in mixture(count, seed)
     )
     target.mkdir(parents=True, exist_ok=True)
-    reporter = Reporter(target)
+    resumed_from = last_checkpoint(target) if options.resume else None
+    begin(target, spec, resumed_from)
+    reporter = Reporter(target, options.listener)
     trainer = GiftTrainer(model, spec, training, held_out, target)
-    trainer.add_callback(TrainingReport(trainer, reporter))
-    trainer.train()
-    reporter.close()
-    model.network.eval()
+    trainer.add_callback(TrainingReport(trainer, reporter, reported_values(target), options.should_stop))
+    trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
+    steps, total = trainer.state.global_step, trainer.state.max_steps
+    if steps < total:
+        raise StoppedError(f"Stopped after step {steps} of {total}.")
+    reporter.report(steps, "saving", total_steps=steps)
+    model.network.to(torch.bfloat16)
     save_checkpoint(model, target / CHECKPOINT)
+    reporter.report(steps, "evaluating", total_steps=steps)
     record = {
         "spec": spec.model_dump(mode="json"),
+        "problems": {"count": count, "shares": dict(_SHARES)},
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
-        "solved_by_blanks": {
-            blanks: score_sudoku(model, sudoku.generate(0, blanks, blanks, seed, 256)[1], spec.sampling)
-            for blanks in (4, 8, 10, 11)
-        },
+        "scores": scores(load_checkpoint(target / CHECKPOINT), spec, seed),
     }
     write_atomically(target / "record.json", json.dumps(record, indent=2))
+    shutil.rmtree(target / TRAINER_DIRECTORY)
     return record
+
+
+def scores(model: DiffusionModel, spec: RunSpec, seed: int) -> dict[str, dict[str, dict[str, float | int]]]:
+    """Held-out problems solved, by task and difficulty."""
+    return {
+        name: {
+            difficulty: score_task(model, task, task.generate(0, difficulty, seed, _SCORED)[1], spec.sampling)
+            for difficulty in task.levels
+        }
+        for name, task in TASKS.items()
+    }
+
+
+def _examples(problems: list[Problem]) -> list[Example]:
+    return [Example(number, problem.prompt, problem.response) for number, problem in enumerate(problems)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -22,6 +22,7 @@ from transformers.utils.logging import set_verbosity_error
 
 from gift_core.documents import Inspection, Token, Trace
 from gift_core.objectives import masking_probability
+from gift_core.pretraining import PretrainingOptions, pretrain
 from gift_core.reporting import Line
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
@@ -32,6 +33,25 @@ def train_with_progress(
 ) -> dict[str, Any] | None:
     """Train with a progress bar on `console`; data sets are paths. Returns the result in the first process only."""
     process = PartialState(cpu=not torch.accelerator.is_available())
+    with _shown(label, console, process) as (show, stop):
+        options = RunOptions(listener=show, rate_cache=rate_cache, resume=resume, should_stop=stop.is_set)
+        result = run_training(spec, directory, Path, options)
+    # Trainer and callbacks refer to each other: the next run is not to wait for the collector to find this one's model.
+    gc.collect()
+    return result if process.is_main_process else None
+
+
+def pretrain_with_progress(directory: Path, count: int, seed: int, resume: bool, console: Console) -> dict[str, Any]:
+    """Make the tiny base with a progress bar on `console`; returns its record."""
+    with _shown("tiny", console, PartialState(cpu=True)) as (show, stop):
+        return pretrain(directory, count, seed, PretrainingOptions(show, resume, stop.is_set))
+
+
+@contextmanager
+def _shown(
+    label: str, console: Console, process: PartialState
+) -> Iterator[tuple[Callable[[Line], None], threading.Event]]:
+    """A progress bar that listens to a run, and the event that Ctrl-C sets."""
     # Its remarks would tear the bar apart.
     set_verbosity_error()
     columns = (
@@ -61,11 +81,7 @@ def train_with_progress(
             if "loss" in values:
                 bar.update(task, shown=f"loss {values['loss']:.3f}")
 
-        options = RunOptions(listener=show, rate_cache=rate_cache, resume=resume, should_stop=stop.is_set)
-        result = run_training(spec, directory, Path, options)
-    # Trainer and callbacks refer to each other: the next run is not to wait for the collector to find this one's model.
-    gc.collect()
-    return result if process.is_main_process else None
+        yield show, stop
 
 
 @contextmanager

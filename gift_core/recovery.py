@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY, write_atomically
+from gift_core.reporting import METRICS_FILE, SPEC_FILE, TRAINER_DIRECTORY, write_atomically
+from gift_core.spec import RunSpec
 
 _SEAL = "seal.json"
 # transformers' name for the folders of its checkpoints; importing it from there would take seconds.
@@ -52,6 +53,16 @@ def step_of(checkpoint: Path) -> int:
 def last_checkpoint(run: Path) -> Path | None:
     """The checkpoint from which the run in a directory can go on; None if it has none."""
     return next(iter(complete_checkpoints(run / TRAINER_DIRECTORY)), None)
+
+
+def begin(run: Path, spec: RunSpec, resumed_from: Path | None) -> None:
+    """Make a directory ready for a run that starts anew, or goes on from a checkpoint in it."""
+    write_atomically(run / SPEC_FILE, spec.to_yaml())
+    forget_after(run, step_of(resumed_from) if resumed_from else -1)
+    if resumed_from:
+        remove_others(resumed_from)
+    else:
+        shutil.rmtree(run / TRAINER_DIRECTORY, ignore_errors=True)
 
 
 def reported_values(run: Path) -> dict[str, float]:

@@ -15,17 +15,17 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 
 from gift_core.compilation import explained_compilation
-from gift_core.data.sources import ResolveDataset, load_split, no_examples, sudoku_puzzles
+from gift_core.data.sources import ResolveDataset, load_split, no_examples, task_problems
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.errors import SpecError, StoppedError
-from gift_core.evaluation import score_sudoku
+from gift_core.evaluation import score_task
 from gift_core.memory import explained_out_of_memory
 from gift_core.models.adapters import add_lora
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
-from gift_core.recovery import forget_after, last_checkpoint, remove_others, reported_values, step_of
+from gift_core.recovery import begin, last_checkpoint, reported_values
 from gift_core.reporting import (
     CHECKPOINT,
     RESULT_FILE,
@@ -37,6 +37,7 @@ from gift_core.reporting import (
 )
 from gift_core.scores import ScoreCache, fill
 from gift_core.spec import RunSpec, TaskSource
+from gift_core.tasks.registry import TASKS
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport
 
@@ -74,7 +75,7 @@ def run_training(
     directory.mkdir(parents=True, exist_ok=True)
     resumed_from = _checkpoint_to_resume(spec, directory) if options.resume else None
     if process.is_main_process:
-        _begin(spec, directory, resumed_from)
+        begin(directory, spec, resumed_from)
     process.wait_for_everyone()
     reporter = Reporter(directory if process.is_main_process else None, options.listener)
     try:
@@ -96,8 +97,9 @@ def run_training(
         last = report.latest
         result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
         if process.is_main_process:
-            if spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out:
-                result["score"] = _score(_trained(trainer, directory), spec, reporter, steps)
+            source = spec.data.source
+            if spec.evaluation.score and isinstance(source, TaskSource) and spec.data.held_out:
+                result["score"] = _score(_trained(trainer, directory), spec, source, reporter, steps)
             result["seconds"] = time.perf_counter() - started
             write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
             shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
@@ -158,15 +160,6 @@ def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:
             remedy="Resume it with the spec it was started with, or start a new run in another folder.",
         )
     return checkpoint
-
-
-def _begin(spec: RunSpec, directory: Path, resumed_from: Path | None) -> None:
-    write_atomically(directory / SPEC_FILE, spec.to_yaml())
-    forget_after(directory, step_of(resumed_from) if resumed_from else -1)
-    if resumed_from:
-        remove_others(resumed_from)
-    else:
-        shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
 
 
 def _needs_frozen_rates(spec: RunSpec) -> bool:
@@ -244,13 +237,15 @@ def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
     return trainer.diffusion_model
 
 
-def _score(model: DiffusionModel, spec: RunSpec, reporter: Reporter, steps: int) -> dict[str, float | int]:
-    puzzles = sudoku_puzzles(spec.data)[1]
+def _score(
+    model: DiffusionModel, spec: RunSpec, source: TaskSource, reporter: Reporter, steps: int
+) -> dict[str, float | int]:
+    problems = task_problems(source, spec.data.held_out)[1]
     started = time.perf_counter()
 
     def show(done: int) -> None:
-        left = (time.perf_counter() - started) / done * (len(puzzles) - done) if done else None
+        left = (time.perf_counter() - started) / done * (len(problems) - done) if done else None
         reporter.report(steps, "evaluating", total_steps=steps, eta_seconds=left)
 
     show(0)
-    return score_sudoku(model, puzzles, spec.sampling, show)
+    return score_task(model, TASKS[source.task], problems, spec.sampling, show)

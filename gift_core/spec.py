@@ -28,6 +28,8 @@ CONTROLS: tuple[Method, ...] = ("shuffled", "nll", "simple", "cart")
 Weighting = Literal["inverse", "elbo"]
 Quantisation = Literal["none", "nf4"]
 EosTail = Literal["block", "longest", "max", "one"]
+TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
+Difficulty = Literal["easy", "standard", "hard"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -70,17 +72,12 @@ class TaskSource(Section):
     """Examples that a built-in task generates."""
 
     kind: Literal["task"] = "task"
-    task: Literal["sudoku"] = Field("sudoku", description="Built-in task.")
+    task: TaskName = Field("sudoku", description="Built-in task.")
+    difficulty: Difficulty = Field(
+        "standard", description="easy is what the tiny base knows; standard leaves it room; hard more of it."
+    )
     examples: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="Training examples to generate.")
-    min_blanks: Annotated[int, Field(ge=1, le=12)] = Field(8, description="Fewest blank cells in a puzzle.")
-    max_blanks: Annotated[int, Field(ge=1, le=12)] = Field(11, description="Most blank cells in a puzzle.")
-    seed: Seed = Field(0, description="Seed of the generator; the held-out puzzles never overlap the training ones.")
-
-    @check(mode="after")
-    def _range_is_ordered(self) -> TaskSource:
-        if self.min_blanks > self.max_blanks:
-            raise ValueError(f"min_blanks ({self.min_blanks}) is larger than max_blanks ({self.max_blanks})")
-        return self
+    seed: Seed = Field(0, description="Seed of the generator; held-out problems never overlap training ones.")
 
 
 class FileSource(Section):
@@ -190,9 +187,9 @@ class TrainingSpec(Section):
 
 
 class SamplingSpec(Section):
-    length: Annotated[int, Field(ge=1, le=4096)] = Field(24, description="Tokens to generate.")
+    length: Annotated[int, Field(ge=1, le=4096)] = Field(48, description="Tokens to generate.")
     block_length: Annotated[int, Field(ge=1, le=4096)] = Field(
-        24, description="Tokens denoised together; blocks go left to right."
+        48, description="Tokens denoised together; blocks go left to right."
     )
     steps: Annotated[int, Field(ge=1, le=4096)] = Field(24, description="Denoising steps over the whole response.")
     temperature: Annotated[float, Field(ge=0, le=10)] = Field(0.0, description="Gumbel noise; 0 takes the argmax.")

@@ -16,7 +16,7 @@ from gift_core.models.head import entropy
 from gift_core.models.loading import DiffusionModel
 from gift_core.sampling import Step, denoise_steps, maximum_entropy, text_of
 from gift_core.spec import SamplingSpec
-from gift_core.tasks.verdicts import verdict
+from gift_core.tasks.registry import judge
 
 TOP_K = 5
 
@@ -40,6 +40,7 @@ def trace(
         recorder.add(step)
         ids = step.tokens[0].tolist()
     text = text_of(model, ids)
+    verdict = judge(prompt, text)
     return Trace(
         checkpoint=checkpoint,
         label=label,
@@ -54,7 +55,7 @@ def trace(
         text=text,
         seconds=time.perf_counter() - started,
         forward_passes=len(recorder.commits),
-        verdict=verdict(prompt, text),
+        verdict=verdict.text if verdict else "",
     )
 
 

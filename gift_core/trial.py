@@ -13,12 +13,12 @@ from transformers.trainer_utils import SaveStrategy
 
 from gift_core.compilation import explained_compilation
 from gift_core.data.collation import Draw, collate
-from gift_core.evaluation import score_sudoku
+from gift_core.evaluation import score_task
 from gift_core.memory import MemoryEstimate, count_saved, estimate, explained_out_of_memory
 from gift_core.run import Prepared
 from gift_core.scores import ScoreCache
 from gift_core.spec import RunSpec
-from gift_core.tasks.sudoku import SudokuPuzzle
+from gift_core.tasks.task import Problem, Task
 from gift_core.training import GiftTrainer
 
 
@@ -54,11 +54,11 @@ def try_out(prepared: Prepared, spec: RunSpec, directory: Path, cache: ScoreCach
     )
 
 
-def scoring_seconds(prepared: Prepared, puzzles: list[SudokuPuzzle], spec: RunSpec) -> float:
-    """Time to denoise and score `puzzles`."""
+def scoring_seconds(prepared: Prepared, task: Task, problems: list[Problem], spec: RunSpec) -> float:
+    """Time to denoise and score `problems`."""
     prepared.model.network.eval()
     started = time.perf_counter()
-    score_sudoku(prepared.model, puzzles, spec.sampling)
+    score_task(prepared.model, task, problems, spec.sampling)
     return time.perf_counter() - started
 
 

@@ -80,8 +80,8 @@ class StudioClient:
     def checkpoints(self) -> list[CheckpointView]:
         return self._get(list[CheckpointView], "/checkpoints")
 
-    def examples(self, count: int = 10) -> list[ExampleView]:
-        """Held-out examples of the built-in task."""
+    def examples(self, count: int = 5) -> list[ExampleView]:
+        """`count` held-out examples of each built-in task."""
         return self._get(list[ExampleView], "/examples", count=count)
 
     def create_experiment(self, spec: ExperimentSpec | dict[str, Any], key: str) -> ExperimentDetail:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gift_core.spec import FileSource, RunSpec, TaskSource
+from gift_core.tasks.registry import TASKS
 
 # Sections of the form in the order they are shown, with the fields of each.
 SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
@@ -64,7 +65,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
         "Evaluation": ("evaluation.loss_every", "evaluation.score"),
     }
 )
-TASK_FIELDS = ("examples", "min_blanks", "max_blanks", "seed")
+TASK_FIELDS = ("task", "difficulty", "examples", "seed")
 
 _ADAPTED = ("training.adapter", "lora")
 # Fields that mean nothing unless another has a certain value: the form shows them, and sends them, only then.
@@ -133,7 +134,7 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
     kinds = _kinds(field.info.annotation)
     choices = [choice for kind in kinds for choice in _choices(kind)]
     if choices and float not in kinds:
-        return gr.Dropdown(choices=choices, **common)
+        return gr.Dropdown(**({"choices": choices} | common))
     if bool in kinds:
         return gr.Checkbox(**common)
     if int in kinds and float not in kinds and type(None) not in kinds:
@@ -151,6 +152,16 @@ def shown(value: Any) -> Any:
 def task_fields() -> list[Field]:
     """The fields of the built-in task."""
     return [Field(f"data.source.{name}", TaskSource.model_fields[name]) for name in TASK_FIELDS]
+
+
+def task_choices() -> list[tuple[str, str]]:
+    """The built-in tasks as (title, name)."""
+    return [(task.title, name) for name, task in TASKS.items()]
+
+
+def difficulty_choices(task: Any) -> list[tuple[str, str]]:
+    """What each difficulty means for a task, as (text, name)."""
+    return [(f"{level}: {text}", level) for level, text in TASKS[task].levels.items()] if task in TASKS else []
 
 
 def dependents() -> dict[str, list[str]]:

@@ -6,10 +6,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gift_core.documents import DatasetPreview, Inspection, Trace
 from gift_core.errors import ModelError
+from gift_core.recording import InspectionRequest, Recording, TraceRequest
 from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, SamplingSpec, TaskSource
 
 if TYPE_CHECKING:
@@ -40,28 +42,36 @@ class InferenceService:
 
     def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float) -> Inspection:
         """Entropy, rates and top-k of each checkpoint; raises `ModelError` or `SpecError`."""
+        known = [self._checkpoint(name) for name in checkpoints]
+        request = InspectionRequest(checkpoints=tuple(checkpoints), prompt=prompt, response=response, power=power)
+        for kept in self._recording.inspections:
+            if kept.request == request:
+                return kept.inspection
         from gift_core.inspection import inspect
 
         with self._lock:
-            models = [(name, self._checkpoint(name).label, self._model(name)) for name in checkpoints]
+            models = [(checkpoint.id, checkpoint.label, self._model(checkpoint)) for checkpoint in known]
             return inspect(models, prompt, response, ObjectiveSpec(power=power))
 
     def denoise(self, checkpoints: Sequence[str], prompt: str, sampling: SamplingSpec, seed: int) -> list[Trace]:
         """One trace for each checkpoint, on the same noise; raises `ModelError` or `SpecError`."""
+        known = [self._checkpoint(name) for name in checkpoints]
+        request = TraceRequest(checkpoints=tuple(checkpoints), prompt=prompt, sampling=sampling, seed=seed)
+        for kept in self._recording.traces:
+            if kept.request == request:
+                return kept.traces
         from gift_core.tracing import trace
 
         with self._lock:
             return [
-                trace(
-                    self._model(name),
-                    prompt,
-                    sampling,
-                    seed,
-                    checkpoint=name,
-                    label=self._checkpoint(name).label,
-                )
-                for name in checkpoints
+                trace(self._model(checkpoint), prompt, sampling, seed, checkpoint=checkpoint.id, label=checkpoint.label)
+                for checkpoint in known
             ]
+
+    @cached_property
+    def _recording(self) -> Recording:
+        """What the pages ask for first in a new studio is answered from it: no model has to be loaded for that."""
+        return Recording.bundled()
 
     def preview(self, run: RunSpec, start: int, rows: int) -> DatasetPreview:
         """How rows `start` to `start + rows` look to the run's model; raises `DataError` or `ModelError`."""
@@ -85,18 +95,14 @@ class InferenceService:
         return preview(examples, columns, tokenizer, run.data, run.sampling, slice(start, start + rows))
 
     def examples(self, count: int) -> list[HeldOutExample]:
-        """Held-out Sudoku puzzles with their solutions."""
-        from gift_core.tasks import sudoku
+        """`count` held-out problems of each built-in task with their reference responses."""
+        from gift_core.data.sources import task_problems
+        from gift_core.tasks.registry import TASKS
 
-        source = TaskSource()
-        puzzles = sudoku.generate(0, source.min_blanks, source.max_blanks, source.seed, count)[1]
         return [
-            HeldOutExample(
-                f"Sudoku {number}, {puzzle.clues.count('0')} blanks",
-                sudoku.prompt(puzzle),
-                sudoku.response(puzzle),
-            )
-            for number, puzzle in enumerate(puzzles, start=1)
+            HeldOutExample(f"{task.title} {number}: {problem.title}", problem.prompt, problem.response)
+            for name, task in TASKS.items()
+            for number, problem in enumerate(task_problems(TaskSource(task=name, examples=1), count)[1], start=1)
         ]
 
     def _checkpoint(self, name: str) -> Checkpoint:
@@ -109,14 +115,14 @@ class InferenceService:
             )
         return known[name]
 
-    def _model(self, name: str) -> DiffusionModel:
+    def _model(self, checkpoint: Checkpoint) -> DiffusionModel:
         import torch
 
         from gift_core.models.loading import load_base, load_checkpoint
 
         torch.set_num_threads(self._threads)
+        name, directory = checkpoint.id, checkpoint.directory
         if name not in self._models:
-            directory = self._checkpoint(name).directory
             self._models[name] = load_checkpoint(directory) if directory else load_base(name)
             while len(self._models) > _KEPT_MODELS:
                 self._models.popitem(last=False)

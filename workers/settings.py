@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of the run store, the queue, data sets and runs.")
     api_url: str | None = Field(None, description="Backend the pages speak to; the embedded one when left out.")
     embedded_worker: bool = Field(True, description="Train inside this process tree rather than in another worker.")
+    recorded_example: bool = Field(True, description="Show a recorded experiment while there is no other.")
     upload_limit_mb: PositiveInt = Field(50, description="Largest data set that may be uploaded, in megabytes.")
     training_threads: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1, description="Threads of a training process."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from gift_core.errors import GiftError
 from gift_core.spec import ExperimentSpec, TaskSource
+from gift_core.tasks.registry import TASKS
 from workers.experiments import new_experiment, new_runs
 from workers.metrics import MetricLine
 from workers.records import ENDED, TRANSITIONS, Dataset, Experiment, MetricPoint, Run, RunState, Transition
@@ -97,6 +98,25 @@ class RunStore:
                 ) from None
             return existing, False
 
+    def add_finished(
+        self, experiment: Experiment, runs: Sequence[Run], lines: Mapping[str, Sequence[MetricLine]]
+    ) -> None:
+        """Store an experiment that was carried out elsewhere, `lines` by run id; does nothing where it is already."""
+        now = time.time()
+        with self._write() as session:
+            if session.get(Experiment, experiment.id) is not None:
+                return
+            session.add(experiment)
+            session.flush()
+            for run in runs:
+                found = lines[run.id]
+                progress = {**_progress(found), "phase": "", "eta_seconds": None}
+                run.sqlmodel_update(progress | {"state": RunState.FINISHED, "started": now, "ended": now})
+                session.add(run)
+                session.flush()
+                session.add(Transition(run_id=run.id, after=run.state, cause="recorded"))
+                session.connection().execute(insert(MetricPoint), _points(run.id, found))
+
     def experiment_with_key(self, key: str) -> Experiment | None:
         with self._read() as session:
             return session.exec(select(Experiment).where(Experiment.idempotency_key == key)).first()
@@ -174,11 +194,7 @@ class RunStore:
         """
         if not lines:
             return True
-        points = [
-            {"run_id": run_id, "line": line.number, **line.model_dump(include={"step", "time", "values"})}
-            for line in lines
-            if line.values
-        ]
+        points = _points(run_id, lines)
         with self._write() as session:
             if not _update_owned(session, run_id, owner, **_progress(lines)):
                 return False
@@ -340,6 +356,14 @@ def _progress(lines: Sequence[MetricLine]) -> dict[str, Any]:
     return progress
 
 
+def _points(run_id: str, lines: Sequence[MetricLine]) -> list[dict[str, Any]]:
+    return [
+        {"run_id": run_id, "line": line.number, **line.model_dump(include={"step", "time", "values"})}
+        for line in lines
+        if line.values
+    ]
+
+
 def _run(session: Session, run_id: str) -> Run:
     run = session.get(Run, run_id)
     if run is None:
@@ -355,6 +379,6 @@ def _subject(session: Session, spec: ExperimentSpec) -> str:
     """What an experiment's data is called: its task, or the name of its data set."""
     source = spec.run.data.source
     if isinstance(source, TaskSource):
-        return source.task.capitalize()
+        return TASKS[source.task].title
     dataset = session.get(Dataset, source.dataset)
     return dataset.name if dataset else source.dataset

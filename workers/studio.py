@@ -12,6 +12,7 @@ from workers.datasets import DatasetStore
 from workers.embedded import EmbeddedWorker
 from workers.outcome import LOG_FILE, tail
 from workers.queue import JobQueue
+from workers.recorded import install
 from workers.records import Experiment, Run, RunState
 from workers.settings import Settings, training_environment
 from workers.store import RunStore
@@ -55,6 +56,11 @@ class Studio:
             for run in self.store.runs(experiment.id):
                 self.queue.enqueue(run.id)
         return experiment, created
+
+    def show_recording(self) -> None:
+        """Put the recorded experiment into a studio without any, so that every page has something to show."""
+        if not self.store.experiments(limit=1):
+            install(self.store, self._runs)
 
     def stop(self, run_id: str, by: str) -> Run:
         """Stop a queued run, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`."""

@@ -34,6 +34,6 @@ def list_checkpoints(studio: StudioDependency) -> list[CheckpointView]:
 
 
 @router.get("/examples")
-def list_examples(inference: InferenceDependency, count: Annotated[int, Query(ge=1, le=100)] = 10) -> list[ExampleView]:
-    """Held-out examples of the built-in task: no run has trained on them."""
+def list_examples(inference: InferenceDependency, count: Annotated[int, Query(ge=1, le=20)] = 5) -> list[ExampleView]:
+    """`count` held-out examples of each built-in task: no run learns from them."""
     return [ExampleView.from_record(example) for example in inference.examples(count)]

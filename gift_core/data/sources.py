@@ -11,7 +11,8 @@ from gift_core.data.examples import Example
 from gift_core.data.files import read_examples
 from gift_core.errors import DataError
 from gift_core.spec import DataSpec, TaskSource
-from gift_core.tasks import sudoku
+from gift_core.tasks.registry import TASKS
+from gift_core.tasks.task import Problem
 
 # Turns `data.source.dataset` into a file: a data set store on a server, plain `Path` on the command line.
 ResolveDataset = Callable[[str], Path]
@@ -30,12 +31,8 @@ class Split:
 def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
     """Generate or read a run's examples; raises `DataError` or `SpecError`."""
     if isinstance(data.source, TaskSource):
-        training, held_out = sudoku_puzzles(data)
-        offset = len(training)
-        return Split(
-            [_sudoku_example(i, puzzle) for i, puzzle in enumerate(training)],
-            [_sudoku_example(offset + i, puzzle) for i, puzzle in enumerate(held_out)],
-        )
+        training, held_out = task_problems(data.source, data.held_out)
+        return Split(_examples(training, 0), _examples(held_out, len(training)))
     contents = read_examples(
         resolve_dataset(data.source.dataset), data.source.prompt_column, data.source.response_column
     )
@@ -51,15 +48,13 @@ def no_examples() -> DataError:
     )
 
 
-def sudoku_puzzles(data: DataSpec) -> tuple[list[sudoku.SudokuPuzzle], list[sudoku.SudokuPuzzle]]:
-    """Training and held-out puzzles of a task source."""
-    source = data.source
-    assert isinstance(source, TaskSource)
-    return sudoku.generate(source.examples, source.min_blanks, source.max_blanks, source.seed, data.held_out)
+def task_problems(source: TaskSource, held_out: int) -> tuple[list[Problem], list[Problem]]:
+    """Training and held-out problems of a built-in task; raises `SpecError` when there are not that many."""
+    return TASKS[source.task].generate(source.examples, source.difficulty, source.seed, held_out)
 
 
-def _sudoku_example(identity: int, puzzle: sudoku.SudokuPuzzle) -> Example:
-    return Example(identity, sudoku.prompt(puzzle), sudoku.response(puzzle))
+def _examples(problems: list[Problem], first: int) -> list[Example]:
+    return [Example(number, problem.prompt, problem.response) for number, problem in enumerate(problems, first)]
 
 
 def _split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:

@@ -1,4 +1,4 @@
-"""The bundled tiny base: a bidirectional Llama with a small byte-level vocabulary, built from nothing.
+"""The bundled tiny base: a bidirectional Llama with a small vocabulary that reads as text, built from nothing.
 
 It is plain transformers throughout (`AutoModelForCausalLM` loads it), so what is exercised on it is LLaDA's own path.
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-VOCABULARY_SIZE = 512
+VOCABULARY_SIZE = 1024
 CONTEXT_LENGTH = 1024
+WIDTH, LAYERS = 192, 5
 EOS, MASK, END_OF_TURN, USER, ASSISTANT = "<|eos|>", "<|mask|>", "<|eot|>", "<|user|>", "<|assistant|>"
 
+# Ordinary text, and one token each.
+_TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
+# A word, a digit or a sign, with the space in front of it.
+_PIECES = Regex(r" ?[0-9]| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}0-9]|\s")
 _CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|eot|>' }}"
@@ -23,10 +28,13 @@ _CHAT_TEMPLATE = (
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """A byte-level BPE over `texts` in which every digit stays a token of its own; it can encode any text."""
+    """A byte-level BPE over `texts` whose tokens read as words, signs and single digits; it can encode any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(_PIECES, behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -36,6 +44,7 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_tokens([AddedToken(tag, normalized=False) for tag in _TAGS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=EOS,
@@ -48,8 +57,8 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
     )
 
 
-def new_network(tokenizer: PreTrainedTokenizerFast, *, width: int = 128, layers: int = 4) -> LlamaForCausalLM:
-    """Randomly initialised weights from torch's current seed: 0.9 M parameters at the default size."""
+def new_network(tokenizer: PreTrainedTokenizerFast, *, width: int = WIDTH, layers: int = LAYERS) -> LlamaForCausalLM:
+    """Randomly initialised weights from torch's current seed."""
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
@@ -60,6 +69,9 @@ def new_network(tokenizer: PreTrainedTokenizerFast, *, width: int = 128, layers:
             max_position_embeddings=CONTEXT_LENGTH,
             rms_norm_eps=1e-5,
             tie_word_embeddings=False,
+            # transformers' 0.02 suits widths of thousands: here all attention would start out uniform, and copying from
+            # the prompt be learned ten times later, if at all.
+            initializer_range=width**-0.5,
             is_causal=False,
             bos_token_id=None,
             eos_token_id=tokenizer.eos_token_id,

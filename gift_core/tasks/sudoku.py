@@ -6,19 +6,30 @@ a solution is unique is looked up, not searched for, and a data set is a seeded 
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import permutations, product
+from itertools import islice, permutations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gift_core.errors import SpecError
+from gift_core.spec import Difficulty
+from gift_core.tasks.task import Problem, Verdict, answer_in
+from gift_core.tasks.wording import chain
 
+name = "sudoku"
+title = "Sudoku 4x4"
+levels: Mapping[Difficulty, str] = {"easy": "2 to 6 blanks", "standard": "8 to 11 blanks", "hard": "10 to 12 blanks"}
+
+_BLANKS: Mapping[Difficulty, tuple[int, int]] = {"easy": (2, 6), "standard": (8, 11), "hard": (10, 12)}
 INSTRUCTION = "Solve the sudoku."
 CELLS = 16
+# The rest goes without saying: a response is to stay short.
+STATED_CELLS = 2
 _UNITS = (
     *(tuple(range(4 * row, 4 * row + 4)) for row in range(4)),
     *(tuple(range(column, CELLS, 4)) for column in range(4)),
@@ -27,6 +38,8 @@ _UNITS = (
 _SEPARATORS = re.compile(r"[\s|,;:+_\-─│┼]")
 # Keys of the independent random streams.
 _ORDER, _TRAIN, _HELD_OUT = 1, 2, 3
+# One in so many puzzles is never learned from.
+_SIDES = 5
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,23 @@ class SudokuScore:
     cells: float
 
 
-def generate(
+def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
+    training, others = generate_puzzles(count, *_BLANKS[difficulty], seed, held_out)
+    return [_problem(puzzle) for puzzle in training], [_problem(puzzle) for puzzle in others]
+
+
+def judge(prompt: str, response: str) -> Verdict | None:
+    puzzle = puzzle_from_prompt(prompt)
+    if puzzle is None:
+        return None
+    result = score(puzzle, answer_in(response))
+    blanks = puzzle.clues.count("0")
+    return Verdict(
+        result.solved, "solved" if result.solved else f"{round(result.cells * blanks)} of {blanks} blanks right"
+    )
+
+
+def generate_puzzles(
     count: int, min_blanks: int, max_blanks: int, seed: int, held_out: int
 ) -> tuple[list[SudokuPuzzle], list[SudokuPuzzle]]:
     """`count` training and `held_out` other puzzles, all distinct, with blanks uniform over the range.
@@ -55,25 +84,21 @@ def generate(
     are not that many puzzles.
     """
     unique = _uniquely_solvable()
-    available = np.bincount(_blanks_of_masks(), weights=unique.sum(axis=0)).astype(int)
-    total = int(available[min_blanks : max_blanks + 1].sum())
-    if count + held_out > total:
-        raise _too_few(count, held_out, range(min_blanks, max_blanks + 1), count + held_out, total)
-
     train_blanks = _rng(seed, _TRAIN).integers(min_blanks, max_blanks, size=count, endpoint=True)
     held_out_blanks = _rng(seed, _HELD_OUT).integers(min_blanks, max_blanks, size=held_out, endpoint=True)
     train: dict[int, SudokuPuzzle] = {}
     test: dict[int, SudokuPuzzle] = {}
     for blanks in range(min_blanks, max_blanks + 1):
-        in_train, in_test = np.flatnonzero(train_blanks == blanks), np.flatnonzero(held_out_blanks == blanks)
-        wanted = len(in_train) + len(in_test)
-        if wanted > available[blanks]:
-            raise _too_few(count, held_out, [blanks], wanted, available[blanks])
         pool = _puzzles_with(unique, blanks)
         order = _rng(seed, _ORDER, blanks).permutation(len(pool))
-        # Training takes from one end of the shuffled pool, the held-out set from the other: no overlap.
-        train |= zip(in_train.tolist(), _puzzles(pool[order[: len(in_train)]]), strict=True)
-        test |= zip(in_test.tolist(), _puzzles(pool[order[::-1][: len(in_test)]]), strict=True)
+        held_out_side = _is_held_out(pool[order])
+        for drawn, wanted, puzzles in (
+            (train, np.flatnonzero(train_blanks == blanks), pool[order[~held_out_side]]),
+            (test, np.flatnonzero(held_out_blanks == blanks), pool[order[held_out_side]]),
+        ):
+            if len(wanted) > len(puzzles):
+                raise _too_few(drawn is test, blanks, len(wanted), len(puzzles))
+            drawn |= zip(wanted.tolist(), _puzzles(puzzles[: len(wanted)]), strict=True)
     return [train[i] for i in range(count)], [test[i] for i in range(held_out)]
 
 
@@ -81,8 +106,37 @@ def prompt(puzzle: SudokuPuzzle) -> str:
     return f"{INSTRUCTION}\n{_rows(puzzle.clues)}"
 
 
-def response(puzzle: SudokuPuzzle) -> str:
-    return _rows(puzzle.solution)
+def reasoning(puzzle: SudokuPuzzle) -> str:
+    """The first cells that follow from the clues, in words that the puzzle itself decides."""
+    rng = random.Random(puzzle.clues)
+    return chain(rng, [_statement(*found) for found in islice(_deductions(puzzle.clues), STATED_CELLS)])
+
+
+def _problem(puzzle: SudokuPuzzle) -> Problem:
+    return Problem(
+        prompt=prompt(puzzle),
+        reasoning=reasoning(puzzle),
+        answer=_rows(puzzle.solution),
+        title=f"{puzzle.clues.count('0')} blanks",
+    )
+
+
+def _statement(cell: int, digit: str) -> str:
+    return f"row {cell // 4 + 1} column {cell % 4 + 1} is {digit}"
+
+
+def _deductions(clues: str) -> Iterator[tuple[int, str]]:
+    """Cell and digit of each blank that only one digit fits, in the order in which they come to fit."""
+    while "0" in clues:
+        for cell in (cell for cell, clue in enumerate(clues) if clue == "0"):
+            left = {"1", "2", "3", "4"} - {clues[other] for unit in _UNITS if cell in unit for other in unit}
+            if len(left) == 1:
+                digit = left.pop()
+                yield cell, digit
+                clues = clues[:cell] + digit + clues[cell + 1 :]
+                break
+        else:
+            return
 
 
 def parse(text: str) -> str | None:
@@ -171,15 +225,23 @@ def _puzzles(pairs: NDArray[np.int64]) -> Iterator[SudokuPuzzle]:
         yield SudokuPuzzle(clues, solution)
 
 
+def _is_held_out(pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which puzzles, [n, 2] of grid and blank mask, no seed and no run learns from; decided by the puzzle alone."""
+    # splitmix64's finaliser: neighbouring masks must not all fall on one side.
+    mixed = (pairs[:, 0] << CELLS | pairs[:, 1]).astype(np.uint64)
+    mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return (mixed ^ mixed >> np.uint64(31)) % np.uint64(_SIDES) == 0
+
+
 def _rng(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(key))
 
 
-def _too_few(count: int, held_out: int, blanks: Sequence[int], wanted: int, available: int) -> SpecError:
-    numbers = " to ".join(map(str, sorted({blanks[0], blanks[-1]})))
+def _too_few(held_out: bool, blanks: int, wanted: int, available: int) -> SpecError:
     return SpecError(
-        f"{count:,} training and {held_out:,} held-out puzzles need {wanted:,} with {numbers} blanks, "
-        f"but only {available:,} of those have exactly one solution.",
-        field="data.held_out" if held_out > count else "data.source.examples",
-        remedy="Ask for fewer puzzles, or for numbers of blanks of which more exist: 8 has the most.",
+        f"{wanted:,} {'held-out' if held_out else 'training'} puzzles with {blanks} blanks were asked for, but only "
+        f"{available:,} of those have exactly one solution.",
+        field="data.held_out" if held_out else "data.source.examples",
+        remedy="Ask for fewer puzzles, or for another difficulty.",
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import pytest
 
 from gift_core.documents import Token
+from gift_core.spec import SamplingSpec
 from ui.client import StudioError
 
 TOO_LONG = "1" * 1100  # Every digit is a token of its own, and the context holds 1,024.
@@ -108,10 +110,10 @@ def test_a_preview_of_the_task_shows_prompt_response_and_tail(client):
     assert len(preview.examples) == 2
     for example in preview.examples:
         assert text_of(example.prompt).startswith("Solve the sudoku.\n")
-        assert len(text_of(example.response).split("\n")) == 4
+        assert re.fullmatch(r"<reasoning>.+</reasoning><answer>(\d{4}\n){3}\d{4}</answer>", text_of(example.response))
         tail = example.response[len(example.response) - example.tail :]
         assert {token.text for token in tail} == {"<|eos|>"}
-        assert len(example.response) % 24 == 0
+        assert len(example.response) == SamplingSpec().block_length
     assert 0 < preview.tail_share < 0.5
 
 

@@ -78,8 +78,8 @@ def test_a_long_row_is_refused_even_if_it_would_be_held_out(file_spec: MakeSpec)
     assert {problem.field for problem in error.problems} == {f"row {number}" for number in range(1, 16)}
 
 
-def test_asking_for_more_puzzles_than_there_are_is_refused() -> None:
-    source = {"kind": "task", "examples": 100_000, "min_blanks": 1, "max_blanks": 1}
+def test_asking_for_more_problems_than_there_are_is_refused() -> None:
+    source = {"kind": "task", "task": "countdown", "examples": 100_000}
     problem = refused(RunSpec.parse({"data": {"source": source}}), SpecError).problems[0]
     assert problem.field == "data.source.examples"
 

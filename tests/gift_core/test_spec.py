@@ -25,7 +25,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
         ("sampling.block_length", 7, "sampling"),
         ("training.lerning_rate", 1, "training.lerning_rate"),
         ("nothing.like.this", 1, "nothing.like.this"),
-        ("data.source", {"kind": "task", "min_blanks": 9, "max_blanks": 3}, "data.source"),
+        ("data.source", {"kind": "task", "difficulty": "extreme"}, "data.source.difficulty"),
         ("data.source", {"kind": "cloud"}, "data.source"),
         ("data.source", {"kind": "file"}, "data.source.dataset"),
         ("training.learning_rate", float("nan"), "training.learning_rate"),

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 
 import pytest
@@ -31,35 +32,37 @@ def solutions_by_search(clues: str) -> list[str]:
 
 
 def test_every_puzzle_has_exactly_one_solution_and_blanks_in_range() -> None:
-    train, held_out = sudoku.generate(400, 8, 11, seed=0, held_out=100)
+    train, held_out = sudoku.generate_puzzles(400, 8, 11, seed=0, held_out=100)
     for puzzle in train + held_out:
         assert solutions_by_search(puzzle.clues) == [puzzle.solution]
         assert 8 <= puzzle.clues.count("0") <= 11
 
 
 def test_blanks_are_uniform_over_the_range() -> None:
-    train, _ = sudoku.generate(4000, 8, 11, seed=0, held_out=0)
+    train, _ = sudoku.generate_puzzles(4000, 8, 11, seed=0, held_out=0)
     blanks = Counter(puzzle.clues.count("0") for puzzle in train)
     assert sorted(blanks) == [8, 9, 10, 11]
     assert all(900 < count < 1100 for count in blanks.values())
 
 
 def test_puzzles_are_distinct_and_held_out_ones_are_never_trained_on() -> None:
-    # 4,500 of the 4,608 puzzles with one blank: drawn with replacement they would overlap.
-    train, held_out = sudoku.generate(4000, 1, 1, seed=7, held_out=500)
-    assert len({*train, *held_out}) == 4500
+    # 4,400 of the 4,608 puzzles with one blank: drawn with replacement they would overlap.
+    train, _ = sudoku.generate_puzzles(3600, 1, 1, seed=7, held_out=0)
+    # What one seed holds out, no other learns from.
+    _, held_out = sudoku.generate_puzzles(0, 1, 1, seed=8, held_out=800)
+    assert len({*train, *held_out}) == 4400
 
 
 def test_a_smaller_set_is_a_prefix_of_a_larger_one_and_held_out_puzzles_stay() -> None:
-    small, held_out = sudoku.generate(50, 6, 10, seed=3, held_out=20)
-    large, same = sudoku.generate(500, 6, 10, seed=3, held_out=20)
-    unchanged, more = sudoku.generate(50, 6, 10, seed=3, held_out=200)
+    small, held_out = sudoku.generate_puzzles(50, 6, 10, seed=3, held_out=20)
+    large, same = sudoku.generate_puzzles(500, 6, 10, seed=3, held_out=20)
+    unchanged, more = sudoku.generate_puzzles(50, 6, 10, seed=3, held_out=200)
     assert large[:50] == small == unchanged
     assert held_out == same == more[:20]
 
 
 def test_the_seed_decides() -> None:
-    first, again, other = (sudoku.generate(50, 8, 11, seed, held_out=0)[0] for seed in (1, 1, 2))
+    first, again, other = (sudoku.generate_puzzles(50, 8, 11, seed, held_out=0)[0] for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
@@ -77,14 +80,34 @@ def test_asking_for_more_puzzles_than_exist_says_how_many_there_are(
     count: int, low: int, high: int, held_out: int, field: str
 ) -> None:
     with pytest.raises(SpecError, match=r"but only [0-9,]+ of those have exactly one solution") as caught:
-        sudoku.generate(count, low, high, seed=0, held_out=held_out)
+        sudoku.generate_puzzles(count, low, high, seed=0, held_out=held_out)
     assert caught.value.problems[0].field == field
     assert caught.value.problems[0].remedy
 
 
-def test_prompt_and_response_are_four_rows_each() -> None:
-    assert sudoku.prompt(PUZZLE) == "Solve the sudoku.\n1002\n0410\n0000\n0020"
-    assert sudoku.response(PUZZLE) == "1342\n2413\n4231\n3124"
+def test_a_problem_asks_and_answers_in_four_rows_each() -> None:
+    (problem,), _ = sudoku.generate(1, "standard", 0, 0)
+    puzzle = sudoku.puzzle_from_prompt(problem.prompt)
+    assert puzzle is not None
+    grids = problem.prompt.removeprefix("Solve the sudoku.\n"), problem.answer
+    assert [text.replace("\n", "") for text in grids] == [puzzle.clues, puzzle.solution]
+    assert all([len(row) for row in text.split("\n")] == [4] * 4 for text in grids)
+
+
+def test_the_reasoning_states_cells_of_the_solution_that_follow_from_the_clues() -> None:
+    for problem in sudoku.generate(200, "standard", 0, 0)[0]:
+        puzzle = sudoku.puzzle_from_prompt(problem.prompt)
+        assert puzzle is not None
+        clues = puzzle.clues
+        stated = re.findall(r"row (\d) column (\d) is (\d)", problem.reasoning)
+        assert 1 <= len(stated) <= sudoku.STATED_CELLS
+        for row, column, digit in stated:
+            cell = 4 * (int(row) - 1) + int(column) - 1
+            assert puzzle.solution[cell] == digit
+            assert clues[cell] == "0"
+            others = [clues[:cell] + other + clues[cell + 1 :] for other in "1234" if other != digit]
+            assert not any(solutions_by_search(wrong) for wrong in others)
+            clues = clues[:cell] + digit + clues[cell + 1 :]
 
 
 def test_a_puzzle_is_recognised_in_its_prompt() -> None:

@@ -34,7 +34,7 @@ class DenoisePage:
                     [], multiselect=True, max_choices=4, label="Checkpoints", elem_id="checkpoints"
                 )
                 example = gr.Dropdown(
-                    [], label="Example", info="Held-out puzzles: no run with the default data seed saw them."
+                    [], label="Example", info="Held-out problems: no run on a built-in task learns from them."
                 )
                 prompt = gr.Textbox(label="Prompt", lines=5, max_lines=16, max_length=20_000, elem_id="prompt")
                 with gr.Accordion("Sampling", open=False):

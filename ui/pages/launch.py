@@ -19,25 +19,28 @@ from ui.components import data_of, view
 from ui.forms import (
     SECTIONS,
     dependents,
+    difficulty_choices,
     field_of,
     file_source,
     in_effect,
     input_for,
     nested,
     shown,
+    task_choices,
     task_fields,
 )
 from ui.links import GO, address
 from ui.pages.problems import problems_of, refusal
 from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
 
-TASK, FILE = "Built-in Sudoku", "My own file"
+TASK, FILE = "Built-in task", "My own file"
 _UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
 _UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
 _PREVIEWED_ROWS = 3
 # Fields that change which examples there are, or how they are rendered; and the probe, which not every tail goes with.
+_TASK, _DIFFICULTY = "data.source.task", "data.source.difficulty"
 _REDRAWING = (
-    *("data.source.examples", "data.source.min_blanks", "data.source.max_blanks", "data.source.seed"),
+    *(_TASK, _DIFFICULTY, "data.source.examples", "data.source.seed"),
     *("data.max_length", "data.overlong", "data.eos_tail", "data.held_out", "sampling.block_length"),
     "objective.probe",
 )
@@ -83,9 +86,15 @@ class LaunchPage:
             self._preset = gr.Dropdown([], label="Start from", min_width=220)
             self._model = gr.Dropdown([], label="Base model", elem_id="model", min_width=220)
         self._kind = gr.Radio([TASK, FILE], value=TASK, label="Data", elem_id="kind")
+        self._fields: dict[str, Any] = {}
         with gr.Group() as self._task_group, gr.Row():
             # In one row, where their labels say enough.
-            self._fields = {field.path: input_for(field, min_width=120, info=None) for field in task_fields()}
+            named = {_TASK: task_choices(), _DIFFICULTY: difficulty_choices(field_of(_TASK).default)}
+            for field in task_fields():
+                options = (
+                    {"choices": named[field.path], "min_width": 240} if field.path in named else {"min_width": 120}
+                )
+                self._fields[field.path] = input_for(field, info=None, **options)
         with gr.Group(visible=False) as self._file_group:
             self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
             with gr.Row():
@@ -129,6 +138,13 @@ class LaunchPage:
             [self._kind, *chosen, self._control_section, self._seeds, *self._fields.values()],
             api_visibility="private",
             show_progress="hidden",
+        )
+        self._fields[_TASK].change(
+            lambda task: gr.update(choices=difficulty_choices(task)),
+            self._fields[_TASK],
+            self._fields[_DIFFICULTY],
+            queue=False,
+            api_visibility="private",
         )
         for needed, paths in dependents().items():
             self._fields[needed].change(

@@ -1,0 +1,93 @@
+"""Expressions to compute and equations in x to solve, a step at a time."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from functools import partial
+
+from gift_core.spec import Difficulty
+from gift_core.tasks.arithmetic import LARGEST, Operation, judge_number, next_operation
+from gift_core.tasks.expressions import parse_expression, value_of
+from gift_core.tasks.task import Problem, Verdict, draw_problems
+from gift_core.tasks.wording import chain
+
+name = "algebra"
+title = "Expressions and equations"
+levels: Mapping[Difficulty, str] = {
+    "easy": "two operations, terms up to 9",
+    "standard": "three operations, terms up to 9",
+    "hard": "three operations, terms up to 20",
+}
+
+# Operations, and the largest number that is added or taken away.
+_SIZES: Mapping[Difficulty, tuple[int, int]] = {"easy": (2, 9), "standard": (3, 9), "hard": (3, 20)}
+_INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
+_LARGEST_START = 30
+_EXPRESSION = re.compile(r"\s*Compute (.{1,80})\.\s*")
+_EQUATION = re.compile(r"\s*Solve (.{1,80}) = (\d{1,4}) for x\.\s*")
+
+
+def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
+    length, largest_term = _SIZES[difficulty]
+    make = partial(_invent, length=length, largest_term=largest_term)
+    return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
+
+
+def judge(prompt: str, response: str) -> Verdict | None:
+    expected = _solution(prompt)
+    return None if expected is None else judge_number(expected, response)
+
+
+def _solution(prompt: str) -> int | None:
+    """The only whole number from 0 to 99 that is right."""
+    if asked := _EXPRESSION.fullmatch(prompt):
+        tree = parse_expression(asked[1])
+        value = value_of(tree) if tree else None
+        return int(value) if value is not None and value.denominator == 1 else None
+    if asked := _EQUATION.fullmatch(prompt):
+        tree = parse_expression(asked[1])
+        found = [x for x in range(LARGEST + 1) if tree and value_of(tree, {"x": x}) == int(asked[2])]
+        return found[0] if len(found) == 1 else None
+    return None
+
+
+def _invent(rng: random.Random, length: int, largest_term: int) -> Problem:
+    while True:
+        start = rng.randint(2, _LARGEST_START)
+        steps: list[Operation] = []
+        while len(steps) < length:
+            step = next_operation(rng, steps[-1].result if steps else start, "+-*/", largest_term)
+            if step is None:
+                break
+            steps.append(step)
+        else:
+            return _expression(rng, start, steps) if rng.random() < 0.5 else _equation(rng, start, steps)
+
+
+def _expression(rng: random.Random, start: int, steps: list[Operation]) -> Problem:
+    text = _written(str(start), steps)
+    return Problem(
+        prompt=f"Compute {text}.",
+        reasoning=chain(rng, [str(step) for step in steps]),
+        answer=str(steps[-1].result),
+        title=text,
+    )
+
+
+def _equation(rng: random.Random, start: int, steps: list[Operation]) -> Problem:
+    text = f"{_written('x', steps)} = {steps[-1].result}"
+    undone = [Operation(step.result, _INVERSE[step.symbol], step.right, step.left) for step in reversed(steps)]
+    statements = [str(step) for step in undone[:-1]] + [f"x = {undone[-1].left} {undone[-1].symbol} {undone[-1].right}"]
+    return Problem(prompt=f"Solve {text} for x.", reasoning=chain(rng, statements), answer=str(start), title=text)
+
+
+def _written(start: str, steps: list[Operation]) -> str:
+    text, is_sum = start, False
+    for step in steps:
+        if is_sum and step.symbol in "*/":
+            text = f"({text})"
+        text = f"{text} {step.symbol} {step.right}"
+        is_sum = step.symbol in "+-"
+    return text

@@ -1,0 +1,145 @@
+"""Grade-school stories in which one number changes sentence by sentence.
+
+Each kind of sentence is one template, from which problems are written and with which a prompt is read back: so a story
+that a visitor changed is judged too.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+
+from gift_core.spec import Difficulty
+from gift_core.tasks.arithmetic import apply, judge_number, next_operation
+from gift_core.tasks.task import Problem, Verdict, draw_problems
+from gift_core.tasks.wording import chain
+
+name = "word_problems"
+title = "Word problems"
+levels: Mapping[Difficulty, str] = {
+    "easy": "two steps, numbers up to 9",
+    "standard": "three steps, numbers up to 9",
+    "hard": "three steps, numbers up to 20",
+}
+
+# Steps, and the largest number that is added or taken away.
+_SIZES: Mapping[Difficulty, tuple[int, int]] = {"easy": (2, 9), "standard": (3, 9), "hard": (3, 20)}
+_LARGEST_START = 30
+_NAMES = ("Mia", "Tom", "Anna", "Ben", "Lily", "Sam", "Eva", "Max", "Zoe", "Leo")
+_THINGS = ("apples", "books", "coins", "cards", "eggs", "pens", "shells", "stamps")
+
+
+@dataclass(frozen=True)
+class _Sentence:
+    """`{n}` is the number that `symbol` takes; `symbol` "" sets it and "?" asks for it."""
+
+    text: str
+    symbol: str
+
+    def written(self, who: str, things: str, number: int | None = None) -> str:
+        return self.text.format(who=who, things=things, n=number)
+
+    def read(self, sentence: str) -> int | None:
+        """The number in a sentence of this kind, 0 for a question; None for another sentence."""
+        found = _pattern(self.text).fullmatch(sentence)
+        return int(found.groupdict().get("n") or 0) if found else None
+
+
+_STARTS = (
+    _Sentence("{who} has {n} {things}.", ""),
+    _Sentence("{who} owns {n} {things}.", ""),
+    _Sentence("{who} brings {n} {things}.", ""),
+)
+_CHANGES = (
+    _Sentence("{who} buys {n} {things}.", "+"),
+    _Sentence("{who} finds {n} {things}.", "+"),
+    _Sentence("{who} gets {n} more.", "+"),
+    _Sentence("{who} loses {n} {things}.", "-"),
+    _Sentence("{who} sells {n} {things}.", "-"),
+    _Sentence("{who} gives {n} away.", "-"),
+    _Sentence("Each becomes {n} {things}.", "*"),
+    _Sentence("Each makes {n} {things}.", "*"),
+    _Sentence("Every {n} become one.", "/"),
+    _Sentence("Every {n} make one.", "/"),
+)
+_QUESTIONS = (
+    _Sentence("How many {things} are left?", "?"),
+    _Sentence("How many {things} are there?", "?"),
+)
+# How a step is put down in the reasoning.
+_WAYS = ("{step}", "{step}", "{step} {things}")
+
+
+def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
+    length, largest_term = _SIZES[difficulty]
+    make = partial(_invent, length=length, largest_term=largest_term)
+    return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
+
+
+def judge(prompt: str, response: str) -> Verdict | None:
+    expected = _solution(prompt)
+    return None if expected is None else judge_number(expected, response)
+
+
+def _solution(prompt: str) -> int | None:
+    """The number that a story ends with; None where it is no story, or does not come out in whole numbers to 99."""
+    sentences = re.findall(r"[^.?]+[.?]", prompt[:1000])
+    if len(sentences) < 2 or _value(sentences[-1].strip(), _QUESTIONS) is None:
+        return None
+    start = _value(sentences[0].strip(), _STARTS)
+    total = start[1] if start else None
+    for sentence in sentences[1:-1]:
+        change = _value(sentence.strip(), _CHANGES)
+        if change is None or total is None:
+            return None
+        total = apply(total, *change)
+    return total
+
+
+def _value(sentence: str, kinds: Sequence[_Sentence]) -> tuple[str, int] | None:
+    """Symbol and number of a sentence; None where it is of none of these kinds."""
+    for kind in kinds:
+        number = kind.read(sentence)
+        if number is not None:
+            return kind.symbol, number
+    return None
+
+
+@cache
+def _pattern(text: str) -> re.Pattern[str]:
+    """A template as a pattern, with `n` for its number and a word in every other place."""
+    pieces = re.split(r"({\w+})", text)
+    return re.compile(
+        "".join(
+            r"(?P<n>\d{1,3})" if piece == "{n}" else r"\w+" if piece.startswith("{") else re.escape(piece)
+            for piece in pieces
+        )
+    )
+
+
+def _invent(rng: random.Random, length: int, largest_term: int) -> Problem:
+    who, things = rng.choice(_NAMES), rng.choice(_THINGS)
+    while True:
+        total = start = rng.randint(2, _LARGEST_START)
+        sentences = [rng.choice(_STARTS).written(who, things, start)]
+        statements: list[str] = []
+        while len(statements) < length:
+            step = next_operation(rng, total, "++--*/", largest_term)
+            if step is None:
+                break
+            change = rng.choice([change for change in _CHANGES if change.symbol == step.symbol])
+            sentences.append(change.written(who, things, step.right))
+            statements.append(rng.choice(_WAYS).format(step=step, things=things))
+            total = step.result
+        else:
+            break
+    sentences.append(rng.choice(_QUESTIONS).written(who, things))
+    return Problem(
+        prompt=" ".join(sentences),
+        reasoning=chain(rng, statements),
+        answer=str(total),
+        title=f"{who}'s {things}",
+    )
