@@ -10,8 +10,9 @@ import torch
 from gift_core.data.sources import load_split
 from gift_core.data.tokenisation import tokenise_all
 from gift_core.evaluation import score_sudoku
-from gift_core.models.loading import DiffusionModel, end_of_turn_id
+from gift_core.models.loading import DiffusionModel
 from gift_core.models.saving import save_checkpoint
+from gift_core.models.special_tokens import end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
 from gift_core.reporting import CHECKPOINT, Reporter, write_atomically
 from gift_core.spec import RunSpec
