@@ -38,9 +38,12 @@ def cached(name: HubName) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name.repository, revision=name.revision, local_files_only=True))
+        found = snapshot_download(
+            name.repository, revision=name.revision, local_files_only=True, allow_patterns=list(FETCHED)
+        )
     except (LocalEntryNotFoundError, ValueError):
         return None
+    folder = Path(found)
     return folder if _is_whole(folder) else None
 
 
@@ -50,13 +53,7 @@ def download(name: HubName) -> Path:
     Raises `ModelError` where the Hub cannot be reached, has no such model, or wants to know who asks.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         folder = Path(snapshot_download(name.repository, revision=name.revision, allow_patterns=list(FETCHED)))
@@ -69,11 +66,12 @@ def download(name: HubName) -> Path:
         ) from error
     except RevisionNotFoundError as error:
         raise _failed(f"{name.repository} has no revision {name.revision}.", "Check it on the model's page.") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    # Errors of the connection come from whichever client the package uses, and share no class of their own.
+    except Exception as error:
         raise _failed(
             f"{name.repository} cannot be downloaded: {str(error).strip().splitlines()[0]}",
-            "Check the connection and run the command again, which goes on where it stopped; or bring the model's "
-            "folder here and give its path.",
+            "Check the connection and run the command again: it goes on where it stopped. Or bring the model's folder "
+            "here and give its path.",
         ) from error
     if not _is_whole(folder):
         raise _failed(
