@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.utils import is_flash_attn_2_available
 
@@ -121,31 +121,32 @@ def test_only_what_is_read_is_computed_and_it_is_the_same(folder: Path) -> None:
 # Training, and what is left of it on disk.
 
 
+def run_spec(folder: Path, data: Path, **changes: Any) -> RunSpec:
+    """One step on six short examples."""
+    rows = [{"prompt": f"add {i} and 1", "response": f"{i + 1}"} for i in range(6)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    small = {
+        "model.name": str(folder),
+        "data.source": {"kind": "file", "dataset": str(data)},
+        "data.held_out": 2,
+        "data.max_length": 96,
+        "sampling": {"length": 8, "block_length": 8, "steps": 4},
+        "training.lora.rank": 2,
+        "training.epochs": 1,
+        "training.batch_size": 6,
+        "training.precision": "fp32",
+        "training.learning_rate": 0.01,
+        "training.warmup_share": 0.0,
+    }
+    return RunSpec().replace(small | changes)
+
+
 @pytest.mark.parametrize("adapter", ["full", "lora"])
 def test_a_run_from_published_weights_to_a_checkpoint_and_back(
     kind: str, folder: Path, tmp_path: Path, adapter: str
 ) -> None:
-    data = tmp_path / "data.jsonl"
-    rows = [{"prompt": f"add {i} and 1", "response": f"{i + 1}"} for i in range(6)]
-    data.write_text("\n".join(map(json.dumps, rows)))
-    spec = RunSpec().replace(
-        {
-            "model.name": str(folder),
-            "data.source": {"kind": "file", "dataset": str(data)},
-            "data.held_out": 2,
-            "data.max_length": 96,
-            "sampling": {"length": 8, "block_length": 8, "steps": 4},
-            "training.adapter": adapter,
-            "training.lora.rank": 2,
-            "training.epochs": 1,
-            "training.batch_size": 6,
-            "training.precision": "fp32",
-            "training.learning_rate": 0.01,
-            "training.warmup_share": 0.0,
-        }
-    )
-    result = run_training(spec, tmp_path / "run", Path)
-    assert result["steps"] == 1
+    spec = run_spec(folder, tmp_path / "data.jsonl", **{"training.adapter": adapter})
+    assert run_training(spec, tmp_path / "run", Path)["steps"] == 1
     before, trained = load_base(str(folder)), open_checkpoint(str(tmp_path / "run"))
     assert not torch.equal(logits(trained), logits(before))
     assert (trained.family, trained.logit_shift, trained.mask_id) == (before.family, before.logit_shift, before.mask_id)
@@ -161,6 +162,26 @@ def test_a_run_from_published_weights_to_a_checkpoint_and_back(
         assert torch.equal(logits(kept), logits(trained))
     assert Encoder(kept.tokenizer).prompt("add 2 and 1") == prompt
     assert denoise(kept, [prompt], spec.sampling) == answer
+
+
+def test_an_adapter_is_trained_on_a_base_that_stays_in_bf16(tmp_path: Path) -> None:
+    folder = in_bf16(checkpoints.write_llada(tmp_path / "it"))
+    changes = {"training.adapter": "lora", "training.precision": "bf16", "objective.probe": "frozen"}
+    run_training(run_spec(folder, tmp_path / "data.jsonl", **changes), tmp_path / "run", Path)
+    before, trained = load_base(str(folder)), open_checkpoint(str(tmp_path / "run"))
+    assert trained.network.dtype == torch.bfloat16
+    assert not torch.equal(logits(trained), logits(before))
+    save_published(trained, tmp_path / "published")
+    assert torch.equal(logits(load_base(str(tmp_path / "published"))), logits(trained))
+
+
+def test_an_adapter_is_trained_on_a_base_in_4_bits(tmp_path: Path) -> None:
+    pytest.importorskip("bitsandbytes")
+    folder = checkpoints.write_llada(tmp_path / "it")
+    changes = {"training.adapter": "lora", "model.quantisation": "nf4"}
+    run_training(run_spec(folder, tmp_path / "data.jsonl", **changes), tmp_path / "run", Path)
+    before, trained = load_base(str(folder)), open_checkpoint(str(tmp_path / "run"))
+    assert not torch.equal(logits(trained), logits(before))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -181,6 +202,18 @@ def weights_in(folder: Path) -> dict[str, torch.Tensor]:
     return {key: load_file(folder / file)[key] for key, file in index.items()}
 
 
+def in_bf16(folder: Path) -> Path:
+    rewrite(folder, {key: value.bfloat16() for key, value in weights_in(folder).items()})
+    return folder
+
+
+def rewrite(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Put other weights in the place of those of a checkpoint."""
+    for file in folder.glob("*.safetensors*"):
+        file.unlink()
+    checkpoints.write(folder, read_config(folder), weights)
+
+
 def test_plain_transformers_loads_a_native_checkpoint(folder: Path, tmp_path: Path) -> None:
     model = load_base(str(folder))
     save_checkpoint(model, tmp_path / "saved")
@@ -196,9 +229,7 @@ def test_a_family_without_a_layout_of_its_own_says_so(tmp_path: Path, tiny: Diff
 
 
 def test_weights_stay_as_published_unless_another_dtype_is_asked_for(tmp_path: Path) -> None:
-    folder = checkpoints.write_llada(tmp_path / "it")
-    in_bf16 = {key: value.bfloat16() for key, value in weights_in(folder).items()}
-    checkpoints.write(folder, read_config(folder), in_bf16)
+    folder = in_bf16(checkpoints.write_llada(tmp_path / "it"))
     assert load_base(str(folder)).network.dtype == torch.bfloat16
     assert load_base(str(folder), dtype="fp32").network.dtype == torch.float32
 
@@ -310,9 +341,7 @@ def test_missing_unexpected_and_misshapen_weights_are_listed_by_their_published_
     del weights["model.transformer.blocks.1.ff_proj.weight"]
     weights["model.transformer.wpe.weight"] = torch.zeros(4, 4)
     weights["model.transformer.blocks.0.attn_out.weight"] = torch.zeros(3, 3)
-    for file in folder.glob("*.safetensors*"):
-        file.unlink()
-    checkpoints.write(folder, read_config(folder), weights)
+    rewrite(folder, weights)
     message = refusal(folder)
     assert "missing model.transformer.blocks.1.ff_proj.weight" in message
     assert "unexpected model.transformer.wpe.weight" in message
@@ -372,13 +401,8 @@ def test_a_head_that_is_more_than_a_projection_is_refused(tmp_path: Path) -> Non
 def test_bert_may_bring_the_heads_of_its_pretraining(tmp_path: Path) -> None:
     folder = checkpoints.write_masked_lm(tmp_path / "it", "bert")
     expected = logits(load_base(str(folder)))
-    weights = weights_in(folder) | {
-        "bert.pooler.dense.weight": torch.zeros(32, 32),
-        "cls.seq_relationship.bias": torch.zeros(2),
-    }
-    for file in folder.glob("*.safetensors*"):
-        file.unlink()
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    others = {"bert.pooler.dense.weight": torch.zeros(32, 32), "cls.seq_relationship.bias": torch.zeros(2)}
+    rewrite(folder, weights_in(folder) | others)
     assert torch.equal(logits(load_base(str(folder))), expected)
 
 
