@@ -95,7 +95,12 @@ def run_training(
         reporter.report(steps, "saving", total_steps=steps)
         _save(trainer, directory / CHECKPOINT)
         last = report.latest
-        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
+        result: dict[str, Any] = {
+            "base": pinned_name(spec.model.name),
+            "steps": steps,
+            "final_loss": last["loss"],
+            "held_out_loss": last.get("eval_loss"),
+        }
         if process.is_main_process:
             if spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out:
                 result["score"] = _score(_trained(trainer, directory), spec, reporter, steps)

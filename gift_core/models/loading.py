@@ -96,17 +96,13 @@ def open_checkpoint(name: str, device: str | torch.device = "cpu") -> DiffusionM
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """The tokenizer of a base model; raises `ModelError`."""
-    directory = find_model(name, local_folders=True)
-    config = read_config(directory)
-    return read_tokenizer(directory, family_of(config, directory.name), config)
+    return _Source.at(find_model(name, local_folders=True)).tokenizer()
 
 
 def context_length(name: str) -> int:
     """How many tokens a base model can attend to; reads its config only."""
-    directory = find_model(name, local_folders=True)
-    config = read_config(directory)
-    family = family_of(config, directory.name)
-    return family.context_length(family.native_config(config))
+    source = _Source.at(find_model(name, local_folders=True))
+    return source.family.context_length(source.native_config())
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -120,42 +116,56 @@ def read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A folder with a checkpoint, its config as it stands there, and the family that this makes it one of."""
+
+    directory: Path
+    config: Config
+    family: Family
+
+    @classmethod
+    def at(cls, directory: Path) -> _Source:
+        config = read_config(directory)
+        return cls(directory, config, family_of(config, directory.name))
+
+    def native_config(self) -> PreTrainedConfig:
+        return self.family.native_config(self.config)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return read_tokenizer(self.directory, self.family, self.config)
+
+
 def _load(
     directory: Path, device: str | torch.device, quantisation: Quantisation = "none", dtype: WeightDtype = "auto"
 ) -> DiffusionModel:
-    config = read_config(directory)
-    family = family_of(config, directory.name)
-    native = family.native_config(config)
-    tokenizer = read_tokenizer(directory, family, config)
+    source = _Source.at(directory)
+    # Before the weights: what is wrong with them takes longer to find.
+    tokenizer = source.tokenizer()
     quantised = four_bits() if quantisation == "nf4" else None
-    network = _network(directory, family, config, native, device, quantised, dtype)
+    network = _network(source, device, quantised, dtype)
     return DiffusionModel(
         network,
         tokenizer,
         tokenizer.mask_token_id,
         tokenizer.eos_token_id,
         end_of_turn_id(tokenizer),
-        logit_shift=getattr(network.config, "logit_shift", family.logit_shift),
-        family=family,
+        logit_shift=getattr(network.config, "logit_shift", source.family.logit_shift),
+        family=source.family,
     )
 
 
 def _network(
-    directory: Path,
-    family: Family,
-    config: Config,
-    native: PreTrainedConfig,
-    device: str | torch.device,
-    quantisation: BitsAndBytesConfig | None,
-    dtype: WeightDtype,
+    source: _Source, device: str | torch.device, quantisation: BitsAndBytesConfig | None, dtype: WeightDtype
 ) -> PreTrainedModel:
     # A bar for each file that is opened drowns the log and the command line's own progress.
     disable_progress_bar()
-    layout = family.layout_of(config)
+    layout = source.family.layout_of(source.config)
     everywhere = device == EVERYWHERE and torch.accelerator.is_available()
+    native = source.native_config()
     try:
-        network, report = family.network.from_pretrained(
-            str(directory),
+        network, report = source.family.network.from_pretrained(
+            str(source.directory),
             config=native,
             local_files_only=True,
             trust_remote_code=False,
@@ -169,36 +179,29 @@ def _network(
             key_mapping=layout.renames() if layout else None,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _unreadable(directory, error) from error
-    published_key = layout.published_key if layout else str
-    _check_weights(directory, family, {kind: sorted(map(published_key, keys)) for kind, keys in _listed(report)})
-    if family.checks_head:
-        check_head(network, directory.name)
+        raise _unreadable(source.directory, error) from error
+    _check_weights(source, report)
+    if source.family.checks_head:
+        check_head(network, source.directory.name)
     if quantisation:
         stay_differentiable(network)
     return network.eval() if device == EVERYWHERE else network.eval().to(device)
 
 
-def _listed(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Weights that are wrong, by what is wrong with them."""
+def _check_weights(source: _Source, report: dict[str, Any]) -> None:
+    """Raise `ModelError` that lists what is wrong with the weights, by the names that they have on disk."""
+    layout, unread = source.family.layout_of(source.config), source.family.unread
     misshapen = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
-    return [
-        ("missing", list(report["missing_keys"])),
-        ("unexpected", list(report["unexpected_keys"])),
-        ("of another shape", misshapen),
-    ]
-
-
-def _check_weights(directory: Path, family: Family, wrong: dict[str, list[str]]) -> None:
+    unexpected = [key for key in report["unexpected_keys"] if not any(re.search(each, key) for each in unread)]
+    wrong = {"missing": report["missing_keys"], "unexpected": unexpected, "of another shape": misshapen}
     found = [
-        f"{kind} {key}"
-        for kind, keys in wrong.items()
-        for key in keys
-        if kind != "unexpected" or not any(re.search(pattern, key) for pattern in family.unread)
+        f"{what} {name}"
+        for what, keys in wrong.items()
+        for name in sorted(layout.published_key(key) if layout else key for key in keys)
     ]
     if found:
         raise ModelError(
-            f"The weights in {directory.name} do not fit its config: {', '.join(found)}.", field="model.name"
+            f"The weights in {source.directory.name} do not fit its config: {', '.join(found)}.", field="model.name"
         )
 
 

@@ -93,7 +93,7 @@ def _token(tokenizer: Any, candidates: list[int | None], config: Config, what: s
     id = next((candidate for candidate in candidates if candidate is not None), None)
     if id is None:
         raise _lacks(name, what)
-    token = tokenizer.convert_ids_to_tokens(id) if id < len(tokenizer) else None
+    token = tokenizer.convert_ids_to_tokens(id)
     if token is None or id >= config.get("vocab_size", id + 1):
         raise _lacks(name, f"{what} with the id {id}")
     return str(token)

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 from transformers.utils import is_flash_attn_2_available
 
@@ -17,15 +16,12 @@ from gift_core.errors import ModelError
 from gift_core.models.adapters import add_lora
 from gift_core.models.families.dream import DREAM
 from gift_core.models.families.llada import LLADA
-from gift_core.models.families.registry import FAMILIES, family_of
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.forward import logits_at
 from gift_core.models.loading import (
     DiffusionModel,
-    context_length,
     load_base,
     load_checkpoint,
-    load_tokenizer,
     open_checkpoint,
     read_config,
 )
@@ -35,31 +31,9 @@ from gift_core.sampling import denoise
 from gift_core.spec import LoraSpec, LoraTargets, RunSpec
 from tests.gift_core import checkpoints, reference
 from tests.gift_core.checkpoints import WRITERS
+from tests.gift_core.looking import IDS, logits, rewrite, weights_in
 
 PUBLISHED = ("llada", "dream")
-IDS = torch.arange(5, 29).view(2, 12)
-
-
-@pytest.fixture(params=WRITERS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def folder(kind: str, tmp_path: Path) -> Path:
-    return WRITERS[kind](tmp_path / kind)
-
-
-def logits(model: DiffusionModel, ids: torch.Tensor = IDS) -> torch.Tensor:
-    with torch.no_grad():
-        return model.network(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(ModelError) as caught:
-        load_base(str(folder))
-    assert all(problem.field == "model.name" for problem in caught.value.problems)
-    return str(caught.value)
 
 
 # What is computed.
@@ -196,22 +170,9 @@ def test_what_is_written_back_has_the_published_names_and_config(tmp_path: Path,
     assert written == config | {"auto_map": {key: f"{code}--{where}" for key, where in config["auto_map"].items()}}
 
 
-def weights_in(folder: Path) -> dict[str, torch.Tensor]:
-    index = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
-    assert len(set(index.values())) > 1
-    return {key: load_file(folder / file)[key] for key, file in index.items()}
-
-
 def in_bf16(folder: Path) -> Path:
     rewrite(folder, {key: value.bfloat16() for key, value in weights_in(folder).items()})
     return folder
-
-
-def rewrite(folder: Path, weights: dict[str, torch.Tensor]) -> None:
-    """Put other weights in the place of those of a checkpoint."""
-    for file in folder.glob("*.safetensors*"):
-        file.unlink()
-    checkpoints.write(folder, read_config(folder), weights)
 
 
 def test_plain_transformers_loads_a_native_checkpoint(folder: Path, tmp_path: Path) -> None:
@@ -244,182 +205,3 @@ def test_no_adapter_touches_the_head(kind: str, folder: Path, targets: LoraTarge
     assert sum(hasattr(module, "lora_A") for module in adapted.modules()) >= checkpoints.LAYERS
     if targets == "attention":
         assert not any("mlp" in name for name, module in adapted.named_modules() if hasattr(module, "lora_A"))
-
-
-# Tokens and templates.
-
-
-def test_the_published_ids_are_the_defaults() -> None:
-    found = {
-        family.name: (family.tokens.mask.id, family.tokens.eos.id, family.tokens.end_of_turn.id)
-        for family in FAMILIES
-        if family.tokens
-    }
-    assert found == {"llada": (126336, 126081, 126348), "dream": (151666, 151643, 151645)}
-
-
-def test_the_prompt_is_a_strict_prefix_of_the_conversation(folder: Path) -> None:
-    tokenizer = load_tokenizer(str(folder))
-    question = [{"role": "user", "content": "2 + 2?"}]
-    prompt = tokenizer.apply_chat_template(question, tokenize=False, add_generation_prompt=True)
-    answered = [*question, {"role": "assistant", "content": "4"}]
-    whole = tokenizer.apply_chat_template(answered, tokenize=False)
-    assert whole.startswith(prompt)
-    rest = whole.removeprefix(prompt)
-    assert rest.startswith("4")
-    assert rest.count("assistant") == 0
-
-
-@pytest.mark.parametrize(
-    ("name", "prompt", "end"),
-    [
-        (
-            "llada",
-            "<|startoftext|><|start_header_id|>user<|end_header_id|>\n\nhi<|eot_id|>"
-            "<|start_header_id|>assistant<|end_header_id|>\n\n",
-            "<|eot_id|>",
-        ),
-        (
-            "dream",
-            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
-            "<|im_start|>assistant\n",
-            "<|im_end|>",
-        ),
-        ("bert", "[CLS] hi [SEP]", "[SEP]"),
-        ("eurobert", "<|begin_of_text|>hi\n", "<|end_of_text|>"),
-        ("qwen3", "hi\n", "<|endoftext|>"),
-    ],
-)
-def test_prompt_and_answer_are_written_as_the_family_does(tmp_path: Path, name: str, prompt: str, end: str) -> None:
-    tokenizer = load_tokenizer(str(WRITERS[name](tmp_path / name)))
-    encoder = Encoder(tokenizer)
-    assert tokenizer.decode(encoder.prompt("hi")) == prompt
-    response, tail = encoder.response("ok", "one", 8)
-    assert tokenizer.decode(response[-2:]) == end + tokenizer.eos_token or end == tokenizer.eos_token
-    assert (tail, response[-1]) == (1, tokenizer.eos_token_id)
-
-
-def test_a_template_of_its_own_is_kept_unless_it_loses_the_text(tmp_path: Path) -> None:
-    folder = WRITERS["llama"](tmp_path / "it")
-    template = folder / "chat_template.jinja"
-    template.write_text("Q: {{ messages[0]['content'] }} A:")
-    tokenizer = load_tokenizer(str(folder))
-    assert tokenizer.decode(Encoder(tokenizer).prompt("hi")) == "Q: hi A:"
-    template.write_text("Q and A")
-    tokenizer = load_tokenizer(str(folder))
-    assert tokenizer.decode(Encoder(tokenizer).prompt("hi")) == "hi\n"
-
-
-def test_positions_that_cannot_be_used_are_not_counted(tmp_path: Path) -> None:
-    assert context_length(str(WRITERS["dream"](tmp_path / "dream"))) == 2048
-    assert context_length(str(WRITERS["llada"](tmp_path / "llada"))) == checkpoints.CONTEXT
-    roberta = checkpoints.write_masked_lm(tmp_path / "roberta", "roberta", pad_token_id=1)
-    usable = context_length(str(roberta))
-    assert usable == checkpoints.CONTEXT - 2
-    model = load_base(str(roberta))
-    assert logits(model, torch.full((1, usable), 9)).isfinite().all()
-    with pytest.raises((IndexError, RuntimeError)):
-        logits(model, torch.full((1, usable + 1), 9))
-
-
-def test_a_missing_or_contradictory_mask_is_named(tmp_path: Path) -> None:
-    assert "mask token with the id 5000" in refusal(checkpoints.write_llada(tmp_path / "a", mask_token_id=5000))
-    folder = checkpoints.write_dream(tmp_path / "b", mask_token_id=7)
-    assert "config.json says that token 7 is the mask" in refusal(folder)
-    assert "has no mask token" in refusal(checkpoints.write_causal(tmp_path / "c", "llama", is_causal=False))
-    folder = checkpoints.write_llada(tmp_path / "d")
-    checkpoints.byte_tokenizer(checkpoints.LLADA_TOKENS[:3], eos_token="<|endoftext|>").save_pretrained(folder)
-    assert "end-of-turn token <|eot_id|>" in refusal(folder)
-
-
-# What is refused.
-
-
-def test_missing_unexpected_and_misshapen_weights_are_listed_by_their_published_names(tmp_path: Path) -> None:
-    folder = checkpoints.write_llada(tmp_path / "it")
-    weights = weights_in(folder)
-    del weights["model.transformer.blocks.1.ff_proj.weight"]
-    weights["model.transformer.wpe.weight"] = torch.zeros(4, 4)
-    weights["model.transformer.blocks.0.attn_out.weight"] = torch.zeros(3, 3)
-    rewrite(folder, weights)
-    message = refusal(folder)
-    assert "missing model.transformer.blocks.1.ff_proj.weight" in message
-    assert "unexpected model.transformer.wpe.weight" in message
-    assert "of another shape model.transformer.blocks.0.attn_out.weight" in message
-
-
-@pytest.mark.parametrize(
-    ("name", "changes", "named"),
-    [
-        ("llada", {"alibi": True}, "alibi: True"),
-        ("llada", {"layer_norm_type": "default"}, "layer_norm_type: 'default'"),
-        ("llada", {"include_qkv_bias": True}, "include_qkv_bias: True"),
-        ("llada", {"block_group_size": 2}, "block_group_size: 2"),
-        ("llada", {"rope_scaling": {"type": "linear"}}, "rope_scaling"),
-        ("llada", {"attention_layer_norm": True}, "attention_layer_norm: True"),
-        ("llada", {"mixture": 8}, "mixture: 8, of which nothing is known"),
-        ("llada", {"mlp_hidden_size": None}, "no mlp_hidden_size"),
-        ("dream", {"use_mrope": True}, "use_mrope: True"),
-        ("dream", {"use_sliding_window": True}, "use_sliding_window: True"),
-        ("dream", {"architectures": ["DreamForCausalLM"]}, "architectures"),
-        ("dream", {"block_size": 32}, "block_size: 32, of which nothing is known"),
-    ],
-)
-def test_a_field_that_would_change_the_mathematics_is_refused_by_name(
-    tmp_path: Path, name: str, changes: dict[str, Any], named: str
-) -> None:
-    folder = WRITERS[name](tmp_path / "it")
-    config = read_config(folder) | changes
-    (folder / "config.json").write_text(json.dumps(config))
-    assert named in refusal(folder)
-
-
-@pytest.mark.parametrize(
-    ("config", "reason"),
-    [
-        ({"model_type": "llama"}, "its attention cannot see the tokens to the right"),
-        ({"model_type": "gpt2"}, "causal language model, and gpt2 cannot be converted"),
-        ({"model_type": "bert", "is_decoder": True}, "causal language model"),
-        ({"model_type": "t5"}, "encoder-decoder"),
-        ({"model_type": "bart"}, "encoder-decoder"),
-        ({"model_type": "SomethingNew", "auto_map": {"AutoModel": "code.Model"}}, "such code is never run"),
-        ({"model_type": "vit"}, "unknown model type 'vit'"),
-        ({}, "unknown model type None"),
-    ],
-)
-def test_what_is_no_masked_diffusion_model_is_refused_with_the_reason(config: dict[str, Any], reason: str) -> None:
-    with pytest.raises(ModelError, match=reason):
-        family_of(config, "it")
-
-
-def test_a_head_that_is_more_than_a_projection_is_refused(tmp_path: Path) -> None:
-    sizes = {"embedding_size": 16, "intra_bottleneck_size": 32, "true_hidden_size": 32}
-    folder = checkpoints.write_masked_lm(tmp_path / "it", "mobilebert", **sizes)
-    assert "do not come from its output projection alone" in refusal(folder)
-
-
-def test_bert_may_bring_the_heads_of_its_pretraining(tmp_path: Path) -> None:
-    folder = checkpoints.write_masked_lm(tmp_path / "it", "bert")
-    expected = logits(load_base(str(folder)))
-    others = {"bert.pooler.dense.weight": torch.zeros(32, 32), "cls.seq_relationship.bias": torch.zeros(2)}
-    rewrite(folder, weights_in(folder) | others)
-    assert torch.equal(logits(load_base(str(folder))), expected)
-
-
-def test_pickled_weights_are_refused(folder: Path) -> None:
-    for file in folder.glob("*.safetensors*"):
-        file.unlink()
-    torch.save({}, folder / "pytorch_model.bin")
-    assert "cannot be read" in refusal(folder)
-
-
-def test_a_shard_that_is_missing_is_an_error(tmp_path: Path) -> None:
-    folder = checkpoints.write_llada(tmp_path / "it")
-    next(folder.glob("model-00002-*")).unlink()
-    assert "cannot be read" in refusal(folder)
-
-
-def test_a_config_that_is_no_json_is_an_error(tmp_path: Path) -> None:
-    folder = checkpoints.write_llada(tmp_path / "it")
-    (folder / "config.json").write_text("model_type: llada")
-    assert "cannot be read" in refusal(folder)
