@@ -5,24 +5,28 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 from rich.markup import escape
 
-from gift_core.errors import GiftError, SpecError, StoppedError
+from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
 from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, TaskSource, field_table
+
+if TYPE_CHECKING:
+    from gift_core.models.loading import DiffusionModel
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
 Start with `gift train --method sft --method gift`, then look at the result:
 `gift inspect runs/gift` and `gift denoise runs/sft runs/gift`.
 """
-CHECKPOINTS_HELP = "Base models by name, or folders that `gift train` wrote."
+OF_THE_FAMILY = "What suits the first model's family when left out."
+CHECKPOINTS_HELP = "Base models by name, Hub models as owner/name, or folders that `gift train` wrote."
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown", add_completion=False)
 console = Console(stderr=True)
@@ -96,6 +100,7 @@ def train(
     experiment = ExperimentSpec.parse(
         {"run": base, "methods": method or [base.objective.method], "seeds": seed or [base.seed]}
     )
+    _fetch(base.model.name)
     runs = [(label, spec, output / label.lower().replace(" ", "-")) for label, spec in experiment.expand()]
     rates = rate_cache or output / ".rates"
     if dry_run:
@@ -146,12 +151,11 @@ def inspect(
 ) -> None:
     """Entropy and GIFT masking probability of every response token, with all of the response masked."""
     from gift_core.inspection import inspect as inspect_text
-    from gift_core.models.loading import open_checkpoint
     from gift_core.progress import print_inspection
     from gift_core.spec import ObjectiveSpec
 
     prompt, response = _prompt_and_response(prompt, response, task)
-    models = [(name, name, open_checkpoint(name)) for name in checkpoints]
+    models = [(name, name, _open(name)) for name in checkpoints]
     result = inspect_text(models, prompt, response, ObjectiveSpec.parse({"power": power}))
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=2) + "\n")
@@ -165,27 +169,29 @@ def denoise(
     prompt: Prompt = None,
     task: TaskOption = "sudoku",
     seed: Annotated[int, typer.Option(help="Keys the noise; unused at temperature 0.", min=0)] = 0,
-    length: Annotated[int, typer.Option(help="Tokens to generate.")] = SamplingSpec().length,
-    block_length: Annotated[int, typer.Option(help="Tokens denoised together.")] = SamplingSpec().block_length,
+    length: Annotated[int | None, typer.Option(help=f"Tokens to generate. {OF_THE_FAMILY}")] = None,
+    block_length: Annotated[int | None, typer.Option(help=f"Tokens denoised together. {OF_THE_FAMILY}")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; one per token when left out.")] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the argmax.")] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Fill one prompt step by step, with the same noise for every checkpoint."""
-    from gift_core.models.loading import open_checkpoint
     from gift_core.progress import print_trace
     from gift_core.tracing import trace
 
+    models = [(name, _open(name)) for name in checkpoints]
+    usual = models[0][1].family.sampling
+    length = usual.length if length is None else length
     sampling = SamplingSpec.parse(
         {
             "length": length,
-            "block_length": block_length,
+            "block_length": min(length, usual.block_length) if block_length is None else block_length,
             "steps": length if steps is None else steps,
             "temperature": temperature,
         }
     )
     prompt, _ = _prompt_and_response(prompt, "unused", task)
-    traces = [trace(open_checkpoint(name), prompt, sampling, seed, checkpoint=name, label=name) for name in checkpoints]
+    traces = [trace(model, prompt, sampling, seed, checkpoint=name, label=name) for name, model in models]
     if as_json:
         sys.stdout.write(json.dumps([item.model_dump(mode="json") for item in traces], indent=2) + "\n")
         return
@@ -194,9 +200,55 @@ def denoise(
 
 
 @app.command()
+def download(name: Annotated[str, typer.Argument(help="owner/name of the Hub, with @revision if need be.")]) -> None:
+    """Fetch a model's weights, config and tokenizer into the local Hub cache, without any code; prints its commit.
+
+    A model that asks who you are needs HF_TOKEN in the environment.
+    """
+    from gift_core.models.hub import HubName
+
+    if HubName.parse(name) is None:
+        raise ModelError(f"{name!r} is not owner/name.", field="name", remedy="Write GSAI-ML/LLaDA-8B-Instruct.")
+    _fetch(name)
+    from gift_core.models.catalogue import pinned_name
+
+    sys.stdout.write(pinned_name(name) + "\n")
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A causal Llama, Qwen2 or Qwen3: a folder, or owner/name of the Hub.")],
+    target: Annotated[Path, typer.Argument(help="Folder for the bidirectional model.")],
+) -> None:
+    """Make a bidirectional model from a causal one; it has to be trained before it fills in masks."""
+    from gift_core.models.conversion import convert_causal
+
+    _refuse_existing(target)
+    _fetch(source)
+    convert_causal(source, target)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[str, typer.Argument(help="A folder that `gift train` wrote, or a base model.")],
+    target: Annotated[Path, typer.Argument(help="Folder for the whole model, adapters merged.")],
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="In the layout of the authors' own code (LLaDA, Dream), not transformers'."),
+    ] = False,
+) -> None:
+    """Write a checkpoint as one model that other programs load."""
+    from gift_core.models.saving import save_checkpoint, save_published
+
+    _refuse_existing(target)
+    model = _open(checkpoint)
+    (save_published if published else save_checkpoint)(model, target)
+
+
+@app.command()
 def pretrain(
     output: Annotated[Path, typer.Argument(help="Folder for the new base model and its record.")],
-    examples: Annotated[int, typer.Option(help="Generated problems to train on, once each.")] = 180_000,
+    examples: Annotated[int, typer.Option(help="Generated problems to train on.")] = 40_000,
     seed: Annotated[int, typer.Option(help="Seed of the data and the weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier start left unfinished.")] = False,
 ) -> None:
@@ -208,6 +260,30 @@ def pretrain(
 
     record = pretrain_with_progress(output, examples, seed, resume, console)
     sys.stdout.write(json.dumps(record["scores"], indent=2) + "\n")
+
+
+def _open(name: str) -> DiffusionModel:
+    """A checkpoint, or a base model fetched if need be, on whatever devices there are."""
+    from gift_core.models.loading import EVERYWHERE, open_checkpoint
+
+    _fetch(name)
+    return open_checkpoint(name, EVERYWHERE)
+
+
+def _fetch(name: str) -> None:
+    """Download a Hub model that is not in the local cache, and say so first; leaves every other name alone."""
+    from gift_core.models.hub import HubName, cached, download
+
+    hub_name = HubName.parse(name)
+    if hub_name is None or Path(name).exists() or cached(hub_name):
+        return
+    console.print(f"Downloading {escape(name)} from the Hub: weights, config and tokenizer.", highlight=False)
+    download(hub_name)
+
+
+def _refuse_existing(target: Path) -> None:
+    if target.exists():
+        raise SpecError(f"{target} exists already.", field="target", remedy="Choose another folder.")
 
 
 def _parse_changes(changes: list[str]) -> dict[str, Any]:

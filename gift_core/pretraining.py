@@ -16,8 +16,9 @@ from gift_core.data.examples import Example
 from gift_core.data.tokenisation import tokenise_all
 from gift_core.errors import StoppedError
 from gift_core.evaluation import score_task
-from gift_core.models.loading import DiffusionModel, end_of_turn_id, load_checkpoint
+from gift_core.models.loading import DiffusionModel, load_checkpoint
 from gift_core.models.saving import save_checkpoint
+from gift_core.models.special_tokens import end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
 from gift_core.recovery import begin, last_checkpoint, reported_values
 from gift_core.reporting import CHECKPOINT, TRAINER_DIRECTORY, Line, Reporter, write_atomically
@@ -117,8 +118,9 @@ def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOption
     if steps < total:
         raise StoppedError(f"Stopped after step {steps} of {total}.")
     reporter.report(steps, "saving", total_steps=steps)
-    model.network.to(torch.bfloat16)
-    save_checkpoint(model, target / CHECKPOINT)
+    # Half the size; what is loaded from it computes in fp32 all the same, as its config says.
+    weights = {name: weight.to(torch.bfloat16) for name, weight in model.network.state_dict().items()}
+    save_checkpoint(model, target / CHECKPOINT, weights)
     reporter.report(steps, "evaluating", total_steps=steps)
     record = {
         "spec": spec.model_dump(mode="json"),

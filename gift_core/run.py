@@ -21,6 +21,7 @@ from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_task
 from gift_core.memory import explained_out_of_memory
 from gift_core.models.adapters import add_lora
+from gift_core.models.catalogue import pinned_name
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
@@ -36,7 +37,7 @@ from gift_core.reporting import (
     write_atomically,
 )
 from gift_core.scores import ScoreCache, fill
-from gift_core.spec import RunSpec, TaskSource
+from gift_core.spec import RunSpec, TaskSource, WeightDtype
 from gift_core.tasks.registry import TASKS
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport
@@ -95,7 +96,12 @@ def run_training(
         reporter.report(steps, "saving", total_steps=steps)
         _save(trainer, directory / CHECKPOINT)
         last = report.latest
-        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
+        result: dict[str, Any] = {
+            "base": pinned_name(spec.model.name),
+            "steps": steps,
+            "final_loss": last["loss"],
+            "held_out_loss": last.get("eval_loss"),
+        }
         if process.is_main_process:
             source = spec.data.source
             if spec.evaluation.score and isinstance(source, TaskSource) and spec.data.held_out:
@@ -130,7 +136,7 @@ class Prepared:
 
 def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     """Load the model and the data; raises a `GiftError`."""
-    model = load_base(spec.model.name, quantisation=spec.model.quantisation)
+    model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=_weight_dtype(spec))
     split = load_split(spec.data, resolve_dataset)
     training, held_out = (
         tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)
@@ -142,8 +148,13 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     # The only global randomness: initial LoRA weights and dropout. Data order and noise have their own keys.
     torch.manual_seed(spec.seed)
     if spec.training.adapter == "lora":
-        model = replace(model, network=add_lora(model.network, spec.training.lora, spec.model.name))
+        model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
     return Prepared(model, base, training, held_out)
+
+
+def _weight_dtype(spec: RunSpec) -> WeightDtype:
+    """Weights that are trained themselves are kept in fp32: in bf16, most of an update would be rounded away."""
+    return "fp32" if spec.model.dtype == "auto" and spec.training.adapter == "full" else spec.model.dtype
 
 
 def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:

@@ -27,6 +27,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 CONTROLS: tuple[Method, ...] = ("shuffled", "nll", "simple", "cart")
 Weighting = Literal["inverse", "elbo"]
 Quantisation = Literal["none", "nf4"]
+WeightDtype = Literal["auto", "bf16", "fp32"]
+LoraTargets = Literal["attention", "all_linear"]
 EosTail = Literal["block", "longest", "max", "one"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
 Difficulty = Literal["easy", "standard", "hard"]
@@ -61,7 +63,13 @@ def conflict(field: str, message: str) -> PydanticCustomError:
 
 class ModelSpec(Section):
     name: str = Field(
-        "tiny", description="Base model: a name from the catalogue, or a local folder on the command line."
+        "tiny",
+        description="Base model: a name from the catalogue; on the command line also a local folder, or owner/name of "
+        "the Hub, with @revision if need be.",
+    )
+    dtype: WeightDtype = Field(
+        "auto",
+        description="Weights in memory: auto keeps a frozen base as it was published, and trains all weights in fp32.",
     )
     quantisation: Quantisation = Field(
         "none", description="nf4 keeps the frozen base in 4 bits (QLoRA): needs a LoRA adapter and bitsandbytes."
@@ -146,7 +154,7 @@ class LoraSpec(Section):
     rank: Annotated[int, Field(ge=1, le=1024)] = Field(32, description="Rank of the update.")
     alpha: Positive = Field(64.0, description="Scale: the update is multiplied by alpha / rank.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Dropout on the adapter's input.")
-    targets: Literal["attention", "all_linear"] = Field(
+    targets: LoraTargets = Field(
         "all_linear", description="Which projections get an adapter; the output head never does."
     )
 

@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
         "Memory and speed": (
             "training.micro_batch_size",
             "training.precision",
+            "model.dtype",
             "training.gradient_checkpointing",
             "training.compile",
         ),
@@ -88,6 +89,7 @@ _LABELS: Mapping[str, str] = types.MappingProxyType(
         "objective.probe_every": "Epochs between probes",
         "training.checkpoint_every": "Steps between checkpoints",
         "training.compile": "Compile the model",
+        "model.dtype": "Weights in memory",
         "model.quantisation": "Quantise the base",
         "data.overlong": "Examples that are too long",
         "data.eos_tail": "End-of-text tail",

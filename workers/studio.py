@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from gift_core.models.catalogue import BUNDLED_MODELS
+from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
 from workers.datasets import DatasetStore
@@ -76,7 +76,7 @@ class Studio:
 
     def checkpoints(self) -> list[Checkpoint]:
         """The base models, then the models of the finished runs, newest experiment first."""
-        bases = [Checkpoint(entry.name, entry.title) for entry in BUNDLED_MODELS]
+        bases = [Checkpoint(entry.name, entry.title) for entry in offered_models()]
         finished = self.store.runs(state=RunState.FINISHED, limit=None)
         return bases + [
             Checkpoint(run.id, run.label, run.experiment_id, self._runs / run.id / CHECKPOINT) for run in finished

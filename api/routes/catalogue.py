@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from api.dependencies import InferenceDependency, StudioDependency
 from api.schemas import CheckpointView, ExampleView, ModelView
-from gift_core.models.catalogue import BUNDLED_MODELS
+from gift_core.models.catalogue import offered_models
 from gift_core.presets import PRESETS
 from gift_core.spec import ExperimentSpec
 
@@ -16,9 +16,9 @@ router = APIRouter(tags=["catalogue"])
 
 
 @router.get("/models")
-async def list_models() -> list[ModelView]:
+def list_models() -> list[ModelView]:
     """The base models that a run can start from."""
-    return [ModelView.from_record(entry) for entry in BUNDLED_MODELS]
+    return [ModelView.from_record(entry) for entry in offered_models()]
 
 
 @router.get("/presets")

@@ -9,12 +9,11 @@ from transformers import PreTrainedTokenizerFast
 
 from gift_core.data.examples import Example
 from gift_core.errors import DataError, Problem
-from gift_core.models.loading import end_of_turn_id
+from gift_core.models.special_tokens import CONTENT, end_of_turn_id, rendered_prompt
 from gift_core.spec import DataSpec, EosTail, SamplingSpec
 
 # Shown row problems; a file with one wrong column would otherwise list all of its rows.
 SHOWN_PROBLEMS = 20
-_CONTENT = "\x00content\x00"
 
 
 @dataclass(frozen=True)
@@ -50,10 +49,7 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        rendered = tokenizer.apply_chat_template(
-            [{"role": "user", "content": _CONTENT}], tokenize=False, add_generation_prompt=True
-        )
-        before, after = rendered.split(_CONTENT)
+        before, after = rendered_prompt(tokenizer).split(CONTENT)
         self._before = tokenizer.encode(before, add_special_tokens=False)
         self._after = tokenizer.encode(after, add_special_tokens=False)
         # In characters: a token never stands for more of them than its name has.

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from gift_core.errors import ModelError
+from gift_core.models.hub import HubName, cached
 
 
 @dataclass(frozen=True)
@@ -25,21 +26,55 @@ BUNDLED_MODELS: tuple[ModelEntry, ...] = (
         "Bundled: a bidirectional Llama of 1 M parameters that knows easy 4x4 Sudoku and trains in a minute on a CPU.",
     ),
 )
+# Offered once they lie in the local cache: a click must never start a download of this size.
+HUB_MODELS: tuple[ModelEntry, ...] = (
+    ModelEntry("GSAI-ML/LLaDA-8B-Base", "LLaDA 8B Base", "16 GB in bf16, pretrained; for a GPU."),
+    ModelEntry("GSAI-ML/LLaDA-8B-Instruct", "LLaDA 8B Instruct", "16 GB in bf16, follows instructions; for a GPU."),
+    ModelEntry("GSAI-ML/LLaDA-1.5", "LLaDA 1.5", "16 GB in bf16, LLaDA 8B Instruct after preference training."),
+    ModelEntry("Dream-org/Dream-v0-Base-7B", "Dream 7B Base", "15 GB in bf16, pretrained; for a GPU."),
+    ModelEntry(
+        "Dream-org/Dream-v0-Instruct-7B", "Dream 7B Instruct", "15 GB in bf16, follows instructions; for a GPU."
+    ),
+)
+
+
+def offered_models() -> tuple[ModelEntry, ...]:
+    """What can be used right now: the bundled models, and those of the Hub that lie in the local cache."""
+    return BUNDLED_MODELS + tuple(entry for entry in HUB_MODELS if cached(HubName(entry.name)))
 
 
 def find_model(name: str, *, local_folders: bool = False) -> Path:
-    """The folder of a base model. `local_folders` admits paths: only for the command line, never for the web.
+    """The folder of a base model; never starts a download.
 
-    Raises `ModelError` that lists the models there are.
+    `local_folders` admits paths and any model of the Hub that lies in the local cache: only for the command line and
+    for what the web has admitted already. Raises `ModelError` that lists the models there are.
     """
     if any(entry.name == name for entry in BUNDLED_MODELS):
         return Path(str(resources.files("gift_core") / "assets" / name))
     if local_folders and Path(name).is_dir():
         return Path(name)
-    known = ", ".join(entry.name for entry in BUNDLED_MODELS)
-    also = " or a folder with config.json, model.safetensors and a tokenizer" if local_folders else ""
+    hub_name = HubName.parse(name)
+    if hub_name and (local_folders or any(entry.name == name for entry in HUB_MODELS)):
+        folder = cached(hub_name)
+        if folder:
+            return folder
+        raise ModelError(
+            f"{name} is not on this machine.",
+            field="model.name",
+            remedy=f"Fetch it first: gift download {name}.",
+        )
+    known = ", ".join(entry.name for entry in offered_models())
+    also = ", a folder with config.json, weights and a tokenizer, or owner/name of the Hub" if local_folders else ""
     raise ModelError(
         f"There is no base model called {name!r}.",
         field="model.name",
         remedy=f"Choose one of: {known}{also}.",
     )
+
+
+def pinned_name(name: str) -> str:
+    """The name under which these very weights are found again: a Hub model's with its commit, any other's own."""
+    hub_name = HubName.parse(name)
+    if hub_name is None or Path(name).is_dir():
+        return name
+    return hub_name.pinned(find_model(name, local_folders=True))

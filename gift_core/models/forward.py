@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+
+from gift_core.errors import ModelError
 
 T = TypeVar("T")
 
@@ -32,7 +35,8 @@ def read_head(
     found: list[Any] = []
 
     def forward(hidden: Tensor) -> T:
-        found.append(read(hidden.flatten(0, 1)[positions - logit_shift], head))
+        # Of a model that is spread over several devices, the head may be on another than its input.
+        found.append(read(hidden.flatten(0, 1)[positions.to(hidden.device) - logit_shift], head))
         return found[0]
 
     with _replaced_forward(head, forward):
@@ -58,6 +62,28 @@ def logits_at(
     project = inner.get_output_embeddings().forward
     chosen = positions.flatten().nonzero()[:, 0]
     return read_head(network, input_ids, attention_mask, chosen, lambda hidden, _: project(hidden), logit_shift)
+
+
+@torch.no_grad()
+def check_head(network: nn.Module, name: str) -> None:
+    """Raise `ModelError` unless the logits of `network` are what its output embeddings make of hidden states.
+
+    That is what `read_head` relies on; some architectures change the logits afterwards, or compute them without.
+    """
+    inner: Any = network
+    head = inner.get_output_embeddings()
+    made: list[Tensor] = []
+    if isinstance(head, nn.Linear):
+        hook = head.register_forward_hook(lambda _module, _inputs, logits: made.append(logits))
+        logits = network(input_ids=torch.zeros(1, 2, dtype=torch.long, device=inner.device)).logits
+        hook.remove()
+        if made and torch.equal(made[0], logits):
+            return
+    raise ModelError(
+        f"{name} is a {inner.config.model_type} model, whose logits do not come from its output projection alone.",
+        field="model.name",
+        remedy="Choose another masked language model, BERT, ModernBERT or EuroBERT for instance.",
+    )
 
 
 @contextmanager

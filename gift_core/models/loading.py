@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.logging import disable_progress_bar
 
 from gift_core.errors import ModelError
 from gift_core.models.catalogue import find_model
+from gift_core.models.families.bidirectional import BIDIRECTIONAL
+from gift_core.models.families.family import Family
+from gift_core.models.families.layout import Config
+from gift_core.models.families.registry import family_of
+from gift_core.models.forward import check_head
 from gift_core.models.quantisation import four_bits, stay_differentiable
+from gift_core.models.special_tokens import end_of_turn_id, read_tokenizer
 from gift_core.reporting import CHECKPOINT
-from gift_core.spec import Quantisation
+from gift_core.spec import Quantisation, WeightDtype
 
-ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_CONFIG, CONFIG = "adapter_config.json", "config.json"
+# Over all GPUs of the machine, or the only one, or the CPU: for looking at a model. Training keeps to one device.
+EVERYWHERE = "auto"
+_DTYPES: dict[WeightDtype, torch.dtype | str] = {"auto": "auto", "bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class DiffusionModel:
     eos_id: int
     end_of_turn_id: int
     logit_shift: int = 0
+    family: Family = BIDIRECTIONAL
 
     @property
     def device(self) -> torch.device:
@@ -52,12 +56,21 @@ class DiffusionModel:
 
     @property
     def context_length(self) -> int:
-        return int(self.network.config.max_position_embeddings)
+        return self.family.context_length(self.network.config)
 
 
-def load_base(name: str, device: str | torch.device = "cpu", *, quantisation: Quantisation = "none") -> DiffusionModel:
-    """Load a base model of the catalogue or a local folder, its layers in 4 bits with `nf4`; raises `ModelError`."""
-    return _load(find_model(name, local_folders=True), device, quantisation)
+def load_base(
+    name: str,
+    device: str | torch.device = "cpu",
+    *,
+    quantisation: Quantisation = "none",
+    dtype: WeightDtype = "auto",
+) -> DiffusionModel:
+    """Load a base model by name or from a local folder, its layers in 4 bits with `nf4`; raises `ModelError`.
+
+    `dtype` auto keeps the weights as they were published; `device` may be `EVERYWHERE`.
+    """
+    return _load(find_model(name, local_folders=True), device, quantisation, dtype)
 
 
 def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> DiffusionModel:
@@ -72,92 +85,129 @@ def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> Diff
     return replace(base, network=network.eval())
 
 
-def open_checkpoint(name: str) -> DiffusionModel:
+def open_checkpoint(name: str, device: str | torch.device = "cpu") -> DiffusionModel:
     """A base model by name, or the folder of a run or of its checkpoint: for the command line only."""
     directory = Path(name)
     for folder in (directory / CHECKPOINT, directory):
-        if (folder / ADAPTER_CONFIG).exists() or (folder / "config.json").exists():
-            return load_checkpoint(folder)
-    return load_base(name)
+        if (folder / ADAPTER_CONFIG).exists() or (folder / CONFIG).exists():
+            return load_checkpoint(folder, device)
+    return load_base(name, device)
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """The tokenizer of a base model; raises `ModelError`."""
-    return _tokenizer(find_model(name, local_folders=True))
+    return _Source.at(find_model(name, local_folders=True)).tokenizer()
 
 
 def context_length(name: str) -> int:
     """How many tokens a base model can attend to; reads its config only."""
-    return int(AutoConfig.from_pretrained(str(find_model(name, local_folders=True))).max_position_embeddings)
+    source = _Source.at(find_model(name, local_folders=True))
+    return source.family.context_length(source.native_config())
 
 
-def _tokenizer(directory: Path) -> PreTrainedTokenizerFast:
+def read_config(directory: Path) -> dict[str, Any]:
+    """A checkpoint's config.json as it stands; raises `ModelError`."""
     try:
-        return AutoTokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"No tokenizer can be read from {directory.name}: {error}",
-            field="model.name",
-            remedy="The folder must hold tokenizer.json and tokenizer_config.json.",
-        ) from error
+        config = json.loads((directory / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(directory, error) from error
+    if not isinstance(config, dict):
+        raise _unreadable(directory, "config.json is not an object")
+    return config
 
 
-def _load(directory: Path, device: str | torch.device, quantisation: Quantisation = "none") -> DiffusionModel:
-    tokenizer = _tokenizer(directory)
-    network = _network(directory, four_bits() if quantisation == "nf4" else None).to(device)
-    if getattr(network.config, "is_causal", True):
-        raise ModelError(
-            f"{directory.name} is a causal language model: its attention cannot see the tokens to the right.",
-            field="model.name",
-            remedy='Choose a masked diffusion model (its config.json says "is_causal": false).',
-        )
-    if tokenizer.mask_token_id is None or tokenizer.eos_token_id is None:
-        raise ModelError(
-            f"{directory.name} has no mask or EOS token.",
-            field="model.name",
-            remedy="Choose a masked diffusion model; its tokenizer names a mask_token and an eos_token.",
-        )
+@dataclass(frozen=True)
+class _Source:
+    """A folder with a checkpoint, its config as it stands there, and the family that this makes it one of."""
+
+    directory: Path
+    config: Config
+    family: Family
+
+    @classmethod
+    def at(cls, directory: Path) -> _Source:
+        config = read_config(directory)
+        return cls(directory, config, family_of(config, directory.name))
+
+    def native_config(self) -> PreTrainedConfig:
+        return self.family.native_config(self.config)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        return read_tokenizer(self.directory, self.family, self.config)
+
+
+def _load(
+    directory: Path, device: str | torch.device, quantisation: Quantisation = "none", dtype: WeightDtype = "auto"
+) -> DiffusionModel:
+    source = _Source.at(directory)
+    # Before the weights: what is wrong with them takes longer to find.
+    tokenizer = source.tokenizer()
+    quantised = four_bits() if quantisation == "nf4" else None
+    network = _network(source, device, quantised, dtype)
     return DiffusionModel(
         network,
         tokenizer,
         tokenizer.mask_token_id,
         tokenizer.eos_token_id,
         end_of_turn_id(tokenizer),
-        logit_shift=getattr(network.config, "logit_shift", 0),
+        logit_shift=getattr(network.config, "logit_shift", source.family.logit_shift),
+        family=source.family,
     )
 
 
-def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:
-    """The token that ends an answer; EOS where the tokenizer has no token of its own for it."""
-    named: Any = getattr(tokenizer, "eot_token", None)
-    return int(tokenizer.convert_tokens_to_ids(named)) if named else int(tokenizer.eos_token_id)
-
-
-def _network(directory: Path, quantisation: BitsAndBytesConfig | None) -> PreTrainedModel:
+def _network(
+    source: _Source, device: str | torch.device, quantisation: BitsAndBytesConfig | None, dtype: WeightDtype
+) -> PreTrainedModel:
     # A bar for each file that is opened drowns the log and the command line's own progress.
     disable_progress_bar()
+    layout = source.family.layout_of(source.config)
+    everywhere = device == EVERYWHERE and torch.accelerator.is_available()
+    native = source.native_config()
     try:
-        network, report = AutoModelForCausalLM.from_pretrained(
-            str(directory),
+        network, report = source.family.network.from_pretrained(
+            str(source.directory),
+            config=native,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
-            dtype=torch.float32,
+            # What does not fit is listed below, with what else is wrong.
+            ignore_mismatched_sizes=True,
+            dtype=_DTYPES[dtype],
             quantization_config=quantisation,
+            device_map="auto" if everywhere else None,
+            key_mapping=layout.renames() if layout else None,
         )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ModelError(
-            f"The weights in {directory.name} cannot be read: {error}",
-            field="model.name",
-            remedy="The folder must hold config.json and model.safetensors.",
-        ) from error
-    wrong = [f"missing {key}" for key in sorted(report["missing_keys"])]
-    wrong += [f"unexpected {key}" for key in sorted(report["unexpected_keys"])]
-    if wrong:
-        raise ModelError(
-            f"The weights in {directory.name} do not fit its config: {', '.join(wrong)}.", field="model.name"
-        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unreadable(source.directory, error) from error
+    _check_weights(source, report)
+    if source.family.checks_head:
+        check_head(network, source.directory.name)
     if quantisation:
         stay_differentiable(network)
-    return network.eval()
+    return network.eval() if device == EVERYWHERE else network.eval().to(device)
+
+
+def _check_weights(source: _Source, report: dict[str, Any]) -> None:
+    """Raise `ModelError` that lists what is wrong with the weights, by the names that they have on disk."""
+    layout, unread = source.family.layout_of(source.config), source.family.unread
+    misshapen = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+    unexpected = [key for key in report["unexpected_keys"] if not any(re.search(each, key) for each in unread)]
+    wrong = {"missing": report["missing_keys"], "unexpected": unexpected, "of another shape": misshapen}
+    found = [
+        f"{what} {name}"
+        for what, keys in wrong.items()
+        for name in sorted(layout.published_key(key) if layout else key for key in keys)
+    ]
+    if found:
+        raise ModelError(
+            f"The weights in {source.directory.name} do not fit its config: {', '.join(found)}.", field="model.name"
+        )
+
+
+def _unreadable(directory: Path, why: object) -> ModelError:
+    return ModelError(
+        f"The weights in {directory.name} cannot be read: {why}",
+        field="model.name",
+        remedy="The folder must hold config.json and model.safetensors, or its shards and their index.",
+    )

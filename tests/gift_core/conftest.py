@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from gift_core.models.loading import DiffusionModel, load_base
 from gift_core.spec import RunSpec
+from tests.gift_core.checkpoints import WRITERS
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +37,13 @@ def small_run() -> RunSpec:
             "training.precision": "fp32",
         }
     )
+
+
+@pytest.fixture(params=WRITERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(kind: str, tmp_path: Path) -> Path:
+    return WRITERS[kind](tmp_path / kind)

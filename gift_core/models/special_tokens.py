@@ -1,0 +1,111 @@
+"""A checkpoint's tokenizer, with every token named that the method needs and a template that ends where it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+from transformers import PreTrainedTokenizerFast
+
+from gift_core.errors import ModelError
+from gift_core.models.families.family import Family, Special
+from gift_core.models.families.layout import Config
+
+# Stands for what a user writes, where a template is rendered to be looked at.
+CONTENT = "\x00content\x00"
+_END_OF_TURN = "eot_token"
+
+
+def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTrainedTokenizerFast:
+    """The tokenizer in `directory` with its mask, EOS, padding and end-of-turn tokens set.
+
+    Raises `ModelError` where one is missing, or where config and tokenizer name different masks.
+    """
+    try:
+        tokenizer = family.tokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"No tokenizer can be read from {directory.name}: {error}",
+            field="model.name",
+            remedy="The folder must hold tokenizer.json and tokenizer_config.json.",
+        ) from error
+    tokens = family.tokens
+    tokenizer.mask_token = _mask(tokenizer, tokens.mask if tokens else None, config, directory.name)
+    tokenizer.eos_token = _eos(tokenizer, tokens.eos if tokens else None, config, directory.name)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    if tokens and not _named(tokenizer, _END_OF_TURN):
+        if tokens.end_of_turn.token not in tokenizer.get_vocab():
+            raise _lacks(directory.name, f"end-of-turn token {tokens.end_of_turn.token}")
+        tokenizer.SPECIAL_TOKENS_ATTRIBUTES = [*tokenizer.SPECIAL_TOKENS_ATTRIBUTES, _END_OF_TURN]
+        setattr(tokenizer, _END_OF_TURN, tokens.end_of_turn.token)
+    if family.replaces_template or not has_usable_template(tokenizer):
+        tokenizer.chat_template = family.chat_template
+    return tokenizer
+
+
+def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The token that ends an answer; EOS where the tokenizer has no token of its own for it."""
+    named = _named(tokenizer, _END_OF_TURN)
+    return int(tokenizer.convert_tokens_to_ids(named)) if named else int(tokenizer.eos_token_id)
+
+
+def has_usable_template(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether the tokenizer's template renders a user's turn with its text in it once, unchanged."""
+    if not tokenizer.chat_template:
+        return False
+    try:
+        return rendered_prompt(tokenizer).count(CONTENT) == 1
+    except (TemplateError, TypeError, ValueError, KeyError):
+        return False
+
+
+def rendered_prompt(tokenizer: PreTrainedTokenizerFast) -> str:
+    """A user's turn whose text is `CONTENT`, and the header of the answer to it."""
+    turns = [{"role": "user", "content": CONTENT}]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def _mask(tokenizer: PreTrainedTokenizerFast, known: Special | None, config: Config, name: str) -> str:
+    declared, own = config.get("mask_token_id"), tokenizer.mask_token_id
+    if None not in (declared, own) and declared != own:
+        raise ModelError(
+            f"In {name}, config.json says that token {declared} is the mask, and the tokenizer says {own}.",
+            field="model.name",
+            remedy="Make mask_token_id in config.json and mask_token in tokenizer_config.json agree.",
+        )
+    return _token(tokenizer, [declared, own, known.id if known else None], config, "mask token", name)
+
+
+def _eos(tokenizer: PreTrainedTokenizerFast, known: Special | None, config: Config, name: str) -> str:
+    declared = config.get("eos_token_id")
+    candidates = [
+        tokenizer.eos_token_id,
+        declared if isinstance(declared, int) else None,
+        tokenizer.sep_token_id,
+        known.id if known else None,
+    ]
+    return _token(tokenizer, candidates, config, "EOS token", name)
+
+
+def _token(tokenizer: Any, candidates: list[int | None], config: Config, what: str, name: str) -> str:
+    """The text of the first id there is."""
+    id = next((candidate for candidate in candidates if candidate is not None), None)
+    if id is None:
+        raise _lacks(name, what)
+    token = tokenizer.convert_ids_to_tokens(id)
+    if token is None or id >= config.get("vocab_size", id + 1):
+        raise _lacks(name, f"{what} with the id {id}")
+    return str(token)
+
+
+def _lacks(name: str, what: str) -> ModelError:
+    return ModelError(
+        f"{name} has no {what}.",
+        field="model.name",
+        remedy="Choose a masked diffusion model; its tokenizer names a mask_token and an eos_token.",
+    )
+
+
+def _named(tokenizer: Any, attribute: str) -> str | None:
+    return getattr(tokenizer, attribute, None)
