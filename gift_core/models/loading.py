@@ -178,7 +178,7 @@ def _network(
             device_map="auto" if everywhere else None,
             key_mapping=layout.renames() if layout else None,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unreadable(source.directory, error) from error
     _check_weights(source, report)
     if source.family.checks_head:

@@ -65,13 +65,15 @@ def test_dream_is_read_one_position_to_the_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa", "flash_attention_2"])
 def test_an_earlier_logit_sees_a_later_token(folder: Path, attention: str) -> None:
-    if attention == "flash_attention_2" and not (is_flash_attn_2_available() and torch.cuda.is_available()):
+    flash = attention == "flash_attention_2"
+    if flash and not (is_flash_attn_2_available() and torch.cuda.is_available()):
         pytest.skip("flash attention needs a GPU and the package flash-attn")
-    model = load_base(str(folder))
+    model = load_base(str(folder), "cuda" if flash else "cpu", dtype="bf16" if flash else "fp32")
     model.network.set_attn_implementation(attention)
-    changed = IDS.clone()
+    ids = IDS.to(model.device)
+    changed = ids.clone()
     changed[:, -1] = 41
-    assert (logits(model)[:, 0] - logits(model, changed)[:, 0]).abs().max() > 1e-5
+    assert (logits(model, ids)[:, 0] - logits(model, changed)[:, 0]).abs().max() > 1e-5
 
 
 def test_padding_does_not_change_a_row(folder: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 import torch
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from typer.testing import CliRunner
 
+from gift_core.cli import app
 from gift_core.errors import ModelError
 from gift_core.models.adapters import add_lora
 from gift_core.models.catalogue import HUB_MODELS, find_model, offered_models, pinned_name
@@ -94,6 +96,14 @@ def test_weights_and_no_code_are_fetched_and_the_commit_is_kept(hub: SmallHub, t
     adapted = add_lora(model, LoraSpec(rank=2), pinned_name(KNOWN))
     save_checkpoint(replace(model, network=adapted), tmp_path / "adapter")
     assert load_checkpoint(tmp_path / "adapter").mask_id == model.mask_id
+    assert not hub.asked
+
+
+def test_the_command_line_says_that_it_downloads_and_which_commit_it_got(hub: SmallHub) -> None:
+    result = CliRunner().invoke(app, ["download", KNOWN])
+    assert result.output.splitlines()[-1] == f"{KNOWN}@{COMMIT}"
+    hub.asked.clear()
+    assert CliRunner().invoke(app, ["download", KNOWN]).output.strip() == f"{KNOWN}@{COMMIT}"
     assert not hub.asked
 
 
