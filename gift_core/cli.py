@@ -250,6 +250,15 @@ def pretrain(
     sys.stdout.write(json.dumps(record["scores"], indent=2) + "\n")
 
 
+@app.command()
+def record(output: Annotated[Path, typer.Argument(help="Folder for the recording.")]) -> None:
+    """Make the recorded example again, which a new studio shows: two small runs, and what they answer."""
+    from gift_core.progress import record_with_progress
+
+    recording = record_with_progress(output, console)
+    sys.stdout.write(f"{output}: {', '.join(recording.runs)}\n")
+
+
 def _open(name: str) -> DiffusionModel:
     """A checkpoint, or a base model fetched if need be, on whatever devices there are."""
     from gift_core.models.loading import EVERYWHERE, open_checkpoint

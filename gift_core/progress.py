@@ -23,6 +23,7 @@ from transformers.utils.logging import set_verbosity_error
 from gift_core.documents import Inspection, Token, Trace
 from gift_core.objectives import masking_probability
 from gift_core.pretraining import PretrainingOptions, pretrain
+from gift_core.recording import Recording, record
 from gift_core.reporting import Line
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
@@ -45,6 +46,12 @@ def pretrain_with_progress(directory: Path, count: int, seed: int, resume: bool,
     """Make the tiny base with a progress bar on `console`; returns its record."""
     with _shown("tiny", console, PartialState(cpu=True)) as (show, stop):
         return pretrain(directory, count, seed, PretrainingOptions(show, resume, stop.is_set))
+
+
+def record_with_progress(directory: Path, console: Console) -> Recording:
+    """Make the recorded example with a progress bar on `console`."""
+    with _shown("recording", console, PartialState(cpu=True)) as (show, _):
+        return record(directory, lambda _, line: show(line))
 
 
 @contextmanager

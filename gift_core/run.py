@@ -98,7 +98,6 @@ def run_training(
         _save(trainer, directory / CHECKPOINT)
         last = report.latest
         result: dict[str, Any] = {
-            "base": pinned_name(spec.model.name),
             "steps": steps,
             "final_loss": last["loss"],
             "held_out_loss": last.get("eval_loss"),

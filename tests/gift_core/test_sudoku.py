@@ -18,17 +18,21 @@ def solutions_by_search(clues: str) -> list[str]:
     blank = clues.find("0")
     if blank < 0:
         return [clues]
-    row, column = divmod(blank, 4)
-    seen = {
-        clues[cell]
-        for cell in range(16)
-        if cell // 4 == row or cell % 4 == column or (cell // 8 == row // 2 and cell % 4 // 2 == column // 2)
-    }
     return [
         solution
-        for digit in sorted(set("1234") - seen)
+        for digit in sorted(set("1234") - digits_beside(clues, blank))
         for solution in solutions_by_search(clues[:blank] + digit + clues[blank + 1 :])
     ]
+
+
+def digits_beside(clues: str, cell: int) -> set[str]:
+    """What stands in the row, the column and the box of a cell."""
+    row, column = divmod(cell, 4)
+    return {
+        clues[other]
+        for other in range(16)
+        if other // 4 == row or other % 4 == column or (other // 8 == row // 2 and other % 4 // 2 == column // 2)
+    } - {"0"}
 
 
 def test_every_puzzle_has_exactly_one_solution_and_blanks_in_range() -> None:
@@ -73,7 +77,7 @@ def test_the_seed_decides() -> None:
         (4600, 1, 1, 100, "data.source.examples"),
         (100_000, 1, 12, 128, "data.source.examples"),
         (10, 13, 14, 0, "data.source.examples"),
-        (10, 8, 11, 10**12, "data.held_out"),
+        (10, 1, 1, 1000, "data.held_out"),
     ],
 )
 def test_asking_for_more_puzzles_than_exist_says_how_many_there_are(
@@ -105,8 +109,7 @@ def test_the_reasoning_states_cells_of_the_solution_that_follow_from_the_clues()
             cell = 4 * (int(row) - 1) + int(column) - 1
             assert puzzle.solution[cell] == digit
             assert clues[cell] == "0"
-            others = [clues[:cell] + other + clues[cell + 1 :] for other in "1234" if other != digit]
-            assert not any(solutions_by_search(wrong) for wrong in others)
+            assert digits_beside(clues, cell) == set("1234") - {digit}
             clues = clues[:cell] + digit + clues[cell + 1 :]
 
 

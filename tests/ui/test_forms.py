@@ -20,7 +20,6 @@ from workers.studio import Studio
 SET_BY_THE_PAGE = {
     "model.name",
     "data.source.kind",
-    "data.source.task",
     "data.source.dataset",
     "data.source.prompt_column",
     "data.source.response_column",
