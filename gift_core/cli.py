@@ -12,6 +12,7 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from gift_core.cli_export import export, push
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
 Start with `gift train --method sft --method gift`, then look at the result:
-`gift inspect runs/gift` and `gift denoise runs/sft runs/gift`.
+`gift inspect runs/gift` and `gift denoise runs/sft runs/gift`, and take it away: `gift export runs/gift my-model`.
 """
 OF_THE_FAMILY = "What suits the first model's family when left out."
 CHECKPOINTS_HELP = "Base models by name, Hub models as owner/name, or folders that `gift train` wrote."
@@ -224,21 +225,8 @@ def convert(
     convert_causal(source, target)
 
 
-@app.command()
-def export(
-    checkpoint: Annotated[str, typer.Argument(help="A folder that `gift train` wrote, or a base model.")],
-    target: Annotated[Path, typer.Argument(help="Folder for the whole model, adapters merged.")],
-    published: Annotated[
-        bool,
-        typer.Option("--published", help="In the layout of the authors' own code (LLaDA, Dream), not transformers'."),
-    ] = False,
-) -> None:
-    """Write a checkpoint as one model that other programs load."""
-    from gift_core.models.saving import save_checkpoint, save_published
-
-    _refuse_existing(target)
-    model = _open(checkpoint)
-    (save_published if published else save_checkpoint)(model, target)
+app.command()(export)
+app.command()(push)
 
 
 @app.command()

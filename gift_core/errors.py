@@ -77,6 +77,12 @@ class OutOfMemoryError(GiftError):
     code = "out_of_memory"
 
 
+class UploadError(GiftError):
+    """The Hub could not be reached, or did not take what was to be uploaded."""
+
+    code = "upload"
+
+
 class StoppedError(GiftError):
     """The run was stopped on request, after it wrote a checkpoint to resume from."""
 

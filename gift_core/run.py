@@ -26,6 +26,7 @@ from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
+from gift_core.provenance import Provenance
 from gift_core.recovery import forget_after, last_checkpoint, remove_others, reported_values, step_of
 from gift_core.reporting import (
     CHECKPOINT,
@@ -104,6 +105,7 @@ def run_training(
         if process.is_main_process:
             if spec.evaluation.score and isinstance(spec.data.source, TaskSource) and spec.data.held_out:
                 result["score"] = _score(_trained(trainer, directory), spec, reporter, steps)
+            result["provenance"] = prepared.provenance.model_dump(mode="json")
             result["seconds"] = time.perf_counter() - started
             write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
             shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
@@ -121,6 +123,7 @@ class Prepared:
     base: str
     training: Tokenised
     held_out: Tokenised
+    provenance: Provenance
 
     def largest_micro_batch(self, spec: RunSpec) -> tuple[int, int]:
         """Rows and tokens."""
@@ -147,7 +150,7 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     torch.manual_seed(spec.seed)
     if spec.training.adapter == "lora":
         model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
-    return Prepared(model, base, training, held_out)
+    return Prepared(model, base, training, held_out, Provenance.of(spec, split))
 
 
 def _weight_dtype(spec: RunSpec) -> WeightDtype:

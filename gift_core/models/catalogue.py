@@ -12,11 +12,12 @@ from gift_core.models.hub import HubName, cached
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A base model on offer."""
+    """A base model on offer. `licence` is the Hub's identifier for the licence of its weights."""
 
     name: str
     title: str
     description: str
+    licence: str
 
 
 BUNDLED_MODELS: tuple[ModelEntry, ...] = (
@@ -24,16 +25,22 @@ BUNDLED_MODELS: tuple[ModelEntry, ...] = (
         "tiny",
         "Tiny base",
         "Bundled: a bidirectional Llama of 1 M parameters that knows easy 4x4 Sudoku and trains in a minute on a CPU.",
+        licence="apache-2.0",
     ),
 )
 # Offered once they lie in the local cache: a click must never start a download of this size.
 HUB_MODELS: tuple[ModelEntry, ...] = (
-    ModelEntry("GSAI-ML/LLaDA-8B-Base", "LLaDA 8B Base", "16 GB in bf16, pretrained; for a GPU."),
-    ModelEntry("GSAI-ML/LLaDA-8B-Instruct", "LLaDA 8B Instruct", "16 GB in bf16, follows instructions; for a GPU."),
-    ModelEntry("GSAI-ML/LLaDA-1.5", "LLaDA 1.5", "16 GB in bf16, LLaDA 8B Instruct after preference training."),
-    ModelEntry("Dream-org/Dream-v0-Base-7B", "Dream 7B Base", "15 GB in bf16, pretrained; for a GPU."),
+    ModelEntry("GSAI-ML/LLaDA-8B-Base", "LLaDA 8B Base", "16 GB in bf16, pretrained; for a GPU.", "mit"),
     ModelEntry(
-        "Dream-org/Dream-v0-Instruct-7B", "Dream 7B Instruct", "15 GB in bf16, follows instructions; for a GPU."
+        "GSAI-ML/LLaDA-8B-Instruct", "LLaDA 8B Instruct", "16 GB in bf16, follows instructions; for a GPU.", "mit"
+    ),
+    ModelEntry("GSAI-ML/LLaDA-1.5", "LLaDA 1.5", "16 GB in bf16, LLaDA 8B Instruct after preference training.", "mit"),
+    ModelEntry("Dream-org/Dream-v0-Base-7B", "Dream 7B Base", "15 GB in bf16, pretrained; for a GPU.", "apache-2.0"),
+    ModelEntry(
+        "Dream-org/Dream-v0-Instruct-7B",
+        "Dream 7B Instruct",
+        "15 GB in bf16, follows instructions; for a GPU.",
+        "apache-2.0",
     ),
 )
 
@@ -41,6 +48,13 @@ HUB_MODELS: tuple[ModelEntry, ...] = (
 def offered_models() -> tuple[ModelEntry, ...]:
     """What can be used right now: the bundled models, and those of the Hub that lie in the local cache."""
     return BUNDLED_MODELS + tuple(entry for entry in HUB_MODELS if cached(HubName(entry.name)))
+
+
+def find_entry(name: str) -> ModelEntry | None:
+    """The entry of a base model by its name, with a revision or without; None for what is not in the catalogue."""
+    hub_name = HubName.parse(name)
+    plain = hub_name.repository if hub_name else name
+    return next((entry for entry in BUNDLED_MODELS + HUB_MODELS if entry.name == plain), None)
 
 
 def find_model(name: str, *, local_folders: bool = False) -> Path:

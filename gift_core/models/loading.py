@@ -80,9 +80,15 @@ def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> Diff
         return _load(directory, device)
     from peft import PeftModel
 
-    base = load_base(json.loads(adapter.read_text("utf-8"))["base_model_name_or_path"], device)
+    base = load_base(_base_of(json.loads(adapter.read_text("utf-8"))), device)
     network = PeftModel.from_pretrained(base.network, str(directory)).merge_and_unload()
     return replace(base, network=network.eval())
+
+
+def _base_of(adapter_config: dict[str, Any]) -> str:
+    """The base that an adapter names: by owner/name@revision, as a run writes it, or in peft's two fields."""
+    name, revision = str(adapter_config["base_model_name_or_path"]), adapter_config.get("revision")
+    return f"{name}@{revision}" if revision else name
 
 
 def open_checkpoint(name: str, device: str | torch.device = "cpu") -> DiffusionModel:

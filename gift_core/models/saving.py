@@ -24,7 +24,7 @@ _SHARD = "5GB"
 
 def save_checkpoint(model: DiffusionModel, target: Path, weights: dict[str, Any] | None = None) -> None:
     """Save weights (or the adapter) and tokenizer in `target`, whole or not at all; see `write_model`."""
-    with _written_beside(target) as beside:
+    with written_beside(target) as beside:
         write_model(model, beside, weights)
 
 
@@ -41,7 +41,7 @@ def save_published(model: DiffusionModel, target: Path, *, shard_size: str = _SH
             field="layout",
             remedy="Save it in the native layout.",
         )
-    with _written_beside(target) as beside:
+    with written_beside(target) as beside:
         beside.mkdir(parents=True)
         state = model.network.state_dict()
         if model.network.config.tie_word_embeddings:
@@ -70,11 +70,15 @@ def write_model(model: DiffusionModel, directory: Path, weights: dict[str, Any] 
 
 
 @contextmanager
-def _written_beside(target: Path) -> Iterator[Path]:
-    """A folder that takes the place of `target` when all is written."""
+def written_beside(target: Path) -> Iterator[Path]:
+    """A folder, still to be made, that takes the place of `target` when all is written; gone where that fails."""
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
-    yield beside
+    try:
+        yield beside
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
     shutil.rmtree(target, ignore_errors=True)
     beside.replace(target)
 
