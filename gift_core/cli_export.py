@@ -62,16 +62,18 @@ def push(
     first with --dry-run, which needs none.
     """
     from gift_core.credentials import hub_token
-    from gift_core.export import ExportOptions, files_of
-    from gift_core.export import export as write_export
     from gift_core.finished_run import read_run
     from gift_core.push import repository_name, upload
 
+    # What can be refused is refused before anything is written: merging eight billion weights takes minutes.
     repository = repository_name(repository)
-    # Asked before anything is written: merging eight billion weights takes minutes.
     token = None if dry_run else hub_token()
+    directory = read_run(run).directory
+    from gift_core.export import ExportOptions, files_of
+    from gift_core.export import export as write_export
+
     # Where the run's own weights lie there is room for more; a folder for temporary files may be small.
-    with TemporaryDirectory(prefix=".push-", dir=read_run(run).directory) as temporary:
+    with TemporaryDirectory(prefix=".push-", dir=directory) as temporary:
         folder = Path(temporary) / "export"
         write_export(run, folder, ExportOptions(layout, dtype, location=repository))
         _print_upload(folder, files_of(folder), repository, private)

@@ -18,22 +18,22 @@ from gift_core.spec import Method, TaskSource, Weighting
 
 ExportLayout = Literal["adapter", "merged", "published"]
 
-_CONTROL = "This is a control for GIFT (Guided Importance-Aware Fine-Tuning), not GIFT itself."
+_CONTROL = "This is a control for GIFT (Guided Importance-Aware Fine-Tuning), not GIFT itself. "
 # Two sentences for each method; `{weight}` is one of `_WEIGHTS`.
 _METHODS: dict[Method, str] = {
-    "sft": "Plain supervised fine-tuning of a masked diffusion model: a share t of the response is masked, t uniform, "
-    "every token alike. The cross-entropy of the masked tokens is weighted by 1/t.",
+    "sft": "Plain supervised fine-tuning of a masked diffusion model: a share `t` of the response is masked, `t` "
+    "uniform, every token alike. The cross-entropy of the masked tokens is weighted by `1 / t`.",
     "gift": "GIFT (Guided Importance-Aware Fine-Tuning) asks the model how unsure it is of every response token and "
-    "masks token i at the rate H_i ** {power:g}, H_i being its entropy. At diffusion time t the token is masked with "
-    "probability t_i = 1 - (1 - t) ** r_i, r_i being its rate relative to the reference, and its cross-entropy is "
-    "weighted by {weight}.",
-    "shuffled": f"{_CONTROL} The masking rates are GIFT's, permuted inside each response, so that they have no link to "
-    "the entropy of the token that they fall on; the weight is {{weight}}.",
-    "nll": f"{_CONTROL} The masking rates are made from -log p of the true token instead of the model's entropy; the "
-    "weight is {{weight}}.",
-    "simple": f"{_CONTROL} Every token is masked with probability t, and the cross-entropy is weighted by r_i / t, "
-    "r_i being GIFT's relative rates.",
-    "cart": f"{_CONTROL} Every token is masked with probability t, and the cross-entropy is weighted by the visible "
+    "masks token i at the rate `H_i ** {power:g}`, `H_i` being its entropy. At diffusion time `t` the token is masked "
+    "with probability `t_i = 1 - (1 - t) ** r_i`, `r_i` being its rate relative to the reference, and its "
+    "cross-entropy is weighted by `{weight}`.",
+    "shuffled": _CONTROL + "The masking rates are GIFT's, permuted inside each response, so that they have no link to "
+    "the entropy of the token that they fall on; the weight is `{weight}`.",
+    "nll": _CONTROL + "The masking rates are made from `-log p` of the true token instead of the model's entropy; the "
+    "weight is `{weight}`.",
+    "simple": _CONTROL + "Every token is masked with probability `t`, and the cross-entropy is weighted by `r_i / t`, "
+    "`r_i` being GIFT's relative rates.",
+    "cart": _CONTROL + "Every token is masked with probability `t`, and the cross-entropy is weighted by the visible "
     "neighbours, the nearest most (Dream, arXiv 2508.15487).",
 }
 _WEIGHTS: dict[Weighting, str] = {"inverse": "1 / t_i", "elbo": "r_i (1 - t) ** (r_i - 1) / t_i"}
@@ -41,10 +41,10 @@ _WEIGHTS: dict[Weighting, str] = {"inverse": "1 / t_i", "elbo": "r_i (1 - t) ** 
 _RATED: tuple[Method, ...] = ("gift", "shuffled", "nll")
 _WEIGHTINGS: dict[Weighting, str] = {
     "inverse": "This weight, `inverse`, is that of the paper's Algorithm. It leaves out the density of the masking "
-    "time, so the training loss is not a bound on -log p(x). Nor does it change what a token weighs on average, which "
-    "is 1 as under SFT: what changes is in which contexts tokens are seen, and the variance.",
-    "elbo": "This weight, `elbo`, makes the training loss a bound on -log p(x), as long as the rates are fixed; the "
-    "paper's Algorithm weighs by 1 / t_i.",
+    "time, so the training loss is not a bound on `-log p(x)`. Nor does it change what a token weighs on average, "
+    "which is 1 as under SFT: what changes is in which contexts tokens are seen, and the variance.",
+    "elbo": "This weight, `elbo`, makes the training loss a bound on `-log p(x)`, as long as the rates are fixed; the "
+    "paper's Algorithm weighs by `1 / t_i`.",
 }
 _CITATION = """\
 @misc{xu2025gift,

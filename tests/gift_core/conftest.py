@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from gift_core.models.loading import DiffusionModel, load_base
+from gift_core.run import run_training
 from gift_core.spec import RunSpec
 from tests.gift_core.checkpoints import WRITERS
 
@@ -47,3 +49,35 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def folder(kind: str, tmp_path: Path) -> Path:
     return WRITERS[kind](tmp_path / kind)
+
+
+@pytest.fixture(scope="session")
+def rows_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of a user's own, in a folder whose name must not leave the machine."""
+    path = tmp_path_factory.mktemp("private-data") / "rows.jsonl"
+    rows = [{"prompt": f"{i} and {i + 1} make", "response": str(2 * i + 1)} for i in range(24)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def adapter_run(tmp_path_factory: pytest.TempPathFactory, rows_file: Path) -> Path:
+    """A finished LoRA run on the tiny base: four steps at a high rate, so that it moves."""
+    directory = tmp_path_factory.mktemp("runs") / "gift"
+    run_training(adapter_spec(rows_file), directory, Path)
+    return directory
+
+
+def adapter_spec(rows: Path) -> RunSpec:
+    return RunSpec().replace(
+        {
+            "data.source": {"kind": "file", "dataset": str(rows)},
+            "data.held_out": 2,
+            "training.adapter": "lora",
+            "training.lora.rank": 4,
+            "training.epochs": 2,
+            "training.batch_size": 12,
+            "training.learning_rate": 0.01,
+            "training.precision": "fp32",
+        }
+    )

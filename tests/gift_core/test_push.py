@@ -1,0 +1,169 @@
+"""Uploading to a Hub that speaks HTTP: what arrives, what is refused, and where the token never is."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from gift_core.cli import app
+from gift_core.credentials import hub_token
+from gift_core.errors import SpecError, UploadError
+from gift_core.push import repository_name, upload
+from tests.gift_core.hub_server import Hub, serving
+
+TOKEN = "hf_planted0secret"
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Card\n")
+    (tmp_path / "model.safetensors").write_bytes(bytes(range(256)))
+    return tmp_path
+
+
+def test_an_upload_arrives_whole_in_a_new_repository(hub: Hub, folder: Path) -> None:
+    address = upload(folder, "me/mine", private=True, token=TOKEN, endpoint=hub.url)
+    assert address.startswith(f"{hub.url}/me/mine/commit/")
+    assert hub.repositories == {"me/mine": True}
+    assert hub.files["me/mine"] == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert hub.authorisations == {f"Bearer {TOKEN}"}
+
+
+def test_another_layout_takes_the_place_of_the_one_before_and_leaves_the_rest(hub: Hub, folder: Path) -> None:
+    upload(folder, "me/mine", private=False, token=TOKEN, endpoint=hub.url)
+    hub.files["me/mine"]["notes.md"] = b"kept"
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    upload(folder, "me/mine", private=False, token=TOKEN, endpoint=hub.url)
+    assert set(hub.files["me/mine"]) == {"README.md", "adapter_model.safetensors", "notes.md"}
+
+
+def test_private_weights_do_not_go_where_all_can_see_them(hub: Hub, folder: Path) -> None:
+    hub.repositories["me/open"], hub.files["me/open"] = False, {}
+    with pytest.raises(UploadError, match="is public"):
+        upload(folder, "me/open", private=True, token=TOKEN, endpoint=hub.url)
+    assert hub.files["me/open"] == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "expected"),
+    [
+        ("create", 401, "does not accept the token"),
+        ("create", 403, "may not write to me/mine"),
+        ("create", 404, "knows no owner or repository"),
+        ("preupload", 404, "knows no owner or repository"),
+        ("commit", 409, "Run the command again"),
+        ("commit", 403, "may not write to me/mine"),
+        ("create", 418, "answered 418"),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_never_the_token(
+    hub: Hub, folder: Path, step: str, status: int, expected: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.refused[step] = status
+    with pytest.raises(UploadError, match=expected) as caught:
+        upload(folder, "me/mine", private=False, token=TOKEN, endpoint=hub.url)
+    assert caught.value.problems[0].remedy
+    assert TOKEN not in str(caught.value) + caplog.text
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_without_a_connection_the_folder_is_pointed_to(folder: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(UploadError, match="cannot be reached") as caught:
+            upload(folder, "me/mine", private=False, token=TOKEN, endpoint=nobody)
+    assert "gift export" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["mine", "me/mine/more", "me/mine@main", "me/..", "me/a--b", "../mine", "me/x.git", ""]
+)
+def test_a_name_the_hub_does_not_have_is_refused_before_anything_is_sent(name: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        repository_name(name)
+    assert caught.value.problems[0].field == "repository"
+
+
+def test_the_token_comes_from_the_environment_and_not_from_a_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(UploadError, match="HF_TOKEN is not set"):
+        hub_token()
+    monkeypatch.setenv("HF_TOKEN", f" {TOKEN}\n")
+    assert hub_token() == TOKEN
+
+
+def gift(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The `gift` command in a process of its own, which reads its environment as a user's does."""
+    given = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "COLUMNS": "200", "HOME": str(cwd)}
+    command = [sys.executable, "-m", "gift_core", *arguments]
+    return subprocess.run(command, cwd=cwd, env=given | environment, capture_output=True, text=True, timeout=240)
+
+
+def test_gift_push_uploads_an_export_and_the_token_is_nowhere(hub: Hub, adapter_run: Path, tmp_path: Path) -> None:
+    shutil.copytree(adapter_run, tmp_path / "run")
+    pushed = gift("push", "run", "me/sums", "--private", cwd=tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+    assert pushed.returncode == 0, pushed.stderr
+    assert f"{hub.url}/me/sums/commit/" in pushed.stdout
+    assert hub.repositories == {"me/sums": True}
+    files = hub.files["me/sums"]
+    assert files["adapter_model.safetensors"] == (tmp_path / "run/checkpoint/adapter_model.safetensors").read_bytes()
+    assert b"PeftModel.from_pretrained(base, 'me/sums')" in files["README.md"]
+
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    said = [text.encode() for text in (pushed.stdout, pushed.stderr)]
+    assert not any(TOKEN.encode() in content for content in [*files.values(), *kept, *said])
+    assert list((tmp_path / "run").glob(".push-*")) == []
+
+
+def test_a_dry_run_shows_every_file_and_asks_nobody(adapter_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("a dry run opened a connection")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    shown = CliRunner().invoke(app, ["push", str(adapter_run), "me/sums", "--private", "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    assert "me/sums (private" in shown.output
+    size = (adapter_run / "checkpoint" / "adapter_model.safetensors").stat().st_size
+    for said in ("adapter_model.safetensors", f"{size:,}", "README.md", "tokenizer.json", "gift-export.json"):
+        assert said in shown.output
+
+
+def test_gift_export_writes_the_layout_that_was_asked_for(adapter_run: Path, tmp_path: Path) -> None:
+    target = str(tmp_path / "out")
+    done = CliRunner().invoke(app, ["export", str(adapter_run), target, "--layout", "merged", "--dtype", "bf16"])
+    assert done.output.endswith(f"{target}: merged\n")
+    assert (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("push", "run", "me/sums"), "HF_TOKEN is not set"),
+        (("push", "run", "sums", "--dry-run"), "owner/name"),
+        (("push", "nowhere", "me/sums", "--dry-run"), "holds no run"),
+    ],
+)
+def test_a_mistake_is_one_message_and_no_traceback(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:
+    done = gift(*arguments, cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert expected in done.stderr
