@@ -92,8 +92,9 @@ def _explained(error: Exception, repository: str, token: str) -> UploadError:
             f"The Hub answered {status}: {said}.", "Run the command again, or look at the Hub's status page."
         )
     return _refusal(
-        f"The Hub cannot be reached: {said}.",
-        "Check the connection (HF_HUB_OFFLINE must not be set); gift export writes the same files to a folder.",
+        f"The upload did not go through: {said}.",
+        "Check the connection (HF_HUB_OFFLINE must not be set) and run the command again; gift export writes the same "
+        "files to a folder.",
     )
 
 
