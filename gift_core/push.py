@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from httpx2 import HTTPError
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+# HTTPError is that of whichever client the package speaks through.
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError  # type: ignore[attr-defined]
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from gift_core.errors import SpecError, UploadError

@@ -1,4 +1,4 @@
-"""Causal models made bidirectional, and checkpoints written for other programs, as the command line does it."""
+"""Causal models made bidirectional, as the command line does it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
 
 from gift_core.cli import app
-from gift_core.errors import ModelError, SpecError
+from gift_core.errors import ModelError
 from gift_core.models.conversion import convert_causal
 from gift_core.models.families.bidirectional import CONVERTIBLE
-from gift_core.models.loading import load_base, read_config
+from gift_core.models.loading import load_base
 from gift_core.run import prepare
 from gift_core.spec import RunSpec
 from tests.gift_core import checkpoints
@@ -72,20 +72,6 @@ def test_what_is_no_causal_model_is_not_converted(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="no causal model that can be converted"):
             convert_causal(str(folder), tmp_path / "both")
     assert not (tmp_path / "both").exists()
-
-
-def test_an_export_is_a_model_in_the_layout_that_was_asked_for(tmp_path: Path) -> None:
-    source = checkpoints.write_llada(tmp_path / "source")
-    gift("export", source, tmp_path / "native")
-    gift("export", source, tmp_path / "published", "--published")
-    kinds = {name: read_config(tmp_path / name)["model_type"] for name in ("native", "published")}
-    assert kinds == {"native": "llama", "published": "llada"}
-    networks = [load_base(str(tmp_path / name)).network for name in ("source", *kinds)]
-    with torch.no_grad():
-        expected, *others = (network(IDS).logits for network in networks)
-    assert all(torch.equal(found, expected) for found in others)
-    with pytest.raises(SpecError, match="exists already"):
-        gift("export", source, tmp_path / "native")
 
 
 def test_weights_that_are_trained_are_fp32_and_a_frozen_base_stays_as_published(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from gift_core.data.fingerprint import examples_digest
 from gift_core.data.sources import load_split
@@ -21,10 +21,10 @@ from gift_core.errors import SpecError
 from gift_core.export import ExportOptions, export, files_of
 from gift_core.finished_run import read_run
 from gift_core.models.catalogue import find_model
-from gift_core.models.families.llada import LAYOUT
 from gift_core.models.loading import load_base, load_checkpoint, open_checkpoint
 from gift_core.run import run_training
 from gift_core.spec import RunSpec
+from tests.gift_core import checkpoints
 from tests.gift_core.conftest import adapter_spec
 
 MERGED, PUBLISHED = ExportOptions("merged"), ExportOptions("published")
@@ -47,52 +47,11 @@ def full_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def llada_run(tmp_path_factory: pytest.TempPathFactory, rows_file: Path) -> Path:
     """A finished LoRA run on a LLaDA with random weights, in a folder whose name must not leave the machine."""
-    folder = tmp_path_factory.mktemp("private-models") / "little-llada"
-    write_llada(folder)
+    folder = checkpoints.write_llada(tmp_path_factory.mktemp("private-models") / "little-llada")
     directory = tmp_path_factory.mktemp("runs") / "llada"
-    run_training(adapter_spec(rows_file).replace({"model.name": str(folder)}), directory, Path)
+    spec = adapter_spec(rows_file).replace({"model.name": str(folder), "data.max_length": 64})
+    run_training(spec, directory, Path)
     return directory
-
-
-def write_llada(folder: Path) -> None:
-    """A LLaDA of two narrow layers in its authors' layout, with the tiny base's tokenizer."""
-    from safetensors.torch import save_file
-
-    tokenizer = load_base("tiny").tokenizer
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        tie_word_embeddings=False,
-    )
-    tokenizer.save_pretrained(folder)
-    state = LlamaForCausalLM(config).state_dict()
-    save_file({LAYOUT.published_key(key): value for key, value in state.items()}, folder / "model.safetensors")
-    published = {
-        "model_type": "llada",
-        "architectures": ["LLaDAModelLM"],
-        "auto_map": {"AutoModelForCausalLM": "modeling_llada.LLaDAModelLM"},
-        "d_model": 32,
-        "n_layers": 2,
-        "n_heads": 2,
-        "mlp_hidden_size": 64,
-        "max_sequence_length": 256,
-        "rope_theta": 10000.0,
-        "rms_norm_eps": 1e-5,
-        "vocab_size": len(tokenizer),
-        "weight_tying": False,
-        "block_type": "llama",
-        "activation_type": "silu",
-        "layer_norm_type": "rms",
-        "rope": True,
-        "mask_token_id": tokenizer.mask_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-    (folder / "config.json").write_text(json.dumps(published))
 
 
 def test_an_adapter_gives_the_runs_logits_with_plain_peft(adapter_run: Path, tmp_path: Path) -> None:
@@ -136,7 +95,7 @@ def test_the_published_layout_is_the_authors_and_gives_the_runs_logits(llada_run
     with safe_open(tmp_path / "out" / "model.safetensors", framework="pt") as weights:
         assert "model.transformer.blocks.1.attn_out.weight" in weights.keys()  # noqa: SIM118 - no mapping
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert (config["model_type"], config["d_model"]) == ("llada", 32)
+    assert (config["model_type"], config["d_model"]) == ("llada", checkpoints.WIDTH)
     own = load_checkpoint(llada_run / "checkpoint")
     assert torch.equal(logits(load_checkpoint(tmp_path / "out").network), logits(own.network))
 
