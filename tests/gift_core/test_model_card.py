@@ -164,6 +164,12 @@ def test_inline_code_and_blocks_hold_any_text(text: str) -> None:
     assert whole.content.rstrip() == text.rstrip()
 
 
+def test_the_snippet_names_the_class_that_loads_the_model() -> None:
+    exported = Exported(finished(), "merged", "me/bert", "AutoModelForMaskedLM", "bfloat16")
+    assert "network = AutoModelForMaskedLM.from_pretrained('me/bert')" in block(model_card(exported), "python")
+    assert "(bfloat16)" in model_card(exported)
+
+
 def test_a_four_bit_base_is_said_to_be_whole_again() -> None:
     changes = {"model.quantisation": "nf4", "training.adapter": "lora"}
     assert "quantised to nf4" in card(finished(changes))
