@@ -158,7 +158,6 @@ def _record(exported: Exported, folder: Path) -> dict[str, Any]:
         "layout": exported.layout,
         "files": sorted({*files_of(folder), RECORD}),
         "spec": run.public_spec.model_dump(mode="json"),
-        "base": run.base.name,
-        # What the run calls its base may be a folder of this machine.
-        "result": run.result.model_dump(mode="json", exclude={"provenance": {"base"}}),
+        # What the run itself calls its base may be a folder of this machine.
+        "result": run.result.model_dump(mode="json") | {"base": run.base.name},
     }

@@ -32,12 +32,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def finished(changes: dict[str, Any] | None = None, base: str = "tiny", score: Score | None = None) -> FinishedRun:
     provenance = Provenance(
-        base=base,
         training=ExampleSet(examples=1000, sha256="a" * 64),
         held_out=ExampleSet(examples=256, sha256="b" * 64),
         versions={"torch": "2.13.0", "peft": "0.21.2"},
     )
-    result = Result(steps=160, seconds=61.4, final_loss=0.5, held_out_loss=0.25, score=score, provenance=provenance)
+    losses = {"final_loss": 0.5, "held_out_loss": 0.25}
+    result = Result(base=base, steps=160, seconds=61.4, score=score, provenance=provenance, **losses)
     spec = RunSpec().replace({"model.name": base, **(changes or {})})
     return FinishedRun(Path("runs/gift"), spec, result, {"peak_memory_bytes": 2.0**30})
 
