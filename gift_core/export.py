@@ -6,9 +6,10 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from gift_core.errors import ModelError, SpecError
 from gift_core.finished_run import FinishedRun, read_run
@@ -53,9 +54,9 @@ def export(directory: Path, target: Path, options: ExportOptions | None = None) 
             exported = _write(run, layout, options, beside)
             write_atomically(beside / CARD, model_card(exported))
             write_atomically(beside / RECORD, json.dumps(_record(exported, beside), indent=2))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise SpecError(
-            f"{target} cannot be written: {error.strerror or error}.",
+            f"{target} cannot be written: {error}.",
             field="target",
             remedy="Choose another folder, or make room.",
         ) from error
@@ -69,12 +70,6 @@ def files_of(directory: Path) -> list[str]:
 
 def _layout(run: FinishedRun, options: ExportOptions) -> ExportLayout:
     layout = options.layout or ("adapter" if run.is_adapter else "merged")
-    if layout not in get_args(ExportLayout):
-        raise SpecError(
-            f"There is no layout {layout!r}.",
-            field="layout",
-            remedy=f"Choose one of {', '.join(get_args(ExportLayout))}.",
-        )
     if layout == "adapter" and not run.is_adapter:
         raise SpecError(
             f"The run in {run.directory} trained all weights: it has no adapter.",
@@ -99,7 +94,7 @@ def _check_target(target: Path, run: FinishedRun) -> None:
         raise _refused(f"{target} exists already, and is not an export of gift.")
     if record.get("run") != run.identity:
         raise _refused(f"{target} holds the export of another run.")
-    foreign = set(files_of(target)) - set(record.get("files", []))
+    foreign = set(files_of(target)) - set(record["files"])
     if foreign:
         raise _refused(f"{target} holds files that the export did not write: {', '.join(sorted(foreign)[:5])}.")
 
@@ -113,7 +108,7 @@ def _read_record(target: Path) -> dict[str, Any] | None:
         record = json.loads((target / RECORD).read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and isinstance(record.get("files"), list) else None
 
 
 def _write(run: FinishedRun, layout: ExportLayout, options: ExportOptions, folder: Path) -> Exported:
@@ -163,7 +158,6 @@ def _record(exported: Exported, folder: Path) -> dict[str, Any]:
         "layout": exported.layout,
         "files": sorted({*files_of(folder), RECORD}),
         "spec": run.public_spec.model_dump(mode="json"),
-        "base": run.base.name,
-        # What the run calls its base may be a folder of this machine.
-        "result": run.result.model_dump(mode="json", exclude={"provenance": {"base"}}),
+        # What the run itself calls its base may be a folder of this machine.
+        "result": run.result.model_dump(mode="json") | {"base": run.base.name},
     }

@@ -31,10 +31,15 @@ class Score(BaseModel):
 
 
 class Result(BaseModel):
-    """What a run came to. Losses in nats per response token; runs from before there was one have no provenance."""
+    """What a run came to. Losses in nats per response token.
+
+    `base` is the name under which the very weights that it started from are found again, which may be a folder. Runs
+    from before these were written down have neither it nor a provenance.
+    """
 
     model_config = ConfigDict(frozen=True)
 
+    base: str | None = None
     steps: int
     seconds: float
     final_loss: float | None = None
@@ -63,8 +68,7 @@ class FinishedRun:
 
     @property
     def base(self) -> Base:
-        provenance = self.result.provenance
-        return Base.named(provenance.base if provenance else self.spec.model.name)
+        return Base.named(self.result.base or self.spec.model.name)
 
     @property
     def public_spec(self) -> RunSpec:

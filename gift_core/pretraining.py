@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from gift_core.models.special_tokens import end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
 from gift_core.recovery import begin, last_checkpoint, reported_values
 from gift_core.reporting import CHECKPOINT, TRAINER_DIRECTORY, Line, Reporter, write_atomically
-from gift_core.spec import Difficulty, RunSpec
+from gift_core.spec import Difficulty, RunSpec, TaskName
 from gift_core.tasks.registry import TASKS
 from gift_core.tasks.task import Problem
 from gift_core.training import GiftTrainer
@@ -40,7 +41,9 @@ difference product Janet Natalia James she he her his they friend friends day ni
 # Of each task and difficulty, so many problems show the tokenizer what words there are.
 _TOKENIZER_SAMPLE = 300
 # A few of the problems that fine-tuning is for: the base knows their form, and has much to learn.
-_SHARES: Mapping[Difficulty, float] = {"easy": 0.95, "standard": 0.05}
+_SHARES: Mapping[Difficulty, float] = {"easy": 0.8, "standard": 0.2}
+# There are not many more different easy ones: they come several times instead.
+_DISTINCT: Mapping[tuple[TaskName, Difficulty], int] = {("countdown", "easy"): 1800}
 _HELD_OUT = 32
 _SCORED = 256
 
@@ -60,8 +63,8 @@ def pretraining_spec(seed: int) -> RunSpec:
         {
             "objective": {"method": "sft"},
             "training": {
-                "epochs": 3,
-                "learning_rate": 2e-3,
+                "epochs": 2,
+                "learning_rate": 3e-3,
                 "schedule": "cosine",
                 "warmup_share": 0.05,
                 "checkpoint_every": 250,
@@ -76,10 +79,11 @@ def mixture(count: int, seed: int, held_out: int = _HELD_OUT) -> tuple[list[Prob
     """About `count` training problems in random order, as many of each task, and `held_out` of each task and level."""
     training: list[Problem] = []
     others: list[Problem] = []
-    for task in TASKS.values():
+    for name, task in TASKS.items():
         for difficulty, share in _SHARES.items():
-            found = task.generate(round(count * share / len(TASKS)), difficulty, seed, held_out)
-            training += found[0]
+            wanted = round(count * share / len(TASKS))
+            found = task.generate(min(wanted, _DISTINCT.get((name, difficulty), wanted)), difficulty, seed, held_out)
+            training += islice(cycle(found[0]), wanted)
             others += found[1]
     random.Random(seed).shuffle(training)
     return training, others

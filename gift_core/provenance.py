@@ -15,9 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from gift_core.data.examples import Example
 from gift_core.data.fingerprint import examples_digest
 from gift_core.data.sources import Split
-from gift_core.models.catalogue import find_entry, pinned_name
+from gift_core.models.catalogue import find_entry
 from gift_core.models.hub import HubName
-from gift_core.spec import RunSpec
 
 _PACKAGES = ("gift-studio", "torch", "transformers", "peft")
 
@@ -36,20 +35,18 @@ class ExampleSet(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Part of a run's result. `base` is the name under which the very weights are found again."""
+    """Part of a run's result: the examples as they were, and what computed with them."""
 
     model_config = ConfigDict(frozen=True)
 
-    base: str
     training: ExampleSet
     held_out: ExampleSet
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, spec: RunSpec, split: Split) -> Provenance:
+    def of(cls, split: Split) -> Provenance:
         """Of a run that is about to be trained on `split`."""
         return cls(
-            base=pinned_name(spec.model.name),
             training=ExampleSet.of(split.training),
             held_out=ExampleSet.of(split.held_out),
             versions=package_versions(),

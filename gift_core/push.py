@@ -24,6 +24,28 @@ _WEIGHTS = (
     "model*.safetensors",
 )
 
+# What the Hub's answers mean, and what to do about each.
+_CHANGED = ("{repository} was changed by someone else at the same time.", "Run the command again in a moment.")
+_REFUSALS = {
+    401: ("The Hub does not accept the token.", "Set HF_TOKEN to a valid token that may write."),
+    403: (
+        "The token may not write to {repository}.",
+        "Set HF_TOKEN to a token with the role write, or choose a repository of your own.",
+    ),
+    404: (
+        "The Hub knows no owner or repository of the name {repository}, or the token may not see it.",
+        "Check the name before the slash: it is your user name or an organisation's.",
+    ),
+    409: _CHANGED,
+    412: _CHANGED,
+}
+_OTHER_REFUSAL = ("The Hub answered {status}: {said}.", "Run the command again, or look at the Hub's status page.")
+_NO_ANSWER = (
+    "The upload did not go through: {said}.",
+    "Check the connection (HF_HUB_OFFLINE must not be set) and run the command again; gift export writes the same "
+    "files to a folder.",
+)
+
 
 def repository_name(name: str) -> str:
     """`name` if it is owner/name as the Hub has it; raises `SpecError`."""
@@ -72,35 +94,10 @@ def upload(folder: Path, repository: str, *, private: bool, token: str, endpoint
 def _explained(error: Exception, repository: str, token: str) -> UploadError:
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     said = _first_line(str(error).replace(token, "…"))
-    if status == 401:
-        return _refusal("The Hub does not accept the token.", "Set HF_TOKEN to a valid token that may write.")
-    if status == 403:
-        return _refusal(
-            f"The token may not write to {repository}.",
-            "Set HF_TOKEN to a token with the role write, or choose a repository of your own.",
-        )
-    if status == 404:
-        return _refusal(
-            f"The Hub knows no owner or repository of the name {repository}, or the token may not see it.",
-            "Check the name before the slash: it is your user name or an organisation's.",
-        )
-    if status in (409, 412):
-        return _refusal(
-            f"{repository} was changed by someone else at the same time.", "Run the command again in a moment."
-        )
-    if status is not None:
-        return _refusal(
-            f"The Hub answered {status}: {said}.", "Run the command again, or look at the Hub's status page."
-        )
-    return _refusal(
-        f"The upload did not go through: {said}.",
-        "Check the connection (HF_HUB_OFFLINE must not be set) and run the command again; gift export writes the same "
-        "files to a folder.",
+    message, remedy = _REFUSALS.get(status, _OTHER_REFUSAL) if status else _NO_ANSWER
+    return UploadError(
+        message.format(repository=repository, status=status, said=said), field="repository", remedy=remedy
     )
-
-
-def _refusal(message: str, remedy: str) -> UploadError:
-    return UploadError(message, field="repository", remedy=remedy)
 
 
 def _first_line(text: str) -> str:

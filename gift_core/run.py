@@ -151,7 +151,7 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     torch.manual_seed(spec.seed)
     if spec.training.adapter == "lora":
         model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
-    return Prepared(model, base, training, held_out, Provenance.of(spec, split))
+    return Prepared(model, base, training, held_out, Provenance.of(split))
 
 
 def _weight_dtype(spec: RunSpec) -> WeightDtype:

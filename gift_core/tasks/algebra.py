@@ -16,22 +16,21 @@ from gift_core.tasks.wording import chain
 name = "algebra"
 title = "Expressions and equations"
 levels: Mapping[Difficulty, str] = {
-    "easy": "two operations, terms up to 9",
-    "standard": "three operations, terms up to 9",
-    "hard": "three operations, terms up to 20",
+    "easy": "two or three operations, numbers to 9",
+    "standard": "three operations, numbers to 20",
+    "hard": "three operations, numbers to 99",
 }
 
-# Operations, and the largest number that is added or taken away.
-_SIZES: Mapping[Difficulty, tuple[int, int]] = {"easy": (2, 9), "standard": (3, 9), "hard": (3, 20)}
+# Fewest and most operations, and the largest number.
+_SIZES: Mapping[Difficulty, tuple[int, int, int]] = {"easy": (2, 3, 9), "standard": (3, 3, 20), "hard": (3, 3, 99)}
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
-_LARGEST_START = 30
 _EXPRESSION = re.compile(r"\s*Compute (.{1,80})\.\s*")
 _EQUATION = re.compile(r"\s*Solve (.{1,80}) = (\d{1,4}) for x\.\s*")
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    length, largest_term = _SIZES[difficulty]
-    make = partial(_invent, length=length, largest_term=largest_term)
+    shortest, longest, largest = _SIZES[difficulty]
+    make = partial(_invent, lengths=range(shortest, longest + 1), largest=largest)
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
 
@@ -53,12 +52,13 @@ def _solution(prompt: str) -> int | None:
     return None
 
 
-def _invent(rng: random.Random, length: int, largest_term: int) -> Problem:
+def _invent(rng: random.Random, lengths: range, largest: int) -> Problem:
+    length = rng.choice(lengths)
     while True:
-        start = rng.randint(2, _LARGEST_START)
+        start = rng.randint(1, largest)
         steps: list[Operation] = []
         while len(steps) < length:
-            step = next_operation(rng, steps[-1].result if steps else start, "+-*/", largest_term)
+            step = next_operation(rng, steps[-1].result if steps else start, "+-*/", largest)
             if step is None:
                 break
             steps.append(step)

@@ -26,27 +26,27 @@ class Operation:
         return f"{self.left} {self.symbol} {self.right} = {self.result}"
 
 
-def apply(left: int, symbol: str, right: int) -> int | None:
-    """The result, or None where it is no whole number from 1 to 99."""
+def apply(left: int, symbol: str, right: int, largest: int = LARGEST) -> int | None:
+    """The result, or None where it is no whole number from 1 to `largest`."""
     if symbol == "/":
         if right == 0 or left % right:
             return None
         result = left // right
     else:
         result = {"+": left + right, "-": left - right, "*": left * right}[symbol]
-    return result if 1 <= result <= LARGEST else None
+    return result if 1 <= result <= largest else None
 
 
-def next_operation(rng: random.Random, left: int, symbols: str, largest_term: int) -> Operation | None:
+def next_operation(rng: random.Random, left: int, symbols: str, largest: int) -> Operation | None:
     """Something to do to `left`, each symbol that can be used as likely as the others; None where nothing can be done.
 
-    What is added or taken away is at most `largest_term`; factors and divisors come from the tables up to 9.
+    No number is above `largest`; factors and divisors come from the tables up to 9.
     """
     possible = {
         symbol: [
             Operation(left, symbol, right, result)
-            for right in range(2, (largest_term if symbol in "+-" else LARGEST_FACTOR) + 1)
-            if (result := apply(left, symbol, right)) is not None
+            for right in (range(2, min(largest, LARGEST_FACTOR) + 1) if symbol in "*/" else range(1, largest))
+            if (result := apply(left, symbol, right, largest)) is not None
         ]
         for symbol in symbols
     }

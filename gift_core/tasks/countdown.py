@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gift_core.spec import Difficulty
-from gift_core.tasks.arithmetic import apply
+from gift_core.tasks.arithmetic import LARGEST, apply
 from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
 from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems
 from gift_core.tasks.wording import chain
@@ -17,13 +17,14 @@ from gift_core.tasks.wording import chain
 name = "countdown"
 title = "Countdown"
 levels: Mapping[Difficulty, str] = {
-    "easy": "numbers from 1 to 20, + and -",
-    "standard": "numbers from 1 to 12, + - *",
-    "hard": "numbers from 1 to 20, + - * /",
+    "easy": "numbers and results to 9, + - *",
+    "standard": "numbers to 12, + - *",
+    "hard": "numbers to 20, + - * /",
 }
 
-_SYMBOLS: Mapping[Difficulty, str] = {"easy": "+-", "standard": "+-*", "hard": "+-*/"}
-_LARGEST: Mapping[Difficulty, int] = {"easy": 20, "standard": 12, "hard": 20}
+_SYMBOLS: Mapping[Difficulty, str] = {"easy": "+-*", "standard": "+-*", "hard": "+-*/"}
+# The largest number given, and the largest result.
+_LARGEST: Mapping[Difficulty, tuple[int, int]] = {"easy": (9, 9), "standard": (12, LARGEST), "hard": (20, LARGEST)}
 _PROMPT = re.compile(r"\s*Use (\d{1,3}), (\d{1,3}) and (\d{1,3}) to make (\d{1,4})\.\s*")
 
 
@@ -43,7 +44,8 @@ class _Part:
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    make = partial(_invent, symbols=_SYMBOLS[difficulty], largest=_LARGEST[difficulty])
+    largest, largest_result = _LARGEST[difficulty]
+    make = partial(_invent, symbols=_SYMBOLS[difficulty], largest=largest, largest_result=largest_result)
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
 
@@ -64,15 +66,15 @@ def judge(prompt: str, response: str) -> Verdict | None:
     return Verdict(False, "divides by zero" if value is None else f"makes {value}, not {target}")
 
 
-def _invent(rng: random.Random, symbols: str, largest: int) -> Problem:
+def _invent(rng: random.Random, symbols: str, largest: int, largest_result: int) -> Problem:
     """A random way to combine three numbers; its result is the target."""
     while True:
         numbers = [_Part(value, str(value)) for value in (rng.randint(1, largest) for _ in range(3))]
-        first = _combined(rng, numbers[0], numbers[1], symbols)
+        first = _combined(rng, numbers[0], numbers[1], symbols, largest_result)
         if first is None:
             continue
         left, right = rng.sample([first[0], numbers[2]], 2)
-        last = _combined(rng, left, right, symbols)
+        last = _combined(rng, left, right, symbols, largest_result)
         if last:
             break
     shown = rng.sample([part.text for part in numbers], 3)
@@ -84,10 +86,10 @@ def _invent(rng: random.Random, symbols: str, largest: int) -> Problem:
     )
 
 
-def _combined(rng: random.Random, left: _Part, right: _Part, symbols: str) -> tuple[_Part, str] | None:
+def _combined(rng: random.Random, left: _Part, right: _Part, symbols: str, largest: int) -> tuple[_Part, str] | None:
     """What two numbers make with a random sign, and the statement that says so."""
     symbol = rng.choice(symbols)
-    value = apply(left.value, symbol, right.value)
+    value = apply(left.value, symbol, right.value, largest)
     if value is None:
         return None
     text = f"{left.beside(symbol, on_the_right=False)} {symbol} {right.beside(symbol, on_the_right=True)}"

@@ -20,14 +20,13 @@ from gift_core.tasks.wording import chain
 name = "word_problems"
 title = "Word problems"
 levels: Mapping[Difficulty, str] = {
-    "easy": "two steps, numbers up to 9",
-    "standard": "three steps, numbers up to 9",
-    "hard": "three steps, numbers up to 20",
+    "easy": "two or three steps, numbers to 9",
+    "standard": "three steps, numbers to 20",
+    "hard": "three steps, numbers to 99",
 }
 
-# Steps, and the largest number that is added or taken away.
-_SIZES: Mapping[Difficulty, tuple[int, int]] = {"easy": (2, 9), "standard": (3, 9), "hard": (3, 20)}
-_LARGEST_START = 30
+# Fewest and most steps, and the largest number.
+_SIZES: Mapping[Difficulty, tuple[int, int, int]] = {"easy": (2, 3, 9), "standard": (3, 3, 20), "hard": (3, 3, 99)}
 _NAMES = ("Mia", "Tom", "Anna", "Ben", "Lily", "Sam", "Eva", "Max", "Zoe", "Leo")
 _THINGS = ("apples", "books", "coins", "cards", "eggs", "pens", "shells", "stamps")
 
@@ -74,8 +73,8 @@ _WAYS = ("{step}", "{step}", "{step} {things}")
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    length, largest_term = _SIZES[difficulty]
-    make = partial(_invent, length=length, largest_term=largest_term)
+    shortest, longest, largest = _SIZES[difficulty]
+    make = partial(_invent, lengths=range(shortest, longest + 1), largest=largest)
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
 
@@ -120,14 +119,15 @@ def _pattern(text: str) -> re.Pattern[str]:
     )
 
 
-def _invent(rng: random.Random, length: int, largest_term: int) -> Problem:
+def _invent(rng: random.Random, lengths: range, largest: int) -> Problem:
+    length = rng.choice(lengths)
     who, things = rng.choice(_NAMES), rng.choice(_THINGS)
     while True:
-        total = start = rng.randint(2, _LARGEST_START)
+        total = start = rng.randint(1, largest)
         sentences = [rng.choice(_STARTS).written(who, things, start)]
         statements: list[str] = []
         while len(statements) < length:
-            step = next_operation(rng, total, "++--*/", largest_term)
+            step = next_operation(rng, total, "++--*/", largest)
             if step is None:
                 break
             change = rng.choice([change for change in _CHANGES if change.symbol == step.symbol])

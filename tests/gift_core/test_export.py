@@ -148,7 +148,7 @@ def test_a_base_of_the_hub_is_named_by_repository_and_commit(adapter_run: Path, 
     run, commit = tmp_path / "run", "0123456789abcdef0123456789abcdef01234567"
     shutil.copytree(adapter_run, run)
     result = json.loads((run / "result.json").read_text())
-    result["provenance"]["base"] = f"GSAI-ML/LLaDA-8B-Instruct@{commit}"
+    result["base"] = f"GSAI-ML/LLaDA-8B-Instruct@{commit}"
     (run / "result.json").write_text(json.dumps(result))
     export(run, tmp_path / "out")
     config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
@@ -164,7 +164,7 @@ def test_a_run_records_its_examples_its_base_and_the_versions(adapter_run: Path)
     split = load_split(run.spec.data, Path)
     assert provenance.training.sha256 == examples_digest(split.training)
     assert (provenance.training.examples, provenance.held_out.examples) == (22, 2)
-    assert provenance.base == "tiny"
+    assert run.base.name == "tiny"
     assert set(provenance.versions) >= {"torch", "transformers", "peft"}
     others = [*split.training[:-1], split.held_out[0]]
     assert examples_digest(others) != provenance.training.sha256

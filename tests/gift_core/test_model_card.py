@@ -32,12 +32,12 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def finished(changes: dict[str, Any] | None = None, base: str = "tiny", score: Score | None = None) -> FinishedRun:
     provenance = Provenance(
-        base=base,
         training=ExampleSet(examples=1000, sha256="a" * 64),
         held_out=ExampleSet(examples=256, sha256="b" * 64),
         versions={"torch": "2.13.0", "peft": "0.21.2"},
     )
-    result = Result(steps=160, seconds=61.4, final_loss=0.5, held_out_loss=0.25, score=score, provenance=provenance)
+    losses = {"final_loss": 0.5, "held_out_loss": 0.25}
+    result = Result(base=base, steps=160, seconds=61.4, score=score, provenance=provenance, **losses)
     spec = RunSpec().replace({"model.name": base, **(changes or {})})
     return FinishedRun(Path("runs/gift"), spec, result, {"peak_memory_bytes": 2.0**30})
 
@@ -162,6 +162,12 @@ def test_inline_code_and_blocks_hold_any_text(text: str) -> None:
     assert kinds == ["text", "code_inline", "text"]
     (whole,) = MarkdownIt("commonmark").parse(fenced(text, "text"))
     assert whole.content.rstrip() == text.rstrip()
+
+
+def test_the_snippet_names_the_class_that_loads_the_model() -> None:
+    exported = Exported(finished(), "merged", "me/bert", "AutoModelForMaskedLM", "bfloat16")
+    assert "network = AutoModelForMaskedLM.from_pretrained('me/bert')" in block(model_card(exported), "python")
+    assert "(bfloat16)" in model_card(exported)
 
 
 def test_a_four_bit_base_is_said_to_be_whole_again() -> None:
