@@ -17,8 +17,8 @@ EOS, MASK, END_OF_TURN, USER, ASSISTANT = "<|eos|>", "<|mask|>", "<|eot|>", "<|u
 
 # Ordinary text, and one token each.
 _TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
-# A word, a digit or a sign, with the space in front of it.
-_PIECES = Regex(r" ?[0-9]| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}0-9]|\s")
+# A word or a sign with the space in front of it, and single digits, which look the same everywhere.
+_PIECES = Regex(r"[0-9]| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}0-9]|\s")
 _CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|eot|>' }}"

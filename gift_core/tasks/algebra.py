@@ -25,7 +25,7 @@ levels: Mapping[Difficulty, str] = {
 _SIZES: Mapping[Difficulty, tuple[int, int, int]] = {"easy": (2, 3, 9), "standard": (3, 3, 20), "hard": (3, 3, 99)}
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 _EXPRESSION = re.compile(r"\s*Compute (.{1,80})\.\s*")
-_EQUATION = re.compile(r"\s*Solve (.{1,80}) = (\d{1,4}) for x\.\s*")
+_EQUATION = re.compile(r"\s*Solve ([^=]{1,80})=\s*(\d{1,4}) for x\.\s*")
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
@@ -77,9 +77,9 @@ def _expression(rng: random.Random, start: int, steps: list[Operation]) -> Probl
 
 
 def _equation(rng: random.Random, start: int, steps: list[Operation]) -> Problem:
-    text = f"{_written('x', steps)} = {steps[-1].result}"
+    text = f"{_written('x', steps)}={steps[-1].result}"
     undone = [Operation(step.result, _INVERSE[step.symbol], step.right, step.left) for step in reversed(steps)]
-    statements = [str(step) for step in undone[:-1]] + [f"x = {undone[-1].left} {undone[-1].symbol} {undone[-1].right}"]
+    statements = [str(step) for step in undone[:-1]] + [f"x={undone[-1].left}{undone[-1].symbol}{undone[-1].right}"]
     return Problem(prompt=f"Solve {text} for x.", reasoning=chain(rng, statements), answer=str(start), title=text)
 
 
@@ -88,6 +88,6 @@ def _written(start: str, steps: list[Operation]) -> str:
     for step in steps:
         if is_sum and step.symbol in "*/":
             text = f"({text})"
-        text = f"{text} {step.symbol} {step.right}"
+        text = f"{text}{step.symbol}{step.right}"
         is_sum = step.symbol in "+-"
     return text

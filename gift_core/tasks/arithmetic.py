@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"-?\d{1,15}(?!\d)")
 
 @dataclass(frozen=True)
 class Operation:
-    """`left symbol right = result`."""
+    """Reads `left symbol right=result`, without spaces: a digit is then the same token wherever it stands."""
 
     left: int
     symbol: str
@@ -23,7 +23,7 @@ class Operation:
     result: int
 
     def __str__(self) -> str:
-        return f"{self.left} {self.symbol} {self.right} = {self.result}"
+        return f"{self.left}{self.symbol}{self.right}={self.result}"
 
 
 def apply(left: int, symbol: str, right: int, largest: int = LARGEST) -> int | None:

@@ -92,5 +92,5 @@ def _combined(rng: random.Random, left: _Part, right: _Part, symbols: str, large
     value = apply(left.value, symbol, right.value, largest)
     if value is None:
         return None
-    text = f"{left.beside(symbol, on_the_right=False)} {symbol} {right.beside(symbol, on_the_right=True)}"
-    return _Part(value, text, symbol in "+-"), f"{left.value} {symbol} {right.value} = {value}"
+    text = f"{left.beside(symbol, on_the_right=False)}{symbol}{right.beside(symbol, on_the_right=True)}"
+    return _Part(value, text, symbol in "+-"), f"{left.value}{symbol}{right.value}={value}"

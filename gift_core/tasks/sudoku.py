@@ -122,7 +122,7 @@ def _problem(puzzle: SudokuPuzzle) -> Problem:
 
 
 def _statement(cell: int, digit: str) -> str:
-    return f"row {cell // 4 + 1} column {cell % 4 + 1} is {digit}"
+    return f"r{cell // 4 + 1}c{cell % 4 + 1} is {digit}"
 
 
 def _deductions(clues: str) -> Iterator[tuple[int, str]]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 # Two tokens each: the statements then stand where they stand whatever they are led in by, which a small model that
 # learns to copy and to count from nothing needs.
-_BEGIN = ("First,", "To begin", "We know", "Start with", "Initially,", "At first")
-_CONTINUE = ("Then,", "Next we", "After that", "Next,", "So now", "And then", "Now,")
+_BEGIN = ("First,", "To begin", "We know", "We see", "Initially,", "At first")
+_CONTINUE = ("Then,", "We get", "After that", "Next,", "So now", "And then", "Now,")
 _CONCLUDE = ("So,", "Therefore,", "Thus,", "Hence,", "Finally,", "That means")
 
 

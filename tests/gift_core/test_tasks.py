@@ -19,7 +19,7 @@ from gift_core.tasks.registry import TASKS, judge
 from gift_core.tasks.task import Problem, Task, answer_in
 
 EVERY = [(name, level) for name, task in TASKS.items() for level in task.levels]
-STATEMENT = re.compile(r"(\d+) ([-+*/]) (\d+) = (\d+)")
+STATEMENT = re.compile(r"(\d+)([-+*/])(\d+)=(\d+)")
 
 
 def problems(name: TaskName, level: Difficulty, count: int = 150) -> list[Problem]:
