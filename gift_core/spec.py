@@ -67,7 +67,8 @@ class ModelSpec(Section):
     )
     dtype: WeightDtype = Field(
         "auto",
-        description="Weights in memory: auto keeps a frozen base as it was published, and trains all weights in fp32.",
+        description="Of the weights in memory: auto keeps those of a frozen base as they were published, and those that are "
+        "trained in fp32.",
     )
     quantisation: Quantisation = Field(
         "none", description="nf4 keeps the frozen base in 4 bits (QLoRA): needs a LoRA adapter and bitsandbytes."
