@@ -18,8 +18,6 @@ from gift_core.spec import LoraSpec, RunSpec
 
 FP32 = 4
 _BF16 = 2
-# Dropout keeps what it multiplied with: as numbers on the CPU, as truth values on a GPU.
-_DROPOUT_MASK = {"cpu": FP32}
 
 
 @dataclass(frozen=True)
@@ -169,8 +167,9 @@ def _inputs(body: Architecture, setup: Setup) -> int:
     widths = [inputs for inputs, _ in adapted]
     ranks = setup.lora.rank * len(adapted) * setup.compute
     if setup.lora.dropout:
-        masks = sum(widths) * _DROPOUT_MASK.get(setup.device, 1)
-        return sum(widths) * setup.compute + masks + ranks
+        # What dropout multiplied with: numbers on the CPU, truth values on a GPU.
+        mask = FP32 if setup.device == "cpu" else 1
+        return sum(widths) * (setup.compute + mask) + ranks
     if setup.autocast:
         return sum(widths) * setup.compute + ranks
     shared = body.width if setup.lora.targets == "attention" else 2 * body.width + body.mlp

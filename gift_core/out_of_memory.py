@@ -77,7 +77,7 @@ def _remedy(spec: RunSpec, batch: MicroBatch, suggestion: Suggestion | None) -> 
         remedies.append(f"choose {suggestion} (the results stay the same)")
     elif batch.rows > 1:
         remedies.append("set training.micro_batch_size to 1 (the results stay the same)")
-    if not spec.training.gradient_checkpointing and not (suggestion and suggestion.gradient_checkpointing):
+    if not suggestion and not spec.training.gradient_checkpointing:
         remedies.append("turn on training.gradient_checkpointing")
     if spec.training.adapter == "full":
         remedies.append("set training.adapter to lora")
