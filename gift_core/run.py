@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,21 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 
+from gift_core.activations import MicroBatch
 from gift_core.compilation import explained_compilation
 from gift_core.data.sources import ResolveDataset, load_split, no_examples, sudoku_puzzles
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_sudoku
-from gift_core.memory import explained_out_of_memory
 from gift_core.models.adapters import add_lora
 from gift_core.models.catalogue import pinned_name
+from gift_core.models.architecture import Architecture
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
 from gift_core.provenance import Provenance
+from gift_core.out_of_memory import explained_out_of_memory
 from gift_core.recovery import forget_after, last_checkpoint, remove_others, reported_values, step_of
 from gift_core.reporting import (
     CHECKPOINT,
@@ -39,6 +42,7 @@ from gift_core.reporting import (
 )
 from gift_core.scores import ScoreCache, fill
 from gift_core.spec import RunSpec, TaskSource, WeightDtype
+from gift_core.sizing import largest_micro_batch
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport
 
@@ -84,8 +88,7 @@ def run_training(
         prepared = prepare(spec, resolve_dataset)
         rates = options.rate_cache or directory / _OWN_RATES
         cache = frozen_rates(spec, prepared, rates, reporter, process)
-        largest = prepared.largest_micro_batch(spec)
-        with explained_out_of_memory(spec, largest), explained_compilation():
+        with prepared.explained_out_of_memory(spec), explained_compilation():
             trainer = prepared.trainer(spec, directory, cache)
             report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
             trainer.add_callback(report)
@@ -125,10 +128,18 @@ class Prepared:
     held_out: Tokenised
     provenance: Provenance
 
-    def largest_micro_batch(self, spec: RunSpec) -> tuple[int, int]:
-        """Rows and tokens."""
-        rows = spec.training.micro_batch_size or spec.training.batch_size
-        return rows, max(len(example.input_ids) for example in self.training.examples)
+    @property
+    def architecture(self) -> Architecture:
+        """The sizes of the model."""
+        return Architecture.of(self.model.network.config)
+
+    def largest_micro_batch(self, spec: RunSpec) -> MicroBatch:
+        """The longest sequences that can come together."""
+        return largest_micro_batch(self.training.examples, spec)
+
+    def explained_out_of_memory(self, spec: RunSpec) -> AbstractContextManager[None]:
+        """Says what to lower where memory runs out inside."""
+        return explained_out_of_memory(spec, self.largest_micro_batch(spec), self.architecture)
 
     def trainer(self, spec: RunSpec, directory: Path, cache: ScoreCache | None = None) -> GiftTrainer:
         """The trainer of these examples."""
@@ -216,14 +227,13 @@ def frozen_rates(
         reporter.report(0, "probing", {"probed": done, "to_probe": total}, eta_seconds=left)
 
     examples = [*prepared.training.examples, *prepared.held_out.examples]
-    largest = prepared.largest_micro_batch(spec)
-    with explained_out_of_memory(spec, largest):
+    with prepared.explained_out_of_memory(spec):
         model.network.to(process.device)
         found = fill(
             cache,
             model,
             examples,
-            largest[0],
+            prepared.largest_micro_batch(spec).rows,
             autocast=spec.training.precision == "bf16",
             rank=process.process_index,
             world_size=process.num_processes,

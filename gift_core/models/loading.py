@@ -14,6 +14,7 @@ from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, 
 from transformers.utils.logging import disable_progress_bar
 
 from gift_core.errors import ModelError
+from gift_core.models.architecture import Architecture
 from gift_core.models.catalogue import find_model
 from gift_core.models.families.bidirectional import BIDIRECTIONAL
 from gift_core.models.families.family import Family
@@ -109,6 +110,14 @@ def context_length(name: str) -> int:
     """How many tokens a base model can attend to; reads its config only."""
     source = _Source.at(find_model(name, local_folders=True))
     return source.family.context_length(source.native_config())
+
+
+def sizes(name: str, dtype: WeightDtype) -> tuple[Architecture, int]:
+    """The architecture of a base model, and the bytes of each of its weights in memory; reads its config only."""
+    native = _Source.at(find_model(name, local_folders=True)).native_config()
+    published = native.dtype if isinstance(native.dtype, torch.dtype) else torch.float32
+    chosen = _DTYPES[dtype]
+    return Architecture.of(native), (chosen if isinstance(chosen, torch.dtype) else published).itemsize
 
 
 def read_config(directory: Path) -> dict[str, Any]:
