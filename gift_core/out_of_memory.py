@@ -9,7 +9,7 @@ from gift_core.activations import MicroBatch
 from gift_core.errors import OutOfMemoryError
 from gift_core.memory import MemoryEstimate, memory_in_reach, readable_size
 from gift_core.models.architecture import Architecture
-from gift_core.sizing import Suggestion, suggest
+from gift_core.sizing import Suggestion, suggest, suggest_smaller
 from gift_core.spec import RunSpec
 
 # The allocators of torch raise errors that only their text tells apart.
@@ -39,12 +39,10 @@ def explained_out_of_memory(spec: RunSpec, batch: MicroBatch, body: Architecture
 
 def out_of_memory(spec: RunSpec, batch: MicroBatch, body: Architecture, available: int) -> OutOfMemoryError:
     """What to tell the user; `batch` is the largest micro-batch and `available` the bytes that a run could have."""
-    # It may have been too much by little, or been fragmented: half as much is safe to be another size.
-    suggestion = suggest(body, spec, batch, available, largest=batch.rows // 2) if batch.rows > 1 else None
     return OutOfMemoryError(
         f"The machine ran out of memory with micro-batches of up to {batch.rows} sequences of {batch.length} tokens.",
         field="training.micro_batch_size",
-        remedy=_remedy(spec, batch, suggestion),
+        remedy=_remedy(spec, batch, suggest_smaller(body, spec, batch, available)),
     )
 
 

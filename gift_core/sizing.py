@@ -64,17 +64,27 @@ def fits(estimate: MemoryEstimate, available: int) -> bool:
     return estimate.total <= _FILLED * available
 
 
-def suggest(
-    body: Architecture, spec: RunSpec, batch: MicroBatch, available: int, largest: int | None = None
-) -> Suggestion | None:
-    """The largest micro-batch that divides the batch and fits, of at most `largest` rows; None where none fits.
+def suggest(body: Architecture, spec: RunSpec, batch: MicroBatch, available: int) -> Suggestion | None:
+    """The largest micro-batch that divides the batch and fits into `available` bytes; None where none fits.
 
     Gradient checkpointing, which costs a third of the speed, only where nothing fits without. `batch` is a micro-batch
     with the longest sequences there are, of any number of rows.
     """
+    return _first_that_fits(body, spec, batch, available, spec.training.batch_size, (False, True))
+
+
+def suggest_smaller(body: Architecture, spec: RunSpec, failed: MicroBatch, available: int) -> Suggestion | None:
+    """The same for a run that `failed` in spite of its estimate: at most half as many rows, and no less thrifty."""
+    checkpointing = (True,) if spec.training.gradient_checkpointing else (False, True)
+    return _first_that_fits(body, spec, failed, available, failed.rows // 2, checkpointing)
+
+
+def _first_that_fits(
+    body: Architecture, spec: RunSpec, batch: MicroBatch, available: int, largest: int, choices: tuple[bool, ...]
+) -> Suggestion | None:
     size = spec.training.batch_size
-    rows = [rows for rows in range(size, 0, -1) if size % rows == 0 and rows <= (largest or size)]
-    for checkpointing in (False, True):
+    rows = [rows for rows in range(largest, 0, -1) if size % rows == 0]
+    for checkpointing in choices:
         setup = Setup.of(spec.replace({"training.gradient_checkpointing": checkpointing}))
         for micro in rows:
             estimate = predict(body, setup, batch.of_rows(micro))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,12 +12,14 @@ from torch.utils._pytree import tree_leaves
 
 
 class Allocations(TorchDispatchMode):
-    """Bytes of all tensors that were made inside and are still alive, and the most that there were at once."""
+    """The most bytes that lie at once in tensors made inside and in those that were `there` before."""
 
-    def __init__(self) -> None:
+    def __init__(self, there: Iterable[torch.Tensor]) -> None:
         super().__init__()
         self.peak = 0
         self._alive: dict[int, int] = {}
+        for tensor in there:
+            self._note(tensor.untyped_storage())
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = operation(*args, **(kwargs or {}))
