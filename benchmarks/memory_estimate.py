@@ -52,7 +52,7 @@ class Case:
         """The model and its examples."""
         model = random_model(self.shape) if self.shape else load_base("tiny")
         if self.spec.training.adapter == "lora":
-            model = replace(model, network=add_lora(model.network, self.spec.training.lora, "base"))
+            model = replace(model, network=add_lora(model, self.spec.training.lora, "base"))
         return Prepared(model, "", Tokenised(self._examples(model.vocabulary_size)), Tokenised([]))
 
     def _examples(self, vocabulary: int) -> list[TokenisedExample]:
@@ -67,7 +67,7 @@ class Case:
         """What the run is, and its row of the table."""
         training, prepared = self.spec.training, self.prepared()
         batch = largest_micro_batch(prepared.training.examples, self.spec)
-        estimate = predict(prepared.architecture, Setup.of(self.spec), batch).total
+        estimate = predict(prepared.architecture, Setup.of(self.spec, prepared.architecture), batch).total
         peak = measured(prepared, self.spec)
         return [
             str(self.shape) if self.shape else "bundled base",

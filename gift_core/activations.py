@@ -6,7 +6,7 @@ Of `training.compile` it knows nothing: what a compiler chooses to keep is its o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from gift_core.models.architecture import Architecture
-from gift_core.spec import LoraSpec, RunSpec
+from gift_core.spec import LoraSpec, RunSpec, WeightDtype, weight_dtype
 
 FP32 = 4
 _BF16 = 2
+_WEIGHT: Mapping[WeightDtype, int | None] = {"auto": None, "bf16": _BF16, "fp32": FP32}
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Setup:
     device: str = "cpu"
 
     @classmethod
-    def of(cls, spec: RunSpec, base: int = FP32) -> Setup:
-        """The setup that `spec` asks for, on the device there is, with weights of `base` bytes where they are frozen."""
+    def of(cls, spec: RunSpec, body: Architecture) -> Setup:
+        """The setup that `spec` asks for, with this body, on the device there is."""
         training = spec.training
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return cls(
@@ -46,7 +47,7 @@ class Setup:
             lora=training.lora if training.adapter == "lora" else None,
             quantised=spec.model.quantisation != "none",
             step_rows=training.batch_size,
-            base=base if training.adapter == "lora" else FP32,
+            base=_WEIGHT[weight_dtype(spec)] or body.published,
             device=accelerator.type if accelerator else "cpu",
         )
 

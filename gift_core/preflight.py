@@ -29,13 +29,13 @@ def check_memory(spec: RunSpec, resolve_dataset: ResolveDataset, available: int)
     model's config and the lengths of the examples, and nothing is loaded."""
     from gift_core.activations import Setup
     from gift_core.memory import predict
-    from gift_core.models.architecture import architecture
+    from gift_core.models.loading import architecture
     from gift_core.out_of_memory import too_little_memory
     from gift_core.sizing import largest_micro_batch
 
     body = architecture(spec.model.name)
     batch = largest_micro_batch(_training_examples(spec, resolve_dataset), spec)
-    needed = predict(body, Setup.of(spec), batch)
+    needed = predict(body, Setup.of(spec, body), batch)
     if needed.total > available:
         raise too_little_memory(spec, batch, body, needed, available)
 

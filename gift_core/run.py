@@ -22,14 +22,14 @@ from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_sudoku
 from gift_core.models.adapters import add_lora
-from gift_core.models.catalogue import pinned_name
 from gift_core.models.architecture import Architecture
+from gift_core.models.catalogue import pinned_name
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
-from gift_core.provenance import Provenance
 from gift_core.out_of_memory import explained_out_of_memory
+from gift_core.provenance import Provenance
 from gift_core.recovery import forget_after, last_checkpoint, remove_others, reported_values, step_of
 from gift_core.reporting import (
     CHECKPOINT,
@@ -41,8 +41,8 @@ from gift_core.reporting import (
     write_atomically,
 )
 from gift_core.scores import ScoreCache, fill
-from gift_core.spec import RunSpec, TaskSource, WeightDtype
 from gift_core.sizing import largest_micro_batch
+from gift_core.spec import RunSpec, TaskSource, weight_dtype
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport
 
@@ -148,7 +148,7 @@ class Prepared:
 
 def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     """Load the model and the data; raises a `GiftError`."""
-    model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=_weight_dtype(spec))
+    model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
     split = load_split(spec.data, resolve_dataset)
     training, held_out = (
         tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)
@@ -162,11 +162,6 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     if spec.training.adapter == "lora":
         model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
     return Prepared(model, base, training, held_out, Provenance.of(split))
-
-
-def _weight_dtype(spec: RunSpec) -> WeightDtype:
-    """Weights that are trained themselves are kept in fp32: in bf16, most of an update would be rounded away."""
-    return "fp32" if spec.model.dtype == "auto" and spec.training.adapter == "full" else spec.model.dtype
 
 
 def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:

@@ -85,7 +85,7 @@ def _first_that_fits(
     size = spec.training.batch_size
     rows = [rows for rows in range(largest, 0, -1) if size % rows == 0]
     for checkpointing in choices:
-        setup = Setup.of(spec.replace({"training.gradient_checkpointing": checkpointing}))
+        setup = Setup.of(spec.replace({"training.gradient_checkpointing": checkpointing}), body)
         for micro in rows:
             estimate = predict(body, setup, batch.of_rows(micro))
             if fits(estimate, available):

@@ -16,6 +16,7 @@ from gift_core.compilation import explained_compilation
 from gift_core.data.collation import Draw, collate
 from gift_core.evaluation import score_sudoku
 from gift_core.memory import MemoryEstimate, estimate
+from gift_core.models.architecture import Architecture
 from gift_core.run import Prepared
 from gift_core.scores import ScoreCache
 from gift_core.sizing import micro_batch
@@ -88,7 +89,12 @@ class _Watch(TrainerCallback):
         )
         # That batch will come again, and count then.
         trainer.accounts.metrics()
-        self.memory = estimate(model.network, Setup.of(trainer.spec), micro_batch(batch.examples), saved)
+        self.memory = estimate(
+            model.network,
+            Setup.of(trainer.spec, Architecture.of(model.network.config)),
+            micro_batch(batch.examples),
+            saved,
+        )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._started, self._before = time.perf_counter(), self._trainer.positions_computed

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 # Where a config leaves the MLP's width out, it is this many times the model's.
 _USUAL_MLP = 4
 
@@ -14,7 +16,7 @@ class Architecture:
     """Sizes of a transformer body and its head; biases are left out, they are a thousandth of the weights.
 
     `gated` bodies have three products in the MLP (Llama, Qwen, ModernBERT), the others two (BERT). `tied` heads share
-    their weight with the embedding.
+    their weight with the embedding. `published` is how many bytes a weight has on disk.
     """
 
     vocabulary: int
@@ -26,11 +28,13 @@ class Architecture:
     head_width: int
     tied: bool = False
     gated: bool = True
+    published: int = 4
 
     @classmethod
     def of(cls, config: Any) -> Architecture:
         """The sizes that a transformers config gives."""
         width, heads = int(config.hidden_size), int(config.num_attention_heads)
+        dtype = getattr(config, "dtype", None)
         activation = getattr(config, "hidden_act", None) or getattr(config, "hidden_activation", "")
         return cls(
             vocabulary=int(config.vocab_size),
@@ -41,6 +45,7 @@ class Architecture:
             kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
             head_width=int(getattr(config, "head_dim", None) or width // heads),
             tied=bool(getattr(config, "tie_word_embeddings", False)),
+            published=dtype.itemsize if isinstance(dtype, torch.dtype) else 4,
             gated=activation == "silu" or config.model_type == "modernbert",
         )
 

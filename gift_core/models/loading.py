@@ -112,12 +112,9 @@ def context_length(name: str) -> int:
     return source.family.context_length(source.native_config())
 
 
-def sizes(name: str, dtype: WeightDtype) -> tuple[Architecture, int]:
-    """The architecture of a base model, and the bytes of each of its weights in memory; reads its config only."""
-    native = _Source.at(find_model(name, local_folders=True)).native_config()
-    published = native.dtype if isinstance(native.dtype, torch.dtype) else torch.float32
-    chosen = _DTYPES[dtype]
-    return Architecture.of(native), (chosen if isinstance(chosen, torch.dtype) else published).itemsize
+def architecture(name: str) -> Architecture:
+    """The sizes of a base model of the catalogue or a local folder; reads its config only. Raises `ModelError`."""
+    return Architecture.of(_Source.at(find_model(name, local_folders=True)).native_config())
 
 
 def read_config(directory: Path) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from gift_core.activations import MicroBatch, Setup, count_saved, saved
 from gift_core.errors import OutOfMemoryError
 from gift_core.memory import estimate, predict, readable_size
 from gift_core.models.adapters import add_lora
-from gift_core.models.architecture import Architecture, architecture
+from gift_core.models.architecture import Architecture
 from gift_core.models.forward import read_head
 from gift_core.models.head import weighted_cross_entropy
+from gift_core.models.loading import architecture, load_base
 from gift_core.out_of_memory import out_of_memory
 from gift_core.planning import plan
 from gift_core.run import prepare
@@ -58,7 +59,8 @@ def qwen() -> PreTrainedModel:
 
 def counted(network: PreTrainedModel, spec: RunSpec, padded: bool) -> int:
     """What a forward pass in training keeps."""
-    network = add_lora(network, spec.training.lora, "base") if spec.training.adapter == "lora" else network
+    if spec.training.adapter == "lora":
+        network = add_lora(replace(load_base("tiny"), network=network), spec.training.lora, "base")
     network.train()
     if spec.training.gradient_checkpointing:
         network.activation_checkpointing_enable({"use_reentrant": False})
@@ -94,7 +96,7 @@ def test_the_formula_is_what_autograd_keeps(
     batch = MicroBatch(ROWS, LENGTH, ROWS * LENGTH, padded)
     for network in (llama(), llama(kv_heads=2), qwen()):
         body = Architecture.of(network.config)
-        assert saved(body, Setup.of(spec), batch) == pytest.approx(counted(network, spec, padded), rel=0.05)
+        assert saved(body, Setup.of(spec, body), batch) == pytest.approx(counted(network, spec, padded), rel=0.05)
 
 
 def test_the_weights_of_the_published_models_are_counted() -> None:
@@ -120,24 +122,36 @@ def test_the_estimate_is_the_measured_peak(small_run: RunSpec, tmp_path: Path, c
     with Allocations(prepared.model.network.parameters()) as allocations:
         trainer.train()
     batch = largest_micro_batch(prepared.training.examples, spec)
-    predicted = predict(prepared.architecture, Setup.of(spec), batch)
+    predicted = predict(prepared.architecture, Setup.of(spec, prepared.architecture), batch)
     assert predicted.total == pytest.approx(allocations.peak, rel=0.15)
 
 
 def test_the_peak_is_that_of_one_phase() -> None:
     batch = MicroBatch(rows=1, length=1024, read=1024)
-    setup = Setup.of(RunSpec().replace({"training.batch_size": 1}))
+    setup = Setup.of(RunSpec().replace({"training.batch_size": 1}), DREAM)
     short, long = (predict(DREAM, setup, replace(batch, length=length)) for length in (8, 4096))
     assert short.total == short.step == short.weights + short.gradients + short.optimiser == 16 * DREAM.weights
     assert long.total < long.weights + long.gradients + long.optimiser + long.activations + long.head
     assert long.total > long.step
 
 
+def test_a_frozen_base_takes_what_it_was_published_in_and_trained_weights_fp32() -> None:
+    published = replace(LLADA, published=2)
+    batch = MicroBatch(rows=1, length=1024, read=1024)
+    changes: tuple[dict[str, object], ...] = (LORA, LORA | {"model.dtype": "fp32"}, {}, {"model.dtype": "bf16"} | LORA)
+    frozen, wide, trained, named = (
+        predict(published, Setup.of(RunSpec().replace(change), published), batch) for change in changes
+    )
+    adapters = frozen.gradients
+    assert frozen.weights - adapters == named.weights - adapters == 2 * LLADA.weights
+    assert wide.weights - adapters == trained.weights == 4 * LLADA.weights
+
+
 def test_weights_in_four_bits_are_an_eighth_and_little_more() -> None:
     lora = RunSpec().replace(LORA)
     batch = MicroBatch(rows=1, length=1024, read=1024)
     whole, small = (
-        predict(LLADA, Setup.of(spec), batch) for spec in (lora, lora.replace({"model.quantisation": "nf4"}))
+        predict(LLADA, Setup.of(spec, LLADA), batch) for spec in (lora, lora.replace({"model.quantisation": "nf4"}))
     )
     # The adapters, too, stay in fp32.
     unchanged = 2 * LLADA.head * 4 + whole.gradients
@@ -152,7 +166,7 @@ def test_a_suggestion_fits_and_nothing_larger_does(gibibytes: int) -> None:
         batch = MicroBatch(rows=3, length=1024, read=3 * 900, padded=True)
         found = suggest(LLADA, spec, batch, available)
         choices = {
-            (checkpointing, rows): fits(predict(LLADA, Setup.of(changed), batch.of_rows(rows)), available)
+            (checkpointing, rows): fits(predict(LLADA, Setup.of(changed, LLADA), batch.of_rows(rows)), available)
             for checkpointing in (False, True)
             for changed in [spec.replace({"training.gradient_checkpointing": checkpointing})]
             for rows in range(1, spec.training.batch_size + 1)
@@ -193,7 +207,7 @@ def test_running_out_of_memory_names_values_that_would_fit() -> None:
 def test_a_dry_run_loads_nothing_where_the_sizes_say_that_memory_is_too_small(
     small_run: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup, batch = Setup.of(small_run), MicroBatch(rows=8, length=51, read=8 * 24)
+    setup, batch = Setup.of(small_run, architecture("tiny")), MicroBatch(rows=8, length=51, read=8 * 24)
     available = int(1.2 * predict(architecture("tiny"), setup, batch).total)
     monkeypatch.setattr("gift_core.planning.available_memory", lambda: available)
     doing: list[str] = []
@@ -214,7 +228,10 @@ def test_a_plan_suggests_a_larger_micro_batch_where_there_is_room(small_run: Run
 
 def test_what_is_counted_and_what_is_predicted_agree(small_run: RunSpec) -> None:
     prepared = prepare(small_run, Path)
-    setup, batch = Setup.of(small_run), largest_micro_batch(prepared.training.examples, small_run)
+    setup, batch = (
+        Setup.of(small_run, prepared.architecture),
+        largest_micro_batch(prepared.training.examples, small_run),
+    )
     predicted = predict(prepared.architecture, setup, batch)
     # Biases and such are all that the sizes do not tell; the bundled base has none.
     assert estimate(prepared.model.network, setup, batch, predicted.activations) == predicted
