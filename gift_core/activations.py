@@ -1,7 +1,7 @@
 """What the forward pass of a micro-batch keeps for its backward pass: counted in a real one, or told from the sizes.
 
-The formula follows transformers' own Llama under torch's autograd, tensor by tensor; Qwen2 and Qwen3 are the same.
-Of `training.compile` it knows nothing: what a compiler chooses to keep is its own affair.
+The formula follows transformers' own Llama under torch's autograd, tensor by tensor; Qwen2 is the same, and Qwen3 but
+for its norms of queries and keys. Of `training.compile` it knows nothing: a compiler keeps what it likes.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ class Setup:
     @property
     def autocast(self) -> bool:
         return self.compute != FP32
+
+    @property
+    def result(self) -> int:
+        """Of what a product gives: bitsandbytes answers in the dtype in which it was asked."""
+        return self.base if self.quantised else self.compute
 
     @property
     def casts_weights(self) -> bool:
@@ -113,7 +118,7 @@ def saved_in_layer(body: Architecture, setup: Setup, batch: MicroBatch) -> int:
 
 def backward_in_layer(body: Architecture, setup: Setup, batch: MicroBatch) -> int:
     """Bytes that a layer holds for its backward pass on top of what it kept: gradients on their way, at the MLP."""
-    gradients = 2 * body.mlp * setup.compute + 3 * body.width * FP32
+    gradients = 2 * body.mlp * setup.result + 3 * body.width * FP32
     # The adapters' input is fp32 between two casts.
     gradients += body.mlp * FP32 if setup.lora and setup.autocast else 0
     dequantised = body.width * body.mlp * setup.compute if setup.quantised else 0
@@ -148,12 +153,19 @@ def _attention(body: Architecture, setup: Setup, batch: MicroBatch) -> int:
     """Per token: queries, keys, values, what comes out, and the softmax's normaliser in fp32."""
     # With a mask, keys and values are repeated for each of the heads that share them.
     keys = body.query_width if batch.padded else body.key_width
-    return 2 * (body.query_width + keys) * setup.compute + body.heads * FP32
+    return 2 * (body.query_width + keys) * setup.compute + body.heads * FP32 + _query_norms(body, setup)
+
+
+def _query_norms(body: Architecture, setup: Setup) -> int:
+    """Per token: as in any other norm, but what the weight multiplies is rounded to the products' dtype before."""
+    if not body.normed_queries:
+        return 0
+    return (body.query_width + body.key_width) * (FP32 + (0 if setup.lora else setup.result))
 
 
 def _mlp(body: Architecture, setup: Setup) -> int:
-    """Per token: gate, its activation and what it multiplies; without a gate, what goes into the activation."""
-    return (3 if body.gated else 1) * body.mlp * setup.compute
+    """Per token: gate, its activation and what it multiplies."""
+    return 3 * body.mlp * setup.result
 
 
 def _inputs(body: Architecture, setup: Setup) -> int:
@@ -163,7 +175,8 @@ def _inputs(body: Architecture, setup: Setup) -> int:
     it, and the attention's output is kept already.
     """
     if setup.lora is None:
-        readers = (len(body.attention_products) + (2 if body.gated else 1)) if setup.autocast else 2
+        # Queries, keys, values, gate and what is gated.
+        readers = 5 if setup.autocast else 2
         return (readers * body.width + body.mlp) * setup.compute
     adapted = _adapted(body, setup.lora)
     widths = [inputs for inputs, _ in adapted]

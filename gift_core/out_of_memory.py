@@ -74,7 +74,7 @@ def _remedy(spec: RunSpec, batch: MicroBatch, suggestion: Suggestion | None) -> 
     if suggestion:
         remedies.append(f"choose {suggestion} (the results stay the same)")
     elif batch.rows > 1:
-        remedies.append("set training.micro_batch_size to 1 (the results stay the same)")
+        remedies.append("lower training.micro_batch_size (the results stay the same)")
     if not suggestion and not spec.training.gradient_checkpointing:
         remedies.append("turn on training.gradient_checkpointing")
     if spec.training.adapter == "full":

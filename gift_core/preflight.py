@@ -26,7 +26,7 @@ def check(spec: RunSpec, resolve_dataset: ResolveDataset) -> None:
 
 def check_memory(spec: RunSpec, resolve_dataset: ResolveDataset, available: int) -> None:
     """Raise an `OutOfMemoryError` where a run would need more than `available` bytes; what it needs follows from the
-    model's config and the lengths of the examples, and nothing is loaded."""
+    model's config and the lengths of the examples, and nothing is loaded. Passes bodies other than Llama's."""
     from gift_core.activations import Setup
     from gift_core.memory import predict
     from gift_core.models.loading import architecture
@@ -34,6 +34,8 @@ def check_memory(spec: RunSpec, resolve_dataset: ResolveDataset, available: int)
     from gift_core.sizing import largest_micro_batch
 
     body = architecture(spec.model.name)
+    if not body.is_llama:
+        return
     batch = largest_micro_batch(_training_examples(spec, resolve_dataset), spec)
     needed = predict(body, Setup.of(spec, body), batch)
     if needed.total > available:

@@ -65,10 +65,11 @@ def fits(estimate: MemoryEstimate, available: int) -> bool:
 
 
 def suggest(body: Architecture, spec: RunSpec, batch: MicroBatch, available: int) -> Suggestion | None:
-    """The largest micro-batch that divides the batch and fits into `available` bytes; None where none fits.
+    """The largest micro-batch that divides the batch and fits into `available` bytes.
 
-    Gradient checkpointing, which costs a third of the speed, only where nothing fits without. `batch` is a micro-batch
-    with the longest sequences there are, of any number of rows.
+    None where none fits, or where the sizes do not tell. Gradient checkpointing, which takes a third more
+    time, only where nothing fits without. `batch` is a micro-batch with the longest sequences there are, of any number
+    of rows.
     """
     return _first_that_fits(body, spec, batch, available, spec.training.batch_size, (False, True))
 
@@ -82,6 +83,8 @@ def suggest_smaller(body: Architecture, spec: RunSpec, failed: MicroBatch, avail
 def _first_that_fits(
     body: Architecture, spec: RunSpec, batch: MicroBatch, available: int, largest: int, choices: tuple[bool, ...]
 ) -> Suggestion | None:
+    if not body.is_llama:
+        return None
     size = spec.training.batch_size
     rows = [rows for rows in range(largest, 0, -1) if size % rows == 0]
     for checkpointing in choices:

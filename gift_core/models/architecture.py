@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+_LLAMAS = frozenset({"llama", "qwen2", "qwen3"})
 # Where a config leaves the MLP's width out, it is this many times the model's.
 _USUAL_MLP = 4
 
@@ -15,8 +16,9 @@ _USUAL_MLP = 4
 class Architecture:
     """Sizes of a transformer body and its head; biases are left out, they are a thousandth of the weights.
 
-    `gated` bodies have three products in the MLP (Llama, Qwen, ModernBERT), the others two (BERT). `tied` heads share
-    their weight with the embedding. `published` is how many bytes a weight has on disk.
+    They are those of a Llama: norms without a mean, a gated MLP. With `normed_queries` the heads' queries and keys have
+    norms too (Qwen3), and `tied` heads share their weight with the embedding. `is_llama` is False for any other body,
+    such as BERT's, whose memory these sizes do not tell. `published` is how many bytes a weight has on disk.
     """
 
     vocabulary: int
@@ -27,7 +29,8 @@ class Architecture:
     kv_heads: int
     head_width: int
     tied: bool = False
-    gated: bool = True
+    normed_queries: bool = False
+    is_llama: bool = True
     published: int = 4
 
     @classmethod
@@ -35,7 +38,6 @@ class Architecture:
         """The sizes that a transformers config gives."""
         width, heads = int(config.hidden_size), int(config.num_attention_heads)
         dtype = getattr(config, "dtype", None)
-        activation = getattr(config, "hidden_act", None) or getattr(config, "hidden_activation", "")
         return cls(
             vocabulary=int(config.vocab_size),
             width=width,
@@ -45,8 +47,9 @@ class Architecture:
             kv_heads=int(getattr(config, "num_key_value_heads", None) or heads),
             head_width=int(getattr(config, "head_dim", None) or width // heads),
             tied=bool(getattr(config, "tie_word_embeddings", False)),
+            normed_queries=config.model_type == "qwen3",
+            is_llama=config.model_type in _LLAMAS,
             published=dtype.itemsize if isinstance(dtype, torch.dtype) else 4,
-            gated=activation == "silu" or config.model_type == "modernbert",
         )
 
     @property
@@ -65,8 +68,8 @@ class Architecture:
     @property
     def other_products(self) -> tuple[tuple[int, int], ...]:
         """Inputs and outputs of the attention's output projection, then of the MLP, the one that leads down last."""
-        up = ((self.width, self.mlp),) * (2 if self.gated else 1)
-        return (self.query_width, self.width), *up, (self.mlp, self.width)
+        up = (self.width, self.mlp)
+        return (self.query_width, self.width), up, up, (self.mlp, self.width)
 
     @property
     def layer_products(self) -> int:
@@ -75,7 +78,7 @@ class Architecture:
 
     @property
     def layer_weights(self) -> int:
-        return self.layer_products + 2 * self.width
+        return self.layer_products + 2 * self.width + (2 * self.head_width if self.normed_queries else 0)
 
     @property
     def head(self) -> int:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    BertConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from benchmarks._allocations import Allocations
 from gift_core.activations import MicroBatch, Setup, count_saved, saved
@@ -25,12 +34,8 @@ from gift_core.run import prepare
 from gift_core.sizing import fits, largest_micro_batch, suggest, suggest_smaller
 from gift_core.spec import RunSpec
 
-LLADA = Architecture(
-    vocabulary=126_464, width=4096, mlp=12_288, layers=32, heads=32, kv_heads=32, head_width=128, tied=False
-)
-DREAM = Architecture(
-    vocabulary=152_064, width=3584, mlp=18_944, layers=28, heads=28, kv_heads=4, head_width=128, tied=False
-)
+LLADA = Architecture(vocabulary=126_464, width=4096, mlp=12_288, layers=32, heads=32, kv_heads=32, head_width=128)
+DREAM = Architecture(vocabulary=152_064, width=3584, mlp=18_944, layers=28, heads=28, kv_heads=4, head_width=128)
 SIZES = {
     "vocab_size": 512,
     "hidden_size": 64,
@@ -52,9 +57,14 @@ def llama(kv_heads: int = 4) -> PreTrainedModel:
     return LlamaForCausalLM(LlamaConfig(**SIZES, num_key_value_heads=kv_heads))
 
 
-def qwen() -> PreTrainedModel:
+def qwen2() -> PreTrainedModel:
     torch.manual_seed(0)
     return Qwen2ForCausalLM(Qwen2Config(**SIZES, num_key_value_heads=2))
+
+
+def qwen3() -> PreTrainedModel:
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(Qwen3Config(**SIZES, num_key_value_heads=2, head_dim=16))
 
 
 def counted(network: PreTrainedModel, spec: RunSpec, padded: bool) -> int:
@@ -94,19 +104,35 @@ def test_the_formula_is_what_autograd_keeps(
 ) -> None:
     spec = RunSpec().replace(changes | precision)
     batch = MicroBatch(ROWS, LENGTH, ROWS * LENGTH, padded)
-    for network in (llama(), llama(kv_heads=2), qwen()):
+    for network in (llama(), llama(kv_heads=2), qwen2(), qwen3()):
         body = Architecture.of(network.config)
         assert saved(body, Setup.of(spec, body), batch) == pytest.approx(counted(network, spec, padded), rel=0.05)
+
+
+def test_the_formula_holds_for_weights_in_four_bits() -> None:
+    spec = RunSpec().replace(LORA | {"model.quantisation": "nf4"})
+    network = load_base("tiny", quantisation="nf4").network
+    body = architecture("tiny")
+    setup, batch = Setup.of(spec, body), MicroBatch(ROWS, LENGTH, ROWS * LENGTH)
+    assert saved(body, setup, batch) == pytest.approx(counted(network, spec, False), rel=0.05)
+    held = sum(weight.numel() * weight.element_size() for weight in network.parameters())
+    assert predict(body, setup, batch).weights == pytest.approx(held, rel=0.05)
+
+
+def test_nothing_is_said_of_bodies_that_the_formula_does_not_follow() -> None:
+    bert = Architecture.of(BertConfig())
+    assert not bert.is_llama
+    assert suggest(bert, RunSpec(), MicroBatch(8, 512, 8 * 512), 2**40) is None
 
 
 def test_the_weights_of_the_published_models_are_counted() -> None:
     assert LLADA.weights == 8_015_581_184
     assert DREAM.weights == pytest.approx(7_615_616_512, rel=1e-3)
-    for network in (llama(), llama(kv_heads=2)):
+    for network in (llama(), llama(kv_heads=2), qwen3()):
         body = Architecture.of(network.config)
         assert body.weights == sum(weight.numel() for weight in network.parameters())
     tiny = architecture("tiny")
-    assert (tiny.layers, tiny.width, tiny.gated) == (4, 128, True)
+    assert (tiny.layers, tiny.width, tiny.is_llama) == (4, 128, True)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +227,7 @@ def test_running_out_of_memory_names_values_that_would_fit() -> None:
     assert "of 80.0 GiB free" in remedy
     nothing = out_of_memory(spec, batch, LLADA, 2**30).problems[0].remedy
     assert "free" not in nothing
-    assert "micro_batch_size to 1" in nothing
+    assert "Lower training.micro_batch_size" in nothing
 
 
 def test_a_dry_run_loads_nothing_where_the_sizes_say_that_memory_is_too_small(
