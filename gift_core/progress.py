@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from transformers.utils.logging import set_verbosity_error
 
 from gift_core.documents import Inspection, Token, Trace
 from gift_core.objectives import masking_probability
@@ -32,8 +31,6 @@ def train_with_progress(
 ) -> dict[str, Any] | None:
     """Train with a progress bar on `console`; data sets are paths. Returns the result in the first process only."""
     process = PartialState(cpu=not torch.accelerator.is_available())
-    # Its remarks would tear the bar apart.
-    set_verbosity_error()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
