@@ -15,7 +15,7 @@ class Allocations(TorchDispatchMode):
     """The most bytes that lie at once in tensors made inside and in those that were `there` before."""
 
     def __init__(self, there: Iterable[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._alive: dict[int, int] = {}
         for tensor in there:
