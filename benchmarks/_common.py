@@ -208,13 +208,13 @@ def _resident_bytes(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
 
 
-def print_heading(title: str) -> None:
-    """A title, and on which machine what follows it was measured."""
+def print_heading(title: str, precision: str = "bf16 autocast") -> None:
+    """A title, and on which machine and in which precision what follows it was measured."""
     print(f"\n{title}")
     threads = torch.get_num_threads()
     print(
         f"{os.cpu_count()} cores, {threads} thread{'s' if threads > 1 else ''}, "
-        f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}, bf16 autocast"
+        f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}, {precision}"
     )
 
 

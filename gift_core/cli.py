@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +21,7 @@ from gift_core.reporting import RESULT_FILE
 from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, TaskSource, field_table
 
 if TYPE_CHECKING:
+    from gift_core.documents import Trace
     from gift_core.models.loading import DiffusionModel
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
@@ -47,6 +50,10 @@ TaskOption = Annotated[str, typer.Option("--task", help="The built-in task that 
 
 def main() -> None:
     """Run the command; an error meant for the user is one red message and exit code 1."""
+    # Remarks that a user can do nothing about: bitsandbytes looks for kernels that it can do without, and peft calls
+    # checkpointing by its old name.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
     try:
         app(standalone_mode=True)
     except StoppedError as error:
@@ -180,19 +187,15 @@ def denoise(
     from gift_core.progress import print_trace
     from gift_core.tracing import trace
 
-    models = [(name, _open(name)) for name in checkpoints]
-    usual = models[0][1].family.sampling
-    length = usual.length if length is None else length
-    sampling = SamplingSpec.parse(
-        {
-            "length": length,
-            "block_length": min(length, usual.block_length) if block_length is None else block_length,
-            "steps": length if steps is None else steps,
-            "temperature": temperature,
-        }
-    )
     prompt, _ = _prompt_and_response(prompt, "unused", task)
-    traces = [trace(model, prompt, sampling, seed, checkpoint=name, label=name) for name, model in models]
+    traces: list[Trace] = []
+    sampling: SamplingSpec | None = None
+    # One model after the other: the memory may not hold two.
+    for name in checkpoints:
+        model = _open(name)
+        sampling = sampling or _sampling(model.family.sampling, length, block_length, steps, temperature)
+        traces.append(trace(model, prompt, sampling, seed, checkpoint=name, label=name))
+        del model
     if as_json:
         sys.stdout.write(json.dumps([item.model_dump(mode="json") for item in traces], indent=2) + "\n")
         return
@@ -257,6 +260,21 @@ def record(output: Annotated[Path, typer.Argument(help="Folder for the recording
 
     recording = record_with_progress(output, console)
     sys.stdout.write(f"{output}: {', '.join(recording.runs)}\n")
+
+
+def _sampling(
+    usual: SamplingSpec, length: int | None, block_length: int | None, steps: int | None, temperature: float
+) -> SamplingSpec:
+    """What was asked for, and the family's usual values where nothing was."""
+    length = usual.length if length is None else length
+    return SamplingSpec.parse(
+        {
+            "length": length,
+            "block_length": min(length, usual.block_length) if block_length is None else block_length,
+            "steps": length if steps is None else steps,
+            "temperature": temperature,
+        }
+    )
 
 
 def _open(name: str) -> DiffusionModel:

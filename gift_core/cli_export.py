@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -71,10 +70,11 @@ def push(
     directory = read_run(run).directory
     from gift_core.export import ExportOptions, files_of
     from gift_core.export import export as write_export
+    from gift_core.models.saving import scratch_folder
 
     # Where the run's own weights lie there is room for more; a folder for temporary files may be small.
-    with TemporaryDirectory(prefix=".push-", dir=directory) as temporary:
-        folder = Path(temporary) / "export"
+    with scratch_folder(directory / "push") as scratch:
+        folder = scratch / "export"
         write_export(run, folder, ExportOptions(layout, dtype, location=repository))
         _print_upload(folder, files_of(folder), repository, private)
         if token:

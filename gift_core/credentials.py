@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gift_core.errors import UploadError
 
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 - the variable's name
+
+
+class Credentials(BaseSettings):
+    """What is read from the environment; a secret shows as stars wherever it is printed."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    hf_token: SecretStr = SecretStr("")
 
 
 def hub_token() -> str:
@@ -15,7 +24,7 @@ def hub_token() -> str:
     `huggingface_hub.get_token` would also take the one that a login left in a file, for whoever uses this account: a
     program that uploads in somebody's name should be told so for the occasion.
     """
-    token = os.environ.get(HUB_TOKEN, "").strip()
+    token = Credentials().hf_token.get_secret_value().strip()
     if not token:
         raise UploadError(
             f"There is no token to upload with: {HUB_TOKEN} is not set in the environment.",

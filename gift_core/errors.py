@@ -22,8 +22,9 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
-        remedy = f" {self.remedy}" if self.remedy else ""
-        return f"{where}{self.message}{remedy}"
+        # What a library said, at the end of a message, may lack its full stop.
+        message = self.message if self.message.endswith((".", "!", "?")) else f"{self.message}."
+        return f"{where}{message} {self.remedy}".rstrip()
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)

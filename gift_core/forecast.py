@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from gift_core.memory import readable_size
 from gift_core.planning import Plan, plan
 from gift_core.spec import RunSpec
 
@@ -34,12 +35,10 @@ def print_plans(plans: dict[str, Plan], as_json: bool) -> None:
     console = Console()
     console.print(table)
     for label, found in plans.items():
+        if found.suggestion:
+            console.print(f"[green]{label}[/green] Suggested: {found.suggestion}.", highlight=False)
         for warning in found.warnings:
             console.print(f"[yellow]{label}[/yellow] {warning}", highlight=False)
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _duration(seconds: float) -> str:
@@ -50,6 +49,11 @@ def _duration(seconds: float) -> str:
 
 def _share(part: float, whole: float) -> str:
     return f"{part / max(whole, 1):.0%}"
+
+
+def _phases(found: Plan) -> str:
+    memory = found.memory
+    return ", ".join(map(readable_size, (memory.forward, memory.backward, memory.step)))
 
 
 _ROWS: Sequence[tuple[str, Callable[[Plan], str]]] = (
@@ -67,13 +71,14 @@ _ROWS: Sequence[tuple[str, Callable[[Plan], str]]] = (
     ("  of them trained", lambda p: f"{p.trained_parameters:,}"),
     ("steps", lambda p: f"{p.steps:,}"),
     ("checkpoint every", lambda p: f"{p.checkpoint_every:,} steps"),
-    ("memory", lambda p: _mebibytes(p.memory.total)),
-    ("  weights", lambda p: _mebibytes(p.memory.weights)),
-    ("  gradients", lambda p: _mebibytes(p.memory.gradients)),
-    ("  optimiser", lambda p: _mebibytes(p.memory.optimiser)),
-    ("  activations", lambda p: _mebibytes(p.memory.activations)),
-    ("  head", lambda p: _mebibytes(p.memory.head)),
-    ("process, at its largest", lambda p: _mebibytes(p.peak_memory)),
+    ("memory, at its largest", lambda p: readable_size(p.memory.total)),
+    ("  weights", lambda p: readable_size(p.memory.weights)),
+    ("  gradients", lambda p: readable_size(p.memory.gradients)),
+    ("  optimiser", lambda p: readable_size(p.memory.optimiser)),
+    ("  activations", lambda p: readable_size(p.memory.activations)),
+    ("  head", lambda p: readable_size(p.memory.head)),
+    ("  at the head, backward, at the step", _phases),
+    ("process, at its largest", lambda p: readable_size(p.peak_memory)),
     ("seconds per step", lambda p: f"{p.seconds_per_step:.2f}"),
     ("time", lambda p: _duration(p.seconds.total)),
     ("  frozen rates", lambda p: _duration(p.seconds.probing)),

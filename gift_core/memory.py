@@ -1,78 +1,156 @@
-"""How much memory a run needs, how much it has used, and what to say when that was too much."""
+"""How much memory a run needs, phase by phase, and how much it has used."""
 
 from __future__ import annotations
 
 import resource
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import psutil
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from gift_core.errors import OutOfMemoryError
-from gift_core.models.head import CHUNK_LOGITS
-from gift_core.spec import RunSpec
+from gift_core.activations import (
+    FP32,
+    MicroBatch,
+    Setup,
+    adapter_weights,
+    backward_in_layer,
+    cast_weights,
+    saved,
+    saved_in_layer,
+)
+from gift_core.models.architecture import Architecture
+from gift_core.models.head import working_bytes
 
-# The allocators of torch raise errors that only their text tells apart.
-_PHRASES = ("can't allocate memory", "out of memory")
 # AdamW keeps two moments of each trained weight, in fp32.
 _MOMENTS = 2
+# nf4 has half a byte per weight, a byte of scale per 64, and a second scale in fp32 per 256 of those.
+_NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)
 
 
 class MemoryEstimate(BaseModel):
-    """Bytes that a training step holds at its largest, apart from the program itself."""
+    """Bytes that a training step holds, apart from the program itself: what they are, and at its three heights.
+
+    Weights and the optimiser's moments stand throughout. Gradients form while activations are given back, so that the
+    peak is that of one phase, and never the sum of all parts.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     weights: int
     gradients: int
-    optimiser: int
+    optimiser: int = Field(description="AdamW's moments.")
     activations: int = Field(description="What the backward pass will read, for the largest micro-batch.")
-    head: int = Field(description="A chunk of logits and the head's weight in the dtype in which it multiplies.")
+    head: int = Field(description="A chunk of logits, and the head's weight in the dtype in which it multiplies.")
+    forward: int = Field(description="In all, at the end of the forward pass, when the head is read.")
+    backward: int = Field(description="In all, while a layer's gradients form.")
+    step: int = Field(description="In all, when the optimiser steps.")
 
     @property
     def total(self) -> int:
-        return self.weights + self.gradients + self.optimiser + self.activations + self.head
+        """The peak."""
+        return max(self.forward, self.backward, self.step)
 
 
-def estimate(
-    network: nn.Module, head: nn.Module, saved_for_backward: int, positions: int, compute_dtype: torch.dtype
-) -> MemoryEstimate:
-    """The parts that follow from the weights, and the activations as `count_saved` counted them.
+@dataclass(frozen=True)
+class _Weights:
+    """Bytes as they lie, and numbers that are trained: in all, in one layer, in the embedding, in the head."""
 
-    `positions` is how many the largest micro-batch has: the head reads no more.
+    held: int
+    trained: int
+    trained_in_layer: int
+    trained_in_embedding: int
+    trained_in_head: int
+
+
+def predict(body: Architecture, setup: Setup, batch: MicroBatch) -> MemoryEstimate:
+    """What training needs, from sizes alone: nothing is loaded or run. `batch` is the largest micro-batch.
+
+    For one process that holds the whole model.
     """
+    if setup.lora:
+        adapters = adapter_weights(body, setup.lora)
+        products = body.layers * body.layer_products
+        per_product = _NF4 if setup.quantised else setup.base
+        held = int(products * per_product) + (body.weights - products) * setup.base + body.layers * adapters * FP32
+        weights = _Weights(held, body.layers * adapters, adapters, 0, 0)
+    else:
+        weights = _Weights(body.weights * FP32, body.weights, body.layer_weights, body.head, body.head)
+    return _estimate(body, setup, batch, weights, saved(body, setup, batch))
+
+
+def estimate(network: Any, setup: Setup, batch: MicroBatch, activations: int) -> MemoryEstimate:
+    """The same for a network that is loaded, with its own weights and the activations that `count_saved` counted."""
+    body = Architecture.of(network.config)
     parameters = list(network.parameters())
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    weight = head.weight
-    assert isinstance(weight, torch.Tensor)
-    copy = weight.numel() * compute_dtype.itemsize if weight.dtype != compute_dtype else 0
+    trained = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+    embedding, head = (_trained(module) for module in (network.get_input_embeddings(), network.get_output_embeddings()))
+    own = embedding if body.tied else embedding + head
+    weights = _Weights(
+        held=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
+        trained=trained,
+        trained_in_layer=(trained - own) // body.layers,
+        trained_in_embedding=embedding,
+        trained_in_head=head,
+    )
+    return _estimate(body, setup, batch, weights, activations)
+
+
+def _estimate(
+    body: Architecture, setup: Setup, batch: MicroBatch, weights: _Weights, activations: int
+) -> MemoryEstimate:
+    gradients, moments = weights.trained * FP32, weights.trained * FP32 * _MOMENTS
+    standing = weights.held + moments
+    # Later micro-batches add to the gradients of earlier ones, which are there from their start.
+    earlier = gradients if batch.rows < setup.step_rows else 0
+    head = working_bytes(batch.read, body.vocabulary, body.width, setup.compute, weight=setup.base, device=setup.device)
+    # The head's gradient is made in the forward pass, with its logits.
+    early = weights.trained_in_head * FP32
+    layer = backward_in_layer(body, setup, batch)
+    if setup.checkpointing:
+        layer += saved_in_layer(body, setup, batch)
+    first = standing + earlier + activations + early + layer
+    formed = earlier or gradients - FP32 * (weights.trained_in_embedding + weights.trained_in_layer)
+    last = standing + formed + activations // body.layers + layer
     return MemoryEstimate(
-        weights=sum(parameter.numel() * parameter.element_size() for parameter in parameters),
-        gradients=sum(parameter.numel() * parameter.element_size() for parameter in trained),
-        optimiser=_MOMENTS * sum(parameter.numel() * 4 for parameter in trained),
-        activations=saved_for_backward,
-        head=min(CHUNK_LOGITS, positions * len(weight)) * compute_dtype.itemsize + copy,
+        weights=weights.held,
+        gradients=gradients,
+        optimiser=moments,
+        activations=activations,
+        head=head,
+        forward=standing
+        + earlier
+        + activations
+        + _cached_casts(body, setup)
+        + head
+        + _last_hidden(body, batch)
+        + early,
+        backward=max(first, last),
+        step=standing + gradients,
     )
 
 
-def count_saved(network: nn.Module, run: Callable[[], Any]) -> int:
-    """Bytes that autograd keeps for the backward pass of what `run` computes: each storage once, and no weights."""
-    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
-    storages: dict[int, int] = {}
+def _cached_casts(body: Architecture, setup: Setup) -> int:
+    """Autocast keeps its copies of trained weights to the end of the forward pass, also where checkpointing lets go."""
+    return body.layers * cast_weights(body, setup) if setup.checkpointing and setup.lora is None else 0
 
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        run()
-    return sum(storages.values())
+def _last_hidden(body: Architecture, batch: MicroBatch) -> int:
+    return batch.tokens * body.width * FP32
+
+
+def _trained(module: nn.Module) -> int:
+    weight = module.weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.numel() if weight.requires_grad else 0
+
+
+def readable_size(count: int) -> str:
+    """Bytes in the unit that reads well."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def peak_memory() -> int:
@@ -84,51 +162,14 @@ def peak_memory() -> int:
     return resident if sys.platform == "darwin" else resident * 1024
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory could not be had."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _PHRASES)
-    )
+def available_memory() -> int:
+    """Bytes that are free, of the device's memory or the machine's."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return int(psutil.virtual_memory().available)
 
 
-@contextmanager
-def explained_out_of_memory(spec: RunSpec, shape: tuple[int, int]) -> Iterator[None]:
-    """Turn an allocation that fails inside into an `OutOfMemoryError` that says what to lower.
-
-    `shape` is the largest micro-batch, in rows and tokens.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if is_out_of_memory(error):
-            raise out_of_memory(spec, shape) from error
-        raise
-
-
-def out_of_memory(spec: RunSpec | None = None, shape: tuple[int, int] = (0, 0)) -> OutOfMemoryError:
-    """What to tell the user; `shape` is the largest micro-batch, in rows and tokens."""
-    if spec is None or not shape[0]:
-        return OutOfMemoryError(
-            "The machine ran out of memory.",
-            field="training.micro_batch_size",
-            remedy="Lower training.micro_batch_size (it changes nothing else), or data.max_length.",
-        )
-    rows, length = shape
-    remedies = []
-    if rows > 1:
-        divisors = [size for size in range(1, rows) if spec.training.batch_size % size == 0]
-        smaller = max((size for size in divisors if 2 * size <= rows), default=1)
-        remedies.append(f"set training.micro_batch_size to {smaller} (the result stays the same)")
-    if not spec.training.gradient_checkpointing:
-        remedies.append("turn on training.gradient_checkpointing")
-    if spec.training.adapter == "full":
-        remedies.append("set training.adapter to lora")
-    elif spec.model.quantisation == "none":
-        remedies.append("set model.quantisation to nf4")
-    remedies.append(f"lower data.max_length (now {spec.data.max_length})")
-    text = ", or ".join(remedies)
-    return OutOfMemoryError(
-        f"The machine ran out of memory with micro-batches of up to {rows} sequences of {length} tokens.",
-        field="training.micro_batch_size",
-        remedy=f"{text[0].upper()}{text[1:]}.",
-    )
+def memory_in_reach() -> int:
+    """Bytes that are free or held by this process: what it could have if it began again."""
+    held = torch.cuda.memory_reserved() if torch.cuda.is_available() else psutil.Process().memory_info().rss
+    return available_memory() + int(held)

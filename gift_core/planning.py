@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import psutil
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.data.collation import EpochBatches
 from gift_core.data.sources import ResolveDataset, task_problems
 from gift_core.data.tokenisation import TokenisedExample
-from gift_core.memory import MemoryEstimate, peak_memory
+from gift_core.memory import MemoryEstimate, available_memory, peak_memory, readable_size
+from gift_core.preflight import check_memory
 from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
+from gift_core.sizing import Suggestion, fits, suggest
 from gift_core.spec import RunSpec, TaskSource
 from gift_core.tasks.registry import TASKS
 from gift_core.training import batch_shape, checkpoint_interval, evaluation_interval
@@ -69,6 +69,7 @@ class Plan(BaseModel):
     seconds_per_step: float
     seconds: Seconds
     memory: MemoryEstimate
+    suggestion: Suggestion | None = Field(description="What would fit the memory best, unless it is so already.")
     peak_memory: int = Field(description="Bytes that this process has held at most, the program included.")
     warnings: tuple[str, ...] = ()
 
@@ -81,10 +82,12 @@ def plan(
 ) -> Plan:
     """Count a run's tokens and train three steps of it, the largest micro-batch among them; nothing of that is kept.
 
-    `rates` is where frozen rates may lie already. Raises the `GiftError` that the run would raise.
+    `rates` is where frozen rates may lie already. Raises the `GiftError` that the run would raise, and an
+    `OutOfMemoryError` before anything is loaded, where the sizes alone say that the memory is too small.
     """
     # Before the trial: what that allocates stays with the process for a while.
-    available = _available_memory()
+    available = available_memory()
+    check_memory(spec, resolve_dataset, available)
     on_progress("loading")
     prepared = prepare(spec, resolve_dataset)
     batches = _batches(prepared.training.examples, spec)
@@ -129,6 +132,7 @@ def plan(
             scoring=scoring,
         ),
         memory=trial.memory,
+        suggestion=_suggestion(spec, prepared, available),
         peak_memory=peak_memory(),
     )
     return found.model_copy(update={"warnings": tuple(_warnings(spec, found, available))})
@@ -205,6 +209,11 @@ def _lacking(spec: RunSpec, prepared: Prepared, directory: Path | None) -> int:
     return sum(example not in cache for example in (*prepared.training.examples, *prepared.held_out.examples))
 
 
+def _suggestion(spec: RunSpec, prepared: Prepared, available: int) -> Suggestion | None:
+    found = suggest(prepared.architecture, spec, prepared.largest_micro_batch(spec), available)
+    return None if found is None or found.is_what(spec) else found
+
+
 def _warnings(spec: RunSpec, found: Plan, available: int) -> Iterator[str]:
     if found.tail_loss_share > LARGEST_TAIL_SHARE:
         yield (
@@ -218,14 +227,5 @@ def _warnings(spec: RunSpec, found: Plan, available: int) -> Iterator[str]:
         yield f"{found.dropped:,} examples are longer than {spec.data.max_length} tokens and are left out."
     if not found.held_out:
         yield "No example is held out: there will be no held-out loss, and methods cannot be compared."
-    if found.memory.total > available:
-        yield (
-            f"About {found.memory.total / 2**30:.1f} GiB are needed and {available / 2**30:.1f} GiB are free. "
-            "Lower training.micro_batch_size, or turn on training.gradient_checkpointing."
-        )
-
-
-def _available_memory() -> int:
-    if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
-    return int(psutil.virtual_memory().available)
+    if not fits(found.memory, available):
+        yield f"About {readable_size(found.memory.total)} are needed and {readable_size(available)} are free."

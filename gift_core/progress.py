@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from transformers.utils.logging import set_verbosity_error
 
 from gift_core.documents import Inspection, Token, Trace
 from gift_core.objectives import masking_probability
@@ -59,8 +58,6 @@ def _shown(
     label: str, console: Console, process: PartialState
 ) -> Iterator[tuple[Callable[[Line], None], threading.Event]]:
     """A progress bar that listens to a run, and the event that Ctrl-C sets."""
-    # Its remarks would tear the bar apart.
-    set_verbosity_error()
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,20 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 
+from gift_core.activations import MicroBatch
 from gift_core.compilation import explained_compilation
 from gift_core.data.sources import ResolveDataset, load_split, no_examples, task_problems
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_task
-from gift_core.memory import explained_out_of_memory
 from gift_core.models.adapters import add_lora
+from gift_core.models.architecture import Architecture
 from gift_core.models.catalogue import pinned_name
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
+from gift_core.out_of_memory import explained_out_of_memory
 from gift_core.provenance import Provenance
 from gift_core.recovery import begin, last_checkpoint, reported_values
 from gift_core.reporting import (
@@ -38,7 +41,8 @@ from gift_core.reporting import (
     write_atomically,
 )
 from gift_core.scores import ScoreCache, fill
-from gift_core.spec import RunSpec, TaskSource, WeightDtype
+from gift_core.sizing import largest_micro_batch
+from gift_core.spec import RunSpec, TaskSource, weight_dtype
 from gift_core.tasks.registry import TASKS
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport
@@ -85,8 +89,7 @@ def run_training(
         prepared = prepare(spec, resolve_dataset)
         rates = options.rate_cache or directory / _OWN_RATES
         cache = frozen_rates(spec, prepared, rates, reporter, process)
-        largest = prepared.largest_micro_batch(spec)
-        with explained_out_of_memory(spec, largest), explained_compilation():
+        with prepared.explained_out_of_memory(spec), explained_compilation():
             trainer = prepared.trainer(spec, directory, cache)
             report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
             trainer.add_callback(report)
@@ -126,10 +129,18 @@ class Prepared:
     held_out: Tokenised
     provenance: Provenance
 
-    def largest_micro_batch(self, spec: RunSpec) -> tuple[int, int]:
-        """Rows and tokens."""
-        rows = spec.training.micro_batch_size or spec.training.batch_size
-        return rows, max(len(example.input_ids) for example in self.training.examples)
+    @property
+    def architecture(self) -> Architecture:
+        """The sizes of the model."""
+        return Architecture.of(self.model.network.config)
+
+    def largest_micro_batch(self, spec: RunSpec) -> MicroBatch:
+        """The longest sequences that can come together."""
+        return largest_micro_batch(self.training.examples, spec)
+
+    def explained_out_of_memory(self, spec: RunSpec) -> AbstractContextManager[None]:
+        """Says what to lower where memory runs out inside."""
+        return explained_out_of_memory(spec, self.largest_micro_batch(spec), self.architecture)
 
     def trainer(self, spec: RunSpec, directory: Path, cache: ScoreCache | None = None) -> GiftTrainer:
         """The trainer of these examples."""
@@ -138,7 +149,7 @@ class Prepared:
 
 def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     """Load the model and the data; raises a `GiftError`."""
-    model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=_weight_dtype(spec))
+    model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
     split = load_split(spec.data, resolve_dataset)
     training, held_out = (
         tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)
@@ -152,11 +163,6 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     if spec.training.adapter == "lora":
         model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
     return Prepared(model, base, training, held_out, Provenance.of(split))
-
-
-def _weight_dtype(spec: RunSpec) -> WeightDtype:
-    """Weights that are trained themselves are kept in fp32: in bf16, most of an update would be rounded away."""
-    return "fp32" if spec.model.dtype == "auto" and spec.training.adapter == "full" else spec.model.dtype
 
 
 def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:
@@ -208,14 +214,13 @@ def frozen_rates(
         reporter.report(0, "probing", {"probed": done, "to_probe": total}, eta_seconds=left)
 
     examples = [*prepared.training.examples, *prepared.held_out.examples]
-    largest = prepared.largest_micro_batch(spec)
-    with explained_out_of_memory(spec, largest):
+    with prepared.explained_out_of_memory(spec):
         model.network.to(process.device)
         found = fill(
             cache,
             model,
             examples,
-            largest[0],
+            prepared.largest_micro_batch(spec).rows,
             autocast=spec.training.precision == "bf16",
             rank=process.process_index,
             world_size=process.num_processes,

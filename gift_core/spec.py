@@ -69,7 +69,8 @@ class ModelSpec(Section):
     )
     dtype: WeightDtype = Field(
         "auto",
-        description="Weights in memory: auto keeps a frozen base as it was published, and trains all weights in fp32.",
+        description="Of the weights in memory: auto keeps those of a frozen base as they were published, and those "
+        "that are trained in fp32.",
     )
     quantisation: Quantisation = Field(
         "none", description="nf4 keeps the frozen base in 4 bits (QLoRA): needs a LoRA adapter and bitsandbytes."
@@ -286,6 +287,12 @@ class RunSpec(Section):
     def differences(self, other: RunSpec) -> list[str]:
         """The dotted fields in which two runs differ."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def weight_dtype(spec: RunSpec) -> WeightDtype:
+    """In what the weights lie. Those that are trained themselves lie in fp32: in bf16, most of an update would be
+    rounded away."""
+    return "fp32" if spec.model.dtype == "auto" and spec.training.adapter == "full" else spec.model.dtype
 
 
 class ExperimentSpec(Section):

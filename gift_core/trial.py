@@ -11,12 +11,15 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 
+from gift_core.activations import Setup, count_saved
 from gift_core.compilation import explained_compilation
 from gift_core.data.collation import Draw, collate
 from gift_core.evaluation import score_task
-from gift_core.memory import MemoryEstimate, count_saved, estimate, explained_out_of_memory
+from gift_core.memory import MemoryEstimate, estimate
+from gift_core.models.architecture import Architecture
 from gift_core.run import Prepared
 from gift_core.scores import ScoreCache
+from gift_core.sizing import micro_batch
 from gift_core.spec import RunSpec
 from gift_core.tasks.task import Problem, Task
 from gift_core.training import GiftTrainer
@@ -35,7 +38,7 @@ class Trial:
 
 def try_out(prepared: Prepared, spec: RunSpec, directory: Path, cache: ScoreCache | None) -> Trial:
     """Train one epoch of `prepared`, a few batches, and evaluate its held-out examples; the model is spoilt after."""
-    with explained_out_of_memory(spec, prepared.largest_micro_batch(spec)), explained_compilation():
+    with prepared.explained_out_of_memory(spec), explained_compilation():
         trainer = prepared.trainer(spec.replace({"training.epochs": 1}), directory, cache)
         trainer.args.save_strategy = SaveStrategy.NO
         watch = _Watch(trainer)
@@ -86,9 +89,12 @@ class _Watch(TrainerCallback):
         )
         # That batch will come again, and count then.
         trainer.accounts.metrics()
-        dtype = torch.bfloat16 if trainer.spec.training.precision == "bf16" else torch.float32
-        positions = batch.input_ids.numel()
-        self.memory = estimate(model.network, model.network.get_output_embeddings(), saved, positions, dtype)
+        self.memory = estimate(
+            model.network,
+            Setup.of(trainer.spec, Architecture.of(model.network.config)),
+            micro_batch(batch.examples),
+            saved,
+        )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._started, self._before = time.perf_counter(), self._trainer.positions_computed

@@ -70,10 +70,10 @@ def find_dataset(directory: Path, dataset_id: str) -> Path:
 
 def failure_of(error: Exception) -> Failure:
     """What the user is told; the traceback stays in the log."""
-    from gift_core.memory import is_out_of_memory, out_of_memory
+    from gift_core.out_of_memory import is_out_of_memory, out_of_memory_somewhere
 
     if is_out_of_memory(error):
-        error = out_of_memory()
+        error = out_of_memory_somewhere()
     if isinstance(error, GiftError):
         first = error.problems[0]
         if len(error.problems) > 1:

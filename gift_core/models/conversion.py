@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from gift_core.errors import ModelError
 from gift_core.models.catalogue import find_model
 from gift_core.models.families.bidirectional import BIDIRECTIONAL, CONVERTIBLE
-from gift_core.models.loading import DiffusionModel, read_config
+from gift_core.models.loading import DiffusionModel, load_network, read_config
 from gift_core.models.saving import save_checkpoint
-from gift_core.models.special_tokens import end_of_turn_id
+from gift_core.models.special_tokens import end_of_turn_id, no_tokenizer
 
 _MASK = "<|mask|>"
 
@@ -25,25 +25,20 @@ def convert_causal(name: str, target: Path) -> None:
     """
     source = find_model(name, local_folders=True)
     config = read_config(source)
-    if config.get("model_type") not in CONVERTIBLE or config.get("is_causal") is False:
+    kind = config.get("model_type")
+    if kind not in CONVERTIBLE or config.get("is_causal") is False:
+        why = "it looks both ways already" if kind in CONVERTIBLE else f"its type is {kind!r}"
         raise ModelError(
-            f"{source.name} is no causal model that can be converted: its type is {config.get('model_type')!r}.",
+            f"{source.name} is no causal model that can be converted: {why}.",
             field="source",
             remedy=f"Choose a causal model of the types {', '.join(CONVERTIBLE)}.",
         )
     values = BIDIRECTIONAL.adapt(config) | {"logit_shift": 1}
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
-        network = AutoModelForCausalLM.from_pretrained(
-            str(source),
-            config=BIDIRECTIONAL.native_config(values),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype="auto",
-        )
     except (OSError, ValueError) as error:
-        raise ModelError(f"{source.name} cannot be read: {error}", field="source") from error
+        raise no_tokenizer(source, error) from error
+    network = load_network(source, values, BIDIRECTIONAL)
     if tokenizer.mask_token is None:
         _add_mask(network, tokenizer)
     network.config.mask_token_id = tokenizer.mask_token_id

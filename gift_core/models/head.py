@@ -99,6 +99,19 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         return (*scaled, None, None, None)
 
 
+def working_bytes(rows: int, vocabulary: int, width: int, compute: int, *, weight: int = 4, device: str = "cpu") -> int:
+    """Bytes that the head holds at most while it reads `rows` positions, apart from its weight and that one's gradient.
+
+    `compute` and `weight` are bytes per number: of the products, and of the weight as it lies.
+    """
+    logits = min(rows, max(1, CHUNK_LOGITS // vocabulary)) * vocabulary
+    pieces = min(logits, _cached_logits(device)) * 4 * (1 if compute == 4 else 2)
+    copy = vocabulary * width * compute if compute != weight else 0
+    # Hidden states as they come, in the dtype of the product, and their gradient.
+    hidden = rows * width * (4 + 2 * compute)
+    return logits * compute + pieces + copy + hidden
+
+
 def _parameters(head: nn.Module) -> tuple[Tensor, Tensor | None]:
     weight, bias = head.weight, getattr(head, "bias", None)
     assert isinstance(weight, Tensor)
@@ -132,7 +145,11 @@ def _parts(rows: slice, logits: Tensor) -> Iterator[slice]:
 
 
 def _cached_rows(logits: Tensor) -> int:
-    return max(1, (_CACHED_LOGITS if logits.device.type == "cpu" else CHUNK_LOGITS) // logits.shape[-1])
+    return max(1, _cached_logits(logits.device.type) // logits.shape[-1])
+
+
+def _cached_logits(device: str) -> int:
+    return _CACHED_LOGITS if device == "cpu" else CHUNK_LOGITS
 
 
 def _entropy_and_normaliser(logits: Tensor) -> tuple[Tensor, Tensor]:

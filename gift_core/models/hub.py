@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from gift_core.errors import ModelError
+from gift_core.models.weight_files import missing_files
 
 # Weights without code: nothing else of a repository is fetched, so nothing else can be run.
 FETCHED = ("*.safetensors", "*.json", "*.jinja", "*.txt")
@@ -44,7 +44,7 @@ def cached(name: HubName) -> Path | None:
     except (LocalEntryNotFoundError, ValueError):
         return None
     folder = Path(found)
-    return folder if _is_whole(folder) else None
+    return None if missing_files(folder) else folder
 
 
 def download(name: HubName) -> Path:
@@ -73,26 +73,12 @@ def download(name: HubName) -> Path:
             "Check the connection and run the command again: it goes on where it stopped. Or bring the model's folder "
             "here and give its path.",
         ) from error
-    if not _is_whole(folder):
+    if missing_files(folder):
         raise _failed(
             f"{name.repository} has no weights in safetensors files beside a config.json.",
             "Choose a model with model.safetensors; pickled weights are never loaded.",
         )
     return folder
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a download was not cut short: the config is there, and every file of the weights."""
-    if not (folder / "config.json").exists():
-        return False
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        return (folder / "model.safetensors").exists()
-    try:
-        files = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError):
-        return False
-    return all((folder / file).exists() for file in files)
 
 
 def _failed(message: str, remedy: str) -> ModelError:

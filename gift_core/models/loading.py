@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from gift_core.errors import ModelError
+from gift_core.models.architecture import Architecture
 from gift_core.models.catalogue import find_model
 from gift_core.models.families.bidirectional import BIDIRECTIONAL
 from gift_core.models.families.family import Family
@@ -22,10 +24,12 @@ from gift_core.models.families.registry import family_of
 from gift_core.models.forward import check_head
 from gift_core.models.quantisation import four_bits, stay_differentiable
 from gift_core.models.special_tokens import end_of_turn_id, read_tokenizer
+from gift_core.models.weight_files import CONFIG, missing_files
+from gift_core.out_of_memory import is_out_of_memory
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import Quantisation, WeightDtype
 
-ADAPTER_CONFIG, CONFIG = "adapter_config.json", "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
 # Over all GPUs of the machine, or the only one, or the CPU: for looking at a model. Training keeps to one device.
 EVERYWHERE = "auto"
 _DTYPES: dict[WeightDtype, torch.dtype | str] = {"auto": "auto", "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -108,7 +112,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
 def context_length(name: str) -> int:
     """How many tokens a base model can attend to; reads its config only."""
     source = _Source.at(find_model(name, local_folders=True))
-    return source.family.context_length(source.native_config())
+    return source.family.context_length(source.native)
+
+
+def architecture(name: str) -> Architecture:
+    """The sizes of a base model of the catalogue or a local folder; reads its config only. Raises `ModelError`."""
+    return Architecture.of(_Source.at(find_model(name, local_folders=True)).native)
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -124,19 +133,29 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Source:
-    """A folder with a checkpoint, its config as it stands there, and the family that this makes it one of."""
+    """A folder with a checkpoint, its config as it stands there and in transformers' terms, and the family it is of."""
 
     directory: Path
     config: Config
     family: Family
+    native: PreTrainedConfig
 
     @classmethod
     def at(cls, directory: Path) -> _Source:
         config = read_config(directory)
-        return cls(directory, config, family_of(config, directory.name))
+        return cls.of(directory, config, family_of(config, directory.name))
 
-    def native_config(self) -> PreTrainedConfig:
-        return self.family.native_config(self.config)
+    @classmethod
+    def of(cls, directory: Path, config: Config, family: Family) -> _Source:
+        """The checkpoint of a known family; raises `ModelError` where its config describes no model."""
+        try:
+            return cls(directory, config, family, family.native_config(config))
+        except (StrictDataclassError, TypeError, ValueError, ArithmeticError) as error:
+            raise ModelError(
+                f"config.json of {directory.name} does not describe a model: {_in_one_line(error)}.",
+                field="model.name",
+                remedy="Correct the field, or fetch the file again.",
+            ) from error
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         return read_tokenizer(self.directory, self.family, self.config)
@@ -161,18 +180,24 @@ def _load(
     )
 
 
+def load_network(directory: Path, config: Config, family: Family) -> PreTrainedModel:
+    """The network of `family` with this config and the weights in `directory`, as they are; raises `ModelError`."""
+    return _network(_Source.of(directory, config, family), "cpu", None, "auto")
+
+
 def _network(
     source: _Source, device: str | torch.device, quantisation: BitsAndBytesConfig | None, dtype: WeightDtype
 ) -> PreTrainedModel:
-    # A bar for each file that is opened drowns the log and the command line's own progress.
+    # A bar for each file that is opened drowns the log and the command line's own progress; what is wrong with the
+    # weights is said below.
     disable_progress_bar()
+    set_verbosity_error()
     layout = source.family.layout_of(source.config)
     everywhere = device == EVERYWHERE and torch.accelerator.is_available()
-    native = source.native_config()
     try:
         network, report = source.family.network.from_pretrained(
             str(source.directory),
-            config=native,
+            config=source.native,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
@@ -186,6 +211,10 @@ def _network(
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _unreadable(source.directory, error) from error
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise _too_large(source.directory) from error
+        raise
     _check_weights(source, report)
     if source.family.checks_head:
         check_head(network, source.directory.name)
@@ -212,8 +241,23 @@ def _check_weights(source: _Source, report: dict[str, Any]) -> None:
 
 
 def _unreadable(directory: Path, why: object) -> ModelError:
+    missing = missing_files(directory)
     return ModelError(
-        f"The weights in {directory.name} cannot be read: {why}",
+        f"The weights in {directory.name} cannot be read: "
+        + (f"there is no {', '.join(missing)}." if missing else f"{_in_one_line(why)}."),
         field="model.name",
-        remedy="The folder must hold config.json and model.safetensors, or its shards and their index.",
+        remedy="The folder must hold config.json and model.safetensors, or its shards and their index, all of them "
+        "whole: what was cut short has to be fetched again.",
     )
+
+
+def _too_large(directory: Path) -> ModelError:
+    return ModelError(
+        f"{directory.name} does not fit into the memory that is free.",
+        field="model.name",
+        remedy="Choose a smaller model, or set model.dtype to bf16, or model.quantisation to nf4.",
+    )
+
+
+def _in_one_line(said: object) -> str:
+    return " ".join(str(said).split()).rstrip(".")

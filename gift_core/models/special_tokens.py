@@ -15,6 +15,8 @@ from gift_core.models.families.layout import Config
 # Stands for what a user writes, where a template is rendered to be looked at.
 CONTENT = "\x00content\x00"
 _END_OF_TURN = "eot_token"
+# One of them makes a tokenizer: the library's own file, or the vocabularies of byte-level and of word-piece classes.
+_FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
 def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTrainedTokenizerFast:
@@ -25,11 +27,7 @@ def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTraine
     try:
         tokenizer = family.tokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"No tokenizer can be read from {directory.name}: {error}",
-            field="model.name",
-            remedy="The folder must hold tokenizer.json and tokenizer_config.json.",
-        ) from error
+        raise no_tokenizer(directory, error) from error
     tokens = family.tokens
     tokenizer.mask_token = _mask(tokenizer, tokens.mask if tokens else None, config, directory.name)
     tokenizer.eos_token = _eos(tokenizer, tokens.eos if tokens else None, config, directory.name)
@@ -42,6 +40,17 @@ def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTraine
     if family.replaces_template or not has_usable_template(tokenizer):
         tokenizer.chat_template = family.chat_template
     return tokenizer
+
+
+def no_tokenizer(directory: Path, error: Exception) -> ModelError:
+    """What to say of a folder whose tokenizer gave `error`."""
+    there = any((directory / file).exists() for file in _FILES)
+    why = str(error).splitlines()[0] if there else f"there is no {' or '.join(_FILES)}"
+    return ModelError(
+        f"No tokenizer can be read from {directory.name}: {why}",
+        field="model.name",
+        remedy="The folder must hold tokenizer.json, or the vocabulary of its class, and tokenizer_config.json.",
+    )
 
 
 def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:

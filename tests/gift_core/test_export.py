@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +179,18 @@ def test_an_earlier_export_of_the_run_is_replaced_and_leaves_nothing_behind(adap
     assert not (tmp_path / "out" / "model.safetensors").exists()
     assert (tmp_path / "out" / "adapter_model.safetensors").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_export_left_goes_with_the_next_and_one_under_way_stays(
+    adapter_run: Path, tmp_path: Path
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left, under_way, own = (tmp_path / f".out.{suffix}" for suffix in (ended.pid, os.getppid(), "notes"))
+    for folder in (left, under_way, own):
+        folder.mkdir()
+    export(adapter_run, tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", under_way.name, own.name}
 
 
 def other_file(target: Path, _: Path) -> None:

@@ -92,13 +92,44 @@ def test_pickled_weights_are_refused(folder: Path) -> None:
     for file in folder.glob("*.safetensors*"):
         file.unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    assert "cannot be read" in refusal(folder)
+    assert "there is no model.safetensors" in refusal(folder)
 
 
-def test_a_shard_that_is_missing_is_an_error(tmp_path: Path) -> None:
+def test_a_shard_that_is_missing_is_named(tmp_path: Path) -> None:
     folder = checkpoints.write_llada(tmp_path / "it")
-    next(folder.glob("model-00002-*")).unlink()
-    assert "cannot be read" in refusal(folder)
+    shard = next(folder.glob("model-00002-*"))
+    shard.unlink()
+    assert f"there is no {shard.name}" in refusal(folder)
+
+
+@pytest.mark.parametrize("length", [0, 1000])
+def test_weights_that_were_cut_short_are_an_error(tmp_path: Path, length: int) -> None:
+    folder = checkpoints.write_llada(tmp_path / "it")
+    shard = next(folder.glob("model-00002-*"))
+    shard.write_bytes(shard.read_bytes()[:length])
+    message = refusal(folder)
+    assert "cannot be read" in message
+    assert "cut short has to be fetched again" in message
+
+
+def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
+    folder = checkpoints.write_llada(tmp_path / "it")
+    (folder / "tokenizer.json").unlink()
+    assert "there is no tokenizer.json" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"num_hidden_layers": "many"}, "does not describe a model"),
+        ({"num_attention_heads": 0}, "does not describe a model"),
+        ({"hidden_size": 10**9}, "memory"),
+    ],
+)
+def test_sizes_that_make_no_model_are_an_error(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    folder = WRITERS["llama"](tmp_path / "it")
+    (folder / "config.json").write_text(json.dumps(read_config(folder) | changes))
+    assert named in refusal(folder)
 
 
 def test_a_config_that_is_no_json_is_an_error(tmp_path: Path) -> None:

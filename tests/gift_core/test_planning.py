@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gift_core.memory import count_saved, is_out_of_memory
+from gift_core.activations import count_saved
+from gift_core.out_of_memory import is_out_of_memory
 from gift_core.planning import Plan, plan
 from gift_core.run import frozen_rates, prepare, run_training
 from gift_core.spec import RunSpec

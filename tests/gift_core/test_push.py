@@ -206,7 +206,7 @@ def test_gift_push_uploads_an_export_and_the_token_is_nowhere(hub: SmallHub, ada
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     said = [text.encode() for text in (pushed.stdout, pushed.stderr)]
     assert not any(TOKEN.encode() in content for content in [*files.values(), *kept, *said])
-    assert list((tmp_path / "run").glob(".push-*")) == []
+    assert list((tmp_path / "run").glob(".push*")) == []
 
 
 def test_a_dry_run_shows_every_file_and_asks_nobody(adapter_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

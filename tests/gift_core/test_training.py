@@ -228,7 +228,7 @@ def test_too_little_memory_says_what_to_lower(
         run_training(small_run.replace({"data.held_out": 0}), tmp_path, Path)
     problem = failure.value.problems[0]
     assert "up to 16 sequences of 51 tokens" in problem.message
-    for remedy in ("micro_batch_size to 8", "gradient_checkpointing", "adapter to lora", "max_length"):
+    for remedy in ("micro_batch_size 8", "gradient_checkpointing", "adapter to lora", "max_length"):
         assert remedy in problem.remedy
 
 

@@ -57,7 +57,8 @@ class PublishedLayout:
         return key
 
     def _missing(self, config: Config) -> list[str]:
-        return [f"config.json has no {name}." for name, _ in self.required if config.get(name) is None]
+        names = dict.fromkeys(name for name, _ in self.required)
+        return [f"config.json has no {name}." for name in names if config.get(name) is None]
 
     def _different(self, config: Config) -> list[str]:
         return [
