@@ -41,9 +41,13 @@ difference product Janet Natalia James she he her his they friend friends day ni
 # Of each task and difficulty, so many problems show the tokenizer what words there are.
 _TOKENIZER_SAMPLE = 300
 # A few of the problems that fine-tuning is for: the base knows their form, and has much to learn.
-_SHARES: Mapping[Difficulty, float] = {"easy": 0.9, "standard": 0.1}
-# There are not many more different easy ones: they come several times instead.
-_DISTINCT: Mapping[tuple[TaskName, Difficulty], int] = {("countdown", "easy"): 1800}
+_SHARES: Mapping[Difficulty, float] = {"easy": 0.85, "standard": 0.15}
+# There are not many different ones of these: they come several times instead.
+_DISTINCT: Mapping[tuple[TaskName, Difficulty], int] = {
+    ("countdown", "easy"): 1000,
+    ("countdown", "standard"): 500,
+    ("algebra", "easy"): 6000,
+}
 _HELD_OUT = 32
 _SCORED = 256
 
@@ -64,7 +68,7 @@ def pretraining_spec(seed: int) -> RunSpec:
             "objective": {"method": "sft"},
             "training": {
                 "epochs": 5,
-                "learning_rate": 3e-3,
+                "learning_rate": 1.5e-3,
                 "schedule": "cosine",
                 "warmup_share": 0.05,
                 "checkpoint_every": 250,

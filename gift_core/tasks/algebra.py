@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
 from functools import partial
 
 from gift_core.spec import Difficulty
-from gift_core.tasks.arithmetic import LARGEST, Operation, judge_number, next_operation
+from gift_core.tasks.arithmetic import LARGEST, LEVELS, SIZES, Operation, Size, judge_number, random_chain
 from gift_core.tasks.expressions import parse_expression, value_of
 from gift_core.tasks.task import Problem, Verdict, draw_problems
 from gift_core.tasks.wording import chain
 
 name = "algebra"
 title = "Expressions and equations"
-levels: Mapping[Difficulty, str] = {
-    "easy": "two or three operations, numbers to 9",
-    "standard": "three operations, numbers to 20",
-    "hard": "three operations, numbers to 99",
-}
+levels = LEVELS
 
-# Fewest and most operations, and the largest number.
-_SIZES: Mapping[Difficulty, tuple[int, int, int]] = {"easy": (2, 3, 9), "standard": (3, 3, 20), "hard": (3, 3, 99)}
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 _EXPRESSION = re.compile(r"\s*Compute (.{1,80})\.\s*")
 _EQUATION = re.compile(r"\s*Solve ([^=]{1,80})=\s*(\d{1,4}) for x\.\s*")
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    shortest, longest, largest = _SIZES[difficulty]
-    make = partial(_invent, lengths=range(shortest, longest + 1), largest=largest)
+    make = partial(_invent, size=SIZES[difficulty])
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
 
@@ -52,18 +44,9 @@ def _solution(prompt: str) -> int | None:
     return None
 
 
-def _invent(rng: random.Random, lengths: range, largest: int) -> Problem:
-    length = rng.choice(lengths)
-    while True:
-        start = rng.randint(1, largest)
-        steps: list[Operation] = []
-        while len(steps) < length:
-            step = next_operation(rng, steps[-1].result if steps else start, "+-*/", largest)
-            if step is None:
-                break
-            steps.append(step)
-        else:
-            return _expression(rng, start, steps) if rng.random() < 0.5 else _equation(rng, start, steps)
+def _invent(rng: random.Random, size: Size) -> Problem:
+    start, steps = random_chain(rng, size)
+    return _expression(rng, start, steps) if rng.random() < 0.5 else _equation(rng, start, steps)
 
 
 def _expression(rng: random.Random, start: int, steps: list[Operation]) -> Problem:

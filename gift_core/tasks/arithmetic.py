@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gift_core.spec import Difficulty
 from gift_core.tasks.task import Verdict, answer_in
 
 LARGEST = 99
 LARGEST_FACTOR = 9
 _NUMBER = re.compile(r"-?\d{1,15}(?!\d)")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a chain of steps is, what each may do, and the largest number in it."""
+
+    steps: int
+    symbols: str
+    largest: int
+
+
+SIZES: Mapping[Difficulty, Size] = {
+    "easy": Size(3, "+-", 9),
+    "standard": Size(3, "+-*/", 9),
+    "hard": Size(3, "+-*/", LARGEST),
+}
+# The same in words.
+LEVELS: Mapping[Difficulty, str] = {
+    "easy": "three steps, + -, numbers to 9",
+    "standard": "three steps, + - * /, numbers to 9",
+    "hard": "three steps, + - * /, numbers to 99",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +61,22 @@ def apply(left: int, symbol: str, right: int, largest: int = LARGEST) -> int | N
     return result if 1 <= result <= largest else None
 
 
-def next_operation(rng: random.Random, left: int, symbols: str, largest: int) -> Operation | None:
+def random_chain(rng: random.Random, size: Size) -> tuple[int, list[Operation]]:
+    """A number to start from, and steps that each go on from the last result."""
+    while True:
+        total = start = rng.randint(1, size.largest)
+        steps: list[Operation] = []
+        while len(steps) < size.steps:
+            step = _next_operation(rng, total, size)
+            if step is None:
+                break
+            steps.append(step)
+            total = step.result
+        else:
+            return start, steps
+
+
+def _next_operation(rng: random.Random, left: int, size: Size) -> Operation | None:
     """Something to do to `left`, each symbol that can be used as likely as the others; None where nothing can be done.
 
     No number is above `largest`; factors and divisors come from the tables up to 9.
@@ -45,12 +84,12 @@ def next_operation(rng: random.Random, left: int, symbols: str, largest: int) ->
     possible = {
         symbol: [
             Operation(left, symbol, right, result)
-            for right in (range(2, min(largest, LARGEST_FACTOR) + 1) if symbol in "*/" else range(1, largest))
-            if (result := apply(left, symbol, right, largest)) is not None
+            for right in (range(2, LARGEST_FACTOR + 1) if symbol in "*/" else range(1, size.largest))
+            if (result := apply(left, symbol, right, size.largest)) is not None
         ]
-        for symbol in symbols
+        for symbol in size.symbols
     }
-    usable = [symbol for symbol in symbols if possible[symbol]]
+    usable = [symbol for symbol in size.symbols if possible[symbol]]
     return rng.choice(possible[rng.choice(usable)]) if usable else None
 
 

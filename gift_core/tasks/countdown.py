@@ -17,14 +17,14 @@ from gift_core.tasks.wording import chain
 name = "countdown"
 title = "Countdown"
 levels: Mapping[Difficulty, str] = {
-    "easy": "numbers and results to 9, + - *",
-    "standard": "numbers to 12, + - *",
+    "easy": "numbers and results to 9, + -",
+    "standard": "numbers and results to 9, + - * /",
     "hard": "numbers to 20, + - * /",
 }
 
-_SYMBOLS: Mapping[Difficulty, str] = {"easy": "+-*", "standard": "+-*", "hard": "+-*/"}
+_SYMBOLS: Mapping[Difficulty, str] = {"easy": "+-", "standard": "+-*/", "hard": "+-*/"}
 # The largest number given, and the largest result.
-_LARGEST: Mapping[Difficulty, tuple[int, int]] = {"easy": (9, 9), "standard": (12, LARGEST), "hard": (20, LARGEST)}
+_LARGEST: Mapping[Difficulty, tuple[int, int]] = {"easy": (9, 9), "standard": (9, 9), "hard": (20, LARGEST)}
 _PROMPT = re.compile(r"\s*Use (\d{1,3}), (\d{1,3}) and (\d{1,3}) to make (\d{1,4})\.\s*")
 
 

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
 from gift_core.spec import Difficulty
-from gift_core.tasks.arithmetic import apply, judge_number, next_operation
+from gift_core.tasks.arithmetic import LEVELS, SIZES, Size, apply, judge_number, random_chain
 from gift_core.tasks.task import Problem, Verdict, draw_problems
 from gift_core.tasks.wording import chain
 
 name = "word_problems"
 title = "Word problems"
-levels: Mapping[Difficulty, str] = {
-    "easy": "two or three steps, numbers to 9",
-    "standard": "three steps, numbers to 20",
-    "hard": "three steps, numbers to 99",
-}
+levels = LEVELS
 
-# Fewest and most steps, and the largest number.
-_SIZES: Mapping[Difficulty, tuple[int, int, int]] = {"easy": (2, 3, 9), "standard": (3, 3, 20), "hard": (3, 3, 99)}
 _NAMES = ("Mia", "Tom", "Anna", "Ben", "Lily", "Sam", "Eva", "Max", "Zoe", "Leo")
 _THINGS = ("apples", "books", "coins", "cards", "eggs", "pens", "shells", "stamps")
 
@@ -73,8 +67,7 @@ _WAYS = ("{step}", "{step}", "{step} {things}")
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    shortest, longest, largest = _SIZES[difficulty]
-    make = partial(_invent, lengths=range(shortest, longest + 1), largest=largest)
+    make = partial(_invent, size=SIZES[difficulty])
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
 
@@ -119,27 +112,17 @@ def _pattern(text: str) -> re.Pattern[str]:
     )
 
 
-def _invent(rng: random.Random, lengths: range, largest: int) -> Problem:
-    length = rng.choice(lengths)
+def _invent(rng: random.Random, size: Size) -> Problem:
+    start, steps = random_chain(rng, size)
     who, things = rng.choice(_NAMES), rng.choice(_THINGS)
-    while True:
-        total = start = rng.randint(1, largest)
-        sentences = [rng.choice(_STARTS).written(who, things, start)]
-        statements: list[str] = []
-        while len(statements) < length:
-            step = next_operation(rng, total, "++--*/", largest)
-            if step is None:
-                break
-            change = rng.choice([change for change in _CHANGES if change.symbol == step.symbol])
-            sentences.append(change.written(who, things, step.right))
-            statements.append(rng.choice(_WAYS).format(step=step, things=things))
-            total = step.result
-        else:
-            break
+    sentences = [rng.choice(_STARTS).written(who, things, start)]
+    for step in steps:
+        change = rng.choice([change for change in _CHANGES if change.symbol == step.symbol])
+        sentences.append(change.written(who, things, step.right))
     sentences.append(rng.choice(_QUESTIONS).written(who, things))
     return Problem(
         prompt=" ".join(sentences),
-        reasoning=chain(rng, statements),
-        answer=str(total),
+        reasoning=chain(rng, [rng.choice(_WAYS).format(step=step, things=things) for step in steps]),
+        answer=str(steps[-1].result),
         title=f"{who}'s {things}",
     )
