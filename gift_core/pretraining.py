@@ -49,7 +49,6 @@ _DISTINCT: Mapping[tuple[TaskName, Difficulty], int] = {
     ("algebra", "easy"): 6000,
 }
 _HELD_OUT = 32
-_SCORED = 256
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,8 @@ class PretrainingOptions:
     listener: Callable[[Line], None] | None = None
     resume: bool = False
     should_stop: Callable[[], bool] = lambda: False
+    # Of each task and level, so many held-out problems are solved at the end.
+    scored: int = 256
 
 
 def pretraining_spec(seed: int) -> RunSpec:
@@ -134,18 +135,18 @@ def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOption
         "spec": spec.model_dump(mode="json"),
         "problems": {"count": count, "shares": dict(_SHARES)},
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
-        "scores": scores(load_checkpoint(target / CHECKPOINT), spec, seed),
+        "scores": scores(load_checkpoint(target / CHECKPOINT), spec, seed, options.scored),
     }
     write_atomically(target / "record.json", json.dumps(record, indent=2))
     shutil.rmtree(target / TRAINER_DIRECTORY)
     return record
 
 
-def scores(model: DiffusionModel, spec: RunSpec, seed: int) -> dict[str, dict[str, dict[str, float | int]]]:
+def scores(model: DiffusionModel, spec: RunSpec, seed: int, count: int) -> dict[str, dict[str, dict[str, float | int]]]:
     """Held-out problems solved, by task and difficulty."""
     return {
         name: {
-            difficulty: score_task(model, task, task.generate(0, difficulty, seed, _SCORED)[1], spec.sampling)
+            difficulty: score_task(model, task, task.generate(0, difficulty, seed, count)[1], spec.sampling)
             for difficulty in task.levels
         }
         for name, task in TASKS.items()
