@@ -28,7 +28,7 @@ RECORDING_FILE = "recording.json"
 RUNS = "runs"
 _BASE = "tiny"
 # Of each task, so many held-out problems are inspected and denoised.
-_PROBLEMS = 2
+_PROBLEMS = 1
 _SEED = 1
 
 
@@ -90,7 +90,7 @@ def recorded_experiment() -> ExperimentSpec:
         run=RunSpec(
             data=DataSpec(source=TaskSource(task="word_problems")),
             training=TrainingSpec(
-                epochs=6, batch_size=32, learning_rate=3e-3, adapter="lora", lora=LoraSpec(rank=8, alpha=16)
+                epochs=8, batch_size=32, learning_rate=1e-3, adapter="lora", lora=LoraSpec(rank=8, alpha=16)
             ),
         ),
     )

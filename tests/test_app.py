@@ -18,6 +18,7 @@ from gift_core.presets import PRESETS
 from gift_core.spec import ExperimentSpec
 from tests.serving import free_port, serve_on
 from ui.client import StudioClient, StudioError
+from workers.recorded import EXPERIMENT_ID
 from workers.records import RunState
 from workers.settings import Settings
 from workers.store import RunStore
@@ -111,8 +112,8 @@ def test_two_studios_in_one_process_know_nothing_of_each_other(address: str, tmp
         mine = here.create_experiment(PRESETS["Smoke test"], "one key")
         theirs = there.create_experiment(PRESETS["A against A"], "one key")
         dataset = there.upload(rows, rows.name)
-        assert [experiment.id for experiment in here.experiments()] == [mine.id]
-        assert [experiment.id for experiment in there.experiments()] == [theirs.id]
+        assert [experiment.id for experiment in here.experiments()] == [mine.id, EXPERIMENT_ID]
+        assert [experiment.id for experiment in there.experiments()] == [theirs.id, EXPERIMENT_ID]
         assert here.datasets() == []
         assert there.datasets() == [dataset]
         with pytest.raises(StudioError, match=theirs.id):

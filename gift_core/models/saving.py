@@ -69,6 +69,8 @@ def write_model(model: DiffusionModel, directory: Path, weights: dict[str, Any] 
         # transformers would give the weights the names under which it found them, and the config would not fit.
         options = {"save_original_format": False}
     model.network.save_pretrained(str(directory), state_dict=weights, **options)
+    # peft's empty template, which names the folder that the base was read from.
+    (directory / "README.md").unlink(missing_ok=True)
     model.tokenizer.save_pretrained(str(directory))
 
 

@@ -28,6 +28,7 @@ ROUTES = {
     ("post", "/inspections"),
     ("post", "/denoisings"),
 }
+from gift_core.tasks.registry import TASKS
 
 
 @pytest.fixture
@@ -61,10 +62,12 @@ def test_the_documentation_page_and_the_health_check_answer(url):
 def test_the_catalogue_offers_what_there_is_to_start_from(client):
     assert [model.name for model in client.models()] == ["tiny"]
     assert client.checkpoints()[0].id == "tiny"
-    first, second = client.examples(2)
-    assert first.title.startswith("Sudoku 1, ")
-    assert first.prompt != second.prompt
-    assert client.examples(1) == [first]
+    examples = client.examples(2)
+    assert [example.title.split(":")[0] for example in examples] == [
+        f"{task.title} {number}" for task in TASKS.values() for number in (1, 2)
+    ]
+    assert len({example.prompt for example in examples}) == len(examples)
+    assert client.examples(1) == examples[::2]
 
 
 def test_the_page_needs_no_other_host(url):

@@ -10,6 +10,7 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.e2e.conftest import Server, wait_for
 from ui.client import StudioClient
+from workers.recorded import EXPERIMENT_ID
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -54,10 +55,21 @@ def stop(page: Page, state: str) -> None:
     expect(card).to_have_count(0)
 
 
+def test_a_new_studio_has_something_real_to_show(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/runs?experiment={EXPERIMENT_ID}")
+    expect(page.locator(FINISHED)).to_have_count(2)
+    expect(page.locator("#runs .gs-score")).to_have_count(2)
+    page.goto(f"{server.url}/tokens?experiment={EXPERIMENT_ID}")
+    expect(page.locator("#inspection .gs-pane h3")).to_have_text(["Prompt", "Tiny base", "SFT", "GIFT"])
+    page.goto(f"{server.url}/denoise?experiment={EXPERIMENT_ID}")
+    expect(page.locator("#denoise .gs-verdict")).to_have_count(3)
+
+
 def test_a_pair_from_click_to_denoising(
     page: Page, context: BrowserContext, server: Server, client: StudioClient
 ) -> None:
     fill(page, "data.source.examples", "256")
+    fill(page, "data.held_out", "32")
     open_section(page, "Training")
     fill(page, "training.epochs", "3")
     experiment = launch(page)
@@ -139,6 +151,7 @@ def test_stopping_a_running_and_a_queued_run(page: Page, client: StudioClient, s
 def test_a_double_click_creates_one_experiment(page: Page, client: StudioClient) -> None:
     before = {experiment.id for experiment in client.experiments()}
     fill(page, "data.source.examples", "16")
+    fill(page, "data.held_out", "8")
     open_section(page, "Training")
     fill(page, "training.epochs", "1")
     page.locator("#launch").dblclick()

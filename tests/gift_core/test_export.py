@@ -52,7 +52,7 @@ def llada_run(tmp_path_factory: pytest.TempPathFactory, rows_file: Path) -> Path
     """A finished LoRA run on a LLaDA with random weights, in a folder whose name must not leave the machine."""
     folder = checkpoints.write_llada(tmp_path_factory.mktemp("private-models") / "little-llada")
     directory = tmp_path_factory.mktemp("runs") / "llada"
-    spec = adapter_spec(rows_file).replace({"model.name": str(folder), "data.max_length": 64})
+    spec = adapter_spec(rows_file).replace({"model.name": str(folder), "data.max_length": 128})
     run_training(spec, directory, Path)
     return directory
 

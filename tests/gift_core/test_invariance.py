@@ -145,6 +145,8 @@ def test_the_order_of_a_batch_changes_nothing(spec: RunSpec, method: str) -> Non
 
 def test_padding_changes_nothing(spec: RunSpec) -> None:
     model, items = drawn(spec)
+    # In fp32 the attention over longer rows is summed in another order: 1e-5 is where that begins to show.
+    model.network.double()
     one_batch = OneBatch(model, ObjectiveSpec())
     silent = TokenisedExample(99, tuple(range(10, 90)), prompt_length=80, tail_length=0)
     widest = NoisyExample(silent, 0.5, torch.zeros(0).numpy())

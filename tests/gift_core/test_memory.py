@@ -132,7 +132,7 @@ def test_the_weights_of_the_published_models_are_counted() -> None:
         body = Architecture.of(network.config)
         assert body.weights == sum(weight.numel() for weight in network.parameters())
     tiny = architecture("tiny")
-    assert (tiny.layers, tiny.width, tiny.is_llama) == (4, 128, True)
+    assert (tiny.layers, tiny.width, tiny.is_llama) == (5, 192, True)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_dry_run_loads_nothing_where_the_sizes_say_that_memory_is_too_small(
     assert doing == []
     problem = refusal.value.problems[0]
     assert f"{readable_size(available)} are free" in problem.message
-    assert "training.micro_batch_size 8 without training.gradient_checkpointing" in problem.remedy
+    assert "training.micro_batch_size 4 without training.gradient_checkpointing" in problem.remedy
 
 
 def test_a_plan_suggests_a_larger_micro_batch_where_there_is_room(small_run: RunSpec) -> None:

@@ -54,8 +54,8 @@ def test_weights_that_do_not_fit_the_config_are_listed(tmp_path: Path, tiny: Dif
     tiny.network.save_pretrained(tmp_path)
     tiny.tokenizer.save_pretrained(tmp_path)
     config = tmp_path / "config.json"
-    config.write_text(config.read_text().replace('"num_hidden_layers": 4', '"num_hidden_layers": 5'))
-    with pytest.raises(ModelError, match=r"missing model\.layers\.4"):
+    config.write_text(config.read_text().replace('"num_hidden_layers": 5', '"num_hidden_layers": 6'))
+    with pytest.raises(ModelError, match=r"missing model\.layers\.5"):
         load_base(str(tmp_path))
 
 

@@ -76,22 +76,22 @@ def test_a_row_longer_than_the_context_says_so(tiny: DiffusionModel) -> None:
         tokenise_all([Example(1, "9" * 2000, "x")], tiny.tokenizer, DataSpec(max_length=4096), SamplingSpec(), 1024)
 
 
-LONG = [Example(1, "short", "ok"), Example(2, "4", "9" * 40), Example(3, "9" * 90, "ok"), Example(4, "4", "9" * 9000)]
+LONG = [Example(1, "4", "ok"), Example(2, "4", "9" * 80), Example(3, "9" * 90, "ok"), Example(4, "4", "9" * 9000)]
 
 
 def test_too_long_examples_are_cut_at_their_end_when_asked(tiny: DiffusionModel) -> None:
-    data = DataSpec(max_length=32, overlong="truncate")
+    data = DataSpec(max_length=64, overlong="truncate")
     found = tokenise_all(LONG, tiny.tokenizer, data, SamplingSpec(), 1024)
     assert [example.id for example in found.examples] == [1, 2, 4]
     assert (found.truncated, found.dropped) == (2, 1), "where the prompt fills the limit nothing is left to learn"
     for cut in found.examples[1:]:
-        assert len(cut.input_ids) == 32
+        assert len(cut.input_ids) == 64
         assert cut.tail_length == 0
         assert cut.prompt_length == len(Encoder(tiny.tokenizer).prompt("4"))
 
 
 def test_too_long_examples_are_left_out_when_asked(tiny: DiffusionModel) -> None:
-    found = tokenise_all(LONG, tiny.tokenizer, DataSpec(max_length=32, overlong="drop"), SamplingSpec(), 1024)
+    found = tokenise_all(LONG, tiny.tokenizer, DataSpec(max_length=64, overlong="drop"), SamplingSpec(), 1024)
     assert [example.id for example in found.examples] == [1]
     assert (found.truncated, found.dropped) == (0, 3)
 

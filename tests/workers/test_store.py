@@ -91,7 +91,7 @@ def test_without_a_key_every_launch_is_an_experiment(store: RunStore) -> None:
 def test_names_are_made_up_when_left_out(store: RunStore) -> None:
     store.add_dataset(Dataset(id="ds_1", name="mine.jsonl", suffix=".jsonl", bytes=1, rows=1))
     of_file = SPEC.model_dump() | {"run": {"data": {"source": {"kind": "file", "dataset": "ds_1"}}}}
-    assert re.match(r"Sudoku · SFT \+ GIFT · \d+ \w+ \d\d:\d\d", store.create_experiment(SPEC, None)[0].name)
+    assert re.match(r"Sudoku 4x4 · SFT \+ GIFT · \d+ \w+ \d\d:\d\d", store.create_experiment(SPEC, None)[0].name)
     assert store.create_experiment(ExperimentSpec.parse(of_file), None)[0].name.startswith("mine.jsonl · SFT")
     assert store.create_experiment(ExperimentSpec(name="Mine"), None)[0].name == "Mine"
 
