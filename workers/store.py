@@ -111,7 +111,8 @@ class RunStore:
             for run in runs:
                 found = lines[run.id]
                 progress = {**_progress(found), "phase": "", "eta_seconds": None}
-                run.sqlmodel_update(progress | {"state": RunState.FINISHED, "started": now, "ended": now})
+                took = run.result["seconds"] if run.result else 0.0
+                run.sqlmodel_update(progress | {"state": RunState.FINISHED, "started": now - took, "ended": now})
                 session.add(run)
                 session.flush()
                 session.add(Transition(run_id=run.id, after=run.state, cause="recorded"))

@@ -7,6 +7,8 @@ import re
 import httpx
 import pytest
 
+from gift_core.tasks.registry import TASKS
+
 ROUTES = {
     ("get", "/models"),
     ("get", "/presets"),
@@ -28,7 +30,6 @@ ROUTES = {
     ("post", "/inspections"),
     ("post", "/denoisings"),
 }
-from gift_core.tasks.registry import TASKS
 
 
 @pytest.fixture

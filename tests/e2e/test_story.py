@@ -37,7 +37,7 @@ def field_of(page: Page, path: str) -> Locator:
 
 
 def open_section(page: Page, title: str) -> None:
-    page.locator(f"#section-{title.lower()} > button").click()
+    page.locator(f"#section-{title.split()[0].lower()} > button").click()
 
 
 def launch(page: Page) -> str:
@@ -69,9 +69,10 @@ def test_a_pair_from_click_to_denoising(
     page: Page, context: BrowserContext, server: Server, client: StudioClient
 ) -> None:
     fill(page, "data.source.examples", "256")
-    fill(page, "data.held_out", "32")
     open_section(page, "Training")
     fill(page, "training.epochs", "3")
+    open_section(page, "Examples and sampling")
+    fill(page, "data.held_out", "32")
     experiment = launch(page)
     address = page.url
 
@@ -151,9 +152,10 @@ def test_stopping_a_running_and_a_queued_run(page: Page, client: StudioClient, s
 def test_a_double_click_creates_one_experiment(page: Page, client: StudioClient) -> None:
     before = {experiment.id for experiment in client.experiments()}
     fill(page, "data.source.examples", "16")
-    fill(page, "data.held_out", "8")
     open_section(page, "Training")
     fill(page, "training.epochs", "1")
+    open_section(page, "Examples and sampling")
+    fill(page, "data.held_out", "8")
     page.locator("#launch").dblclick()
     page.wait_for_url("**/runs?experiment=*")
     expect(page.locator(FINISHED)).to_have_count(2, timeout=120_000)

@@ -41,6 +41,9 @@ def test_a_new_studio_has_two_finished_runs_with_curves_and_scores(shown: Studio
         assert run.state == RunState.FINISHED
         assert run.result is not None
         assert run.result["score"]["n"] == 256
+        assert run.started is not None
+        assert run.ended is not None
+        assert run.ended - run.started == pytest.approx(run.result["seconds"])
         assert run.step == run.total_steps == run.result["steps"]
         assert any("eval_loss" in point.values for point in shown.store.metrics([run.id], after=0))
         assert [move.cause for move in shown.store.transitions(run_id=run.id)] == ["recorded"]
