@@ -103,7 +103,7 @@ def test_the_reasoning_states_cells_of_the_solution_that_follow_from_the_clues()
         puzzle = sudoku.puzzle_from_prompt(problem.prompt)
         assert puzzle is not None
         clues = puzzle.clues
-        stated = re.findall(r"row (\d) column (\d) is (\d)", problem.reasoning)
+        stated = re.findall(r"r(\d)c(\d) is (\d)", problem.reasoning)
         assert 1 <= len(stated) <= sudoku.STATED_CELLS
         for row, column, digit in stated:
             cell = 4 * (int(row) - 1) + int(column) - 1
