@@ -24,7 +24,7 @@ BUNDLED_MODELS: tuple[ModelEntry, ...] = (
     ModelEntry(
         "tiny",
         "Tiny base",
-        "A bidirectional Llama of 2.7 M parameters that reasons through four small tasks and learns in minutes on a CPU.",
+        "A bidirectional Llama of 2.7 M parameters that reasons through four small tasks; trains in minutes on CPUs.",
         licence="apache-2.0",
     ),
 )

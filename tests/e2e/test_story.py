@@ -68,7 +68,7 @@ def test_a_new_studio_has_something_real_to_show(page: Page, server: Server) -> 
 def test_a_pair_from_click_to_denoising(
     page: Page, context: BrowserContext, server: Server, client: StudioClient
 ) -> None:
-    fill(page, "data.source.examples", "256")
+    fill(page, "data.source.examples", "128")
     open_section(page, "Training")
     fill(page, "training.epochs", "3")
     open_section(page, "Examples and sampling")
@@ -84,7 +84,7 @@ def test_a_pair_from_click_to_denoising(
     page.goto(address)
     expect(page.locator(FINISHED)).to_have_count(2, timeout=300_000)
     page.wait_for_function(f"(() => {{ const drawn = {CURVES.strip()}; return drawn?.length === 2 }})()")
-    assert sorted(page.evaluate(CURVES)) == [["GIFT", 12], ["SFT", 12]]
+    assert sorted(page.evaluate(CURVES)) == [["GIFT", 6], ["SFT", 6]]
     expect(page.locator("#runs .gs-score")).to_have_count(2)
     runs = client.experiment(experiment).runs
     assert [run.label for run in runs] == ["SFT", "GIFT"]
