@@ -14,6 +14,8 @@ from workers.recorded import EXPERIMENT_ID
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
+# Milliseconds for a page to show what it was asked for while other runs train on the same cores.
+LOADING = 60_000
 FINISHED = "#runs .gs-card[data-state=finished]"
 # What two equal runs need not share.
 OF_THE_MACHINE = {"tokens_per_second", "peak_memory_bytes"}
@@ -57,12 +59,14 @@ def stop(page: Page, state: str) -> None:
 
 def test_a_new_studio_has_something_real_to_show(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/runs?experiment={EXPERIMENT_ID}")
-    expect(page.locator(FINISHED)).to_have_count(2)
-    expect(page.locator("#runs .gs-score")).to_have_count(2)
+    expect(page.locator(FINISHED)).to_have_count(2, timeout=LOADING)
+    expect(page.locator("#runs .gs-score")).to_have_count(2, timeout=LOADING)
     page.goto(f"{server.url}/tokens?experiment={EXPERIMENT_ID}")
-    expect(page.locator("#inspection .gs-pane h3")).to_have_text(["Prompt", "Tiny base", "SFT", "GIFT"])
+    expect(page.locator("#inspection .gs-pane h3")).to_have_text(
+        ["Prompt", "Tiny base", "SFT", "GIFT"], timeout=LOADING
+    )
     page.goto(f"{server.url}/denoise?experiment={EXPERIMENT_ID}")
-    expect(page.locator("#denoise .gs-verdict")).to_have_count(3)
+    expect(page.locator("#denoise .gs-verdict")).to_have_count(3, timeout=LOADING)
 
 
 def test_a_pair_from_click_to_denoising(
