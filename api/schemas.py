@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.errors import Problem
-from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed
+from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
 from workers.records import ENDED, RunState
 
 Text = Annotated[str, Field(max_length=20_000)]
@@ -183,8 +183,9 @@ class CheckpointView(View):
 
 
 class ExampleView(View):
-    """A held-out example of the built-in task."""
+    """A held-out example of a built-in task."""
 
+    task: TaskName
     title: str
     prompt: str
     response: str

@@ -70,7 +70,7 @@ def push(
     directory = read_run(run).directory
     from gift_core.export import ExportOptions, files_of
     from gift_core.export import export as write_export
-    from gift_core.models.saving import scratch_folder
+    from gift_core.scratch import scratch_folder
 
     # Where the run's own weights lie there is room for more; a folder for temporary files may be small.
     with scratch_folder(directory / "push") as scratch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gift_core.data.tokenisation import Encoder
+from gift_core.models.forward import evaluating
 from gift_core.models.loading import DiffusionModel
 from gift_core.sampling import denoise, text_of
 from gift_core.spec import SamplingSpec
@@ -26,7 +27,8 @@ def score_task(
     correct = 0
     for start in range(0, len(problems), _BATCH):
         batch = problems[start : start + _BATCH]
-        answers = denoise(model, [encoder.prompt(problem.prompt) for problem in batch], sampling)
+        with evaluating(model.network):
+            answers = denoise(model, [encoder.prompt(problem.prompt) for problem in batch], sampling)
         verdicts = [
             task.judge(problem.prompt, text_of(model, ids)) for problem, ids in zip(batch, answers, strict=True)
         ]

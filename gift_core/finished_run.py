@@ -10,12 +10,11 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.errors import SpecError
+from gift_core.models.adapter_files import is_adapter
 from gift_core.provenance import Base, Provenance, own_name
 from gift_core.recovery import reported_values
 from gift_core.reporting import CHECKPOINT, RESULT_FILE, SPEC_FILE
 from gift_core.spec import FileSource, RunSpec
-
-_ADAPTER_CONFIG = "adapter_config.json"
 
 
 class Score(BaseModel):
@@ -64,7 +63,7 @@ class FinishedRun:
     @property
     def is_adapter(self) -> bool:
         """Whether the checkpoint is a LoRA adapter and not a whole model."""
-        return (self.checkpoint / _ADAPTER_CONFIG).exists()
+        return is_adapter(self.checkpoint)
 
     @property
     def base(self) -> Base:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gift_core.data.collation import Batch, NoisyExample, collate
 from gift_core.data.noising import NoisedBatch, batch_rates, noise
 from gift_core.data.tokenisation import TokenisedExample
-from gift_core.models.forward import read_head
+from gift_core.models.forward import evaluating, read_head
 from gift_core.models.head import weighted_cross_entropy
 from gift_core.models.loading import DiffusionModel
 from gift_core.noise import evaluation_noise
@@ -96,15 +96,13 @@ class HeldOutLoss:
         seed: int,
     ) -> float:
         reference = self._reference(objective, chunks, scores)
-        was_training = network.training
-        network.eval()
         losses, tokens = [], 0
-        for chunk, score in zip(chunks, scores, strict=True):
-            batch = self._batch(chunk)
-            tokens += int(batch.response_mask.sum())
-            relative = batch_rates(objective, batch, score, seed, reference)
-            losses.append(self._loss(network, noise(objective, batch, relative, self._model.mask_id)))
-        network.train(was_training)
+        with evaluating(network):
+            for chunk, score in zip(chunks, scores, strict=True):
+                batch = self._batch(chunk)
+                tokens += int(batch.response_mask.sum())
+                relative = batch_rates(objective, batch, score, seed, reference)
+                losses.append(self._loss(network, noise(objective, batch, relative, self._model.mask_id)))
         mine = torch.stack(losses).cpu().double().sum()
         loss, counted = self._add_up(torch.stack([mine, torch.tensor(float(tokens)).double()])).tolist()
         return float(loss / counted)

@@ -32,24 +32,25 @@ _PROBLEMS = 1
 _SEED = 1
 
 
-class InspectionRequest(BaseModel):
-    """What an inspection was asked for; `checkpoints` are ids."""
+class _Request(BaseModel):
+    """`checkpoints` are ids."""
 
     model_config = ConfigDict(frozen=True)
 
     checkpoints: tuple[str, ...]
     prompt: str
+
+
+class InspectionRequest(_Request):
+    """What an inspection was asked for."""
+
     response: str
     power: float
 
 
-class TraceRequest(BaseModel):
-    """What denoising was asked for; `checkpoints` are ids."""
+class TraceRequest(_Request):
+    """What denoising was asked for."""
 
-    model_config = ConfigDict(frozen=True)
-
-    checkpoints: tuple[str, ...]
-    prompt: str
     sampling: SamplingSpec
     seed: NonNegativeInt
 

@@ -100,11 +100,7 @@ def run_training(
         reporter.report(steps, "saving", total_steps=steps)
         _save(trainer, directory / CHECKPOINT)
         last = report.latest
-        result: dict[str, Any] = {
-            "steps": steps,
-            "final_loss": last["loss"],
-            "held_out_loss": last.get("eval_loss"),
-        }
+        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
         if process.is_main_process:
             source = spec.data.source
             if spec.evaluation.score and isinstance(source, TaskSource) and spec.data.held_out:
@@ -251,7 +247,6 @@ def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
     if trainer.is_fsdp_enabled:
         # On the host: what had to be divided for training may not fit on one device.
         return load_checkpoint(directory / CHECKPOINT)
-    trainer.diffusion_model.network.eval()
     return trainer.diffusion_model
 
 

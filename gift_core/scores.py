@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gift_core.data.collation import Batch, NoisyExample, collate
 from gift_core.data.tokenisation import TokenisedExample
-from gift_core.models.forward import read_head
+from gift_core.models.forward import evaluating, read_head
 from gift_core.models.head import probe_scores
 from gift_core.models.loading import DiffusionModel
 from gift_core.objectives import Score
@@ -36,10 +36,8 @@ def probe(model: DiffusionModel, network: nn.Module, batches: Sequence[Batch], a
     0 outside the response. `network` is the model's, or what a trainer has wrapped it in.
     """
     # Dropout would make the rates noisy: the probe asks what the model believes.
-    was_training = network.training
-    network.eval()
-    found = [_probe(model, network, batch, autocast) for batch in batches]
-    network.train(was_training)
+    with evaluating(network):
+        found = [_probe(model, network, batch, autocast) for batch in batches]
     # The device is waited for once, when all passes are under way.
     return [_laid_out(batch, scores.cpu()) for batch, scores in zip(batches, found, strict=True)]
 

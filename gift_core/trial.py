@@ -59,7 +59,6 @@ def try_out(prepared: Prepared, spec: RunSpec, directory: Path, cache: ScoreCach
 
 def scoring_seconds(prepared: Prepared, task: Task, problems: list[Problem], spec: RunSpec) -> float:
     """Time to denoise and score `problems`."""
-    prepared.model.network.eval()
     started = time.perf_counter()
     score_task(prepared.model, task, problems, spec.sampling)
     return time.perf_counter() - started

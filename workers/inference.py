@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gift_core.documents import DatasetPreview, Inspection, Trace
 from gift_core.errors import ModelError
 from gift_core.recording import InspectionRequest, Recording, TraceRequest
-from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, SamplingSpec, TaskSource
+from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, SamplingSpec, TaskName, TaskSource
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
@@ -25,6 +25,7 @@ _KEPT_MODELS = 6
 class HeldOutExample:
     """A prompt with its right answer that no built-in experiment trains on."""
 
+    task: TaskName
     title: str
     prompt: str
     response: str
@@ -100,7 +101,7 @@ class InferenceService:
         from gift_core.tasks.registry import TASKS
 
         return [
-            HeldOutExample(f"{task.title} {number}: {problem.title}", problem.prompt, problem.response)
+            HeldOutExample(name, f"{task.title} {number}: {problem.title}", problem.prompt, problem.response)
             for name, task in TASKS.items()
             for number, problem in enumerate(task_problems(TaskSource(task=name, examples=1), count)[1], start=1)
         ]

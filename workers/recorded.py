@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from gift_core.recording import RUNS, Recording, recording_directory
 from gift_core.reporting import METRICS_FILE
+from gift_core.scratch import scratch_folder
 from workers.experiments import new_experiment, new_runs
 from workers.metrics import MetricsTail
 from workers.outcome import outcome_of
@@ -42,11 +42,11 @@ def _copy(source: Path, target: Path) -> None:
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(source, beside)
-    try:
-        beside.rename(target)
-    except OSError:
-        # Another process was first.
-        shutil.rmtree(beside)
+    with scratch_folder(target) as beside:
+        shutil.copytree(source, beside)
+        try:
+            beside.rename(target)
+        except OSError:
+            # Another process may have been first: it has put the same there.
+            if not target.exists():
+                raise

@@ -64,6 +64,17 @@ def logits_at(
     return read_head(network, input_ids, attention_mask, chosen, lambda hidden, _: project(hidden), logit_shift)
 
 
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Without dropout; afterwards `network` is in the mode in which it was."""
+    was_training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
 @torch.no_grad()
 def check_head(network: nn.Module, name: str) -> None:
     """Raise `ModelError` unless the logits of `network` are what its output embeddings make of hidden states.

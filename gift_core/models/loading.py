@@ -15,6 +15,7 @@ from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, 
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from gift_core.errors import ModelError
+from gift_core.models.adapter_files import base_of, is_adapter, merged
 from gift_core.models.architecture import Architecture
 from gift_core.models.catalogue import find_model
 from gift_core.models.families.bidirectional import BIDIRECTIONAL
@@ -29,7 +30,6 @@ from gift_core.out_of_memory import is_out_of_memory
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import Quantisation, WeightDtype
 
-ADAPTER_CONFIG = "adapter_config.json"
 # Over all GPUs of the machine, or the only one, or the CPU: for looking at a model. Training keeps to one device.
 EVERYWHERE = "auto"
 _DTYPES: dict[WeightDtype, torch.dtype | str] = {"auto": "auto", "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -79,27 +79,17 @@ def load_base(
 
 def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> DiffusionModel:
     """Load what a run saved: full weights, or a LoRA adapter merged onto its base; raises `ModelError`."""
-    adapter = directory / ADAPTER_CONFIG
-    if not adapter.exists():
+    if not is_adapter(directory):
         return _load(directory, device)
-    from peft import PeftModel
-
-    base = load_base(_base_of(json.loads(adapter.read_text("utf-8"))), device)
-    network = PeftModel.from_pretrained(base.network, str(directory)).merge_and_unload()
-    return replace(base, network=network.eval())
-
-
-def _base_of(adapter_config: dict[str, Any]) -> str:
-    """The base that an adapter names: by owner/name@revision, as a run writes it, or in peft's two fields."""
-    name, revision = str(adapter_config["base_model_name_or_path"]), adapter_config.get("revision")
-    return f"{name}@{revision}" if revision else name
+    base = load_base(base_of(directory), device)
+    return replace(base, network=merged(base.network, directory).eval())
 
 
 def open_checkpoint(name: str, device: str | torch.device = "cpu") -> DiffusionModel:
     """A base model by name, or the folder of a run or of its checkpoint: for the command line only."""
     directory = Path(name)
     for folder in (directory / CHECKPOINT, directory):
-        if (folder / ADAPTER_CONFIG).exists() or (folder / CONFIG).exists():
+        if is_adapter(folder) or (folder / CONFIG).exists():
             return load_checkpoint(folder, device)
     return load_base(name, device)
 
@@ -220,7 +210,8 @@ def _network(
         check_head(network, source.directory.name)
     if quantisation:
         stay_differentiable(network)
-    return network.eval() if device == EVERYWHERE else network.eval().to(device)
+    network.eval()
+    return network if device == EVERYWHERE else network.to(device)
 
 
 def _check_weights(source: _Source, report: dict[str, Any]) -> None:

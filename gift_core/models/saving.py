@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from glob import escape
 from pathlib import Path
 from typing import Any
 
-import psutil
 from huggingface_hub import save_torch_state_dict
 from peft import PeftModel
 
@@ -20,6 +14,7 @@ from gift_core.models.families.family import PUBLISHED_KEY
 from gift_core.models.families.layout import PublishedLayout
 from gift_core.models.loading import DiffusionModel
 from gift_core.models.weight_files import CONFIG
+from gift_core.scratch import written_beside
 
 # The size of the files in which these models are published.
 _SHARD = "5GB"
@@ -72,32 +67,6 @@ def write_model(model: DiffusionModel, directory: Path, weights: dict[str, Any] 
     # peft's empty template, which names the folder that the base was read from.
     (directory / "README.md").unlink(missing_ok=True)
     model.tokenizer.save_pretrained(str(directory))
-
-
-@contextmanager
-def written_beside(target: Path) -> Iterator[Path]:
-    """A folder, still to be made, that takes the place of `target` when all is written; gone where that fails."""
-    with scratch_folder(target) as beside:
-        yield beside
-        shutil.rmtree(target, ignore_errors=True)
-        beside.replace(target)
-
-
-@contextmanager
-def scratch_folder(target: Path) -> Iterator[Path]:
-    """A folder beside `target`, still to be made, that is gone in the end.
-
-    What a process that was killed has left there goes too: it may be as large as the model.
-    """
-    for left in target.parent.glob(f".{escape(target.name)}.*"):
-        if left.suffix[1:].isdecimal() and not psutil.pid_exists(int(left.suffix[1:])):
-            shutil.rmtree(left, ignore_errors=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        yield beside
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _published_config(layout: PublishedLayout, config: dict[str, Any], dtype: str) -> dict[str, Any]:

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import random
 import re
-from functools import partial
 
-from gift_core.spec import Difficulty
-from gift_core.tasks.arithmetic import LARGEST, LEVELS, SIZES, Operation, Size, judge_number, random_chain
+from gift_core.tasks.arithmetic import LARGEST, ChainTask, Operation, Size, random_chain
 from gift_core.tasks.expressions import parse_expression, value_of
-from gift_core.tasks.task import Problem, Verdict, draw_problems
+from gift_core.tasks.task import Problem
 from gift_core.tasks.wording import chain
-
-name = "algebra"
-title = "Expressions and equations"
-levels = LEVELS
 
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
 _EXPRESSION = re.compile(r"\s*Compute (.{1,80})\.\s*")
 _EQUATION = re.compile(r"\s*Solve ([^=]{1,80})=\s*(\d{1,4}) for x\.\s*")
-
-
-def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    make = partial(_invent, size=SIZES[difficulty])
-    return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
-
-
-def judge(prompt: str, response: str) -> Verdict | None:
-    expected = _solution(prompt)
-    return None if expected is None else judge_number(expected, response)
 
 
 def _solution(prompt: str) -> int | None:
@@ -74,3 +58,6 @@ def _written(start: str, steps: list[Operation]) -> str:
         text = f"{text}{step.symbol}{step.right}"
         is_sum = step.symbol in "+-"
     return text
+
+
+TASK = ChainTask("algebra", "Expressions and equations", _invent, _solution)

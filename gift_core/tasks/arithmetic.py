@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gift_core.spec import Difficulty
-from gift_core.tasks.task import Verdict, answer_in
+from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems
 
 LARGEST = 99
 LARGEST_FACTOR = 9
@@ -93,7 +93,35 @@ def _next_operation(rng: random.Random, left: int, size: Size) -> Operation | No
     return rng.choice(possible[rng.choice(usable)]) if usable else None
 
 
-def judge_number(expected: int, response: str) -> Verdict:
+@dataclass(frozen=True)
+class ChainTask:
+    """A `Task` of problems that are chains of steps, each answered with the number that it ends with.
+
+    `solution` reads the expected number back from a prompt; None where that holds no problem of the task.
+    """
+
+    name: str
+    title: str
+    invent: Callable[[random.Random, Size], Problem]
+    solution: Callable[[str], int | None]
+
+    @property
+    def levels(self) -> Mapping[Difficulty, str]:
+        return LEVELS
+
+    def generate(
+        self, count: int, difficulty: Difficulty, seed: int, held_out: int
+    ) -> tuple[list[Problem], list[Problem]]:
+        return draw_problems(
+            lambda rng: self.invent(rng, SIZES[difficulty]), f"{self.name} {difficulty}", count, seed, held_out
+        )
+
+    def judge(self, prompt: str, response: str) -> Verdict | None:
+        expected = self.solution(prompt)
+        return None if expected is None else _judge_number(expected, response)
+
+
+def _judge_number(expected: int, response: str) -> Verdict:
     """Whether the last number of the answer is the expected one."""
     numbers = _NUMBER.findall(answer_in(response))
     if not numbers:

@@ -10,7 +10,7 @@ from gift_core.tasks import algebra, countdown, sudoku, word_problems
 from gift_core.tasks.task import Task, Verdict
 
 TASKS: Mapping[TaskName, Task] = MappingProxyType(
-    {"sudoku": sudoku, "countdown": countdown, "word_problems": word_problems, "algebra": algebra}
+    {"sudoku": sudoku, "countdown": countdown, "word_problems": word_problems.TASK, "algebra": algebra.TASK}
 )
 
 

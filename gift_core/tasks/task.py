@@ -44,10 +44,15 @@ class Verdict:
 class Task(Protocol):
     """Pure functions of text: nothing that a model writes is ever executed."""
 
-    name: str
-    title: str
-    # What each difficulty means here, in a few words.
-    levels: Mapping[Difficulty, str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def levels(self) -> Mapping[Difficulty, str]:
+        """What each difficulty means here, in a few words."""
 
     def generate(
         self, count: int, difficulty: Difficulty, seed: int, held_out: int

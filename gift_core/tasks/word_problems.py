@@ -10,16 +10,11 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
-from gift_core.spec import Difficulty
-from gift_core.tasks.arithmetic import LEVELS, SIZES, Size, apply, judge_number, random_chain
-from gift_core.tasks.task import Problem, Verdict, draw_problems
+from gift_core.tasks.arithmetic import ChainTask, Size, apply, random_chain
+from gift_core.tasks.task import Problem
 from gift_core.tasks.wording import chain
-
-name = "word_problems"
-title = "Word problems"
-levels = LEVELS
 
 _NAMES = ("Mia", "Tom", "Anna", "Ben", "Lily", "Sam", "Eva", "Max", "Zoe", "Leo")
 _THINGS = ("apples", "books", "coins", "cards", "eggs", "pens", "shells", "stamps")
@@ -64,16 +59,6 @@ _QUESTIONS = (
 )
 # How a step is put down in the reasoning.
 _WAYS = ("{step}", "{step}", "{step} {things}")
-
-
-def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    make = partial(_invent, size=SIZES[difficulty])
-    return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
-
-
-def judge(prompt: str, response: str) -> Verdict | None:
-    expected = _solution(prompt)
-    return None if expected is None else judge_number(expected, response)
 
 
 def _solution(prompt: str) -> int | None:
@@ -126,3 +111,6 @@ def _invent(rng: random.Random, size: Size) -> Problem:
         answer=str(steps[-1].result),
         title=f"{who}'s {things}",
     )
+
+
+TASK = ChainTask("word_problems", "Word problems", _invent, _solution)

@@ -15,7 +15,7 @@ from gift_core.errors import SpecError
 from gift_core.models.catalogue import find_model
 from gift_core.models.loading import load_tokenizer
 from gift_core.spec import Difficulty, SamplingSpec, TaskName
-from gift_core.tasks import countdown, word_problems
+from gift_core.tasks import countdown
 from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
 from gift_core.tasks.registry import TASKS, judge
 from gift_core.tasks.task import Problem, Task, answer_in
@@ -121,7 +121,7 @@ def test_countdown_answers_are_judged_as_arithmetic_only(answer: str, text: str)
 def test_a_story_that_a_visitor_changed_is_judged_by_what_it_says_now() -> None:
     prompt = "Nadia has 9 apples. Nadia buys 3 apples. Every 4 make one. How many apples are left?"
     assert judge(prompt, "<answer>3</answer>") == judge(prompt, "so there are 3")
-    verdict = word_problems.judge(prompt, "<answer>4</answer>")
+    verdict = TASKS["word_problems"].judge(prompt, "<answer>4</answer>")
     assert verdict is not None
     assert verdict.text == "4; the answer is 3"
 

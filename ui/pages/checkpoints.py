@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from api.schemas import CheckpointView, ExampleView
+from gift_core.spec import TaskSource
 from ui.client import StudioClient
 from ui.links import parameters
 
@@ -16,11 +18,12 @@ _MOST = 4
 
 @dataclass(frozen=True)
 class Choices:
-    """Checkpoints as (label, id), those chosen, and the held-out examples."""
+    """Checkpoints as (label, id), those chosen, the held-out examples, and the one to begin with."""
 
     checkpoints: list[tuple[str, str]]
     chosen: list[str]
     examples: list[ExampleView]
+    first: ExampleView
 
     def checkpoint_input(self) -> Any:
         """An update for the checkpoints' dropdown."""
@@ -36,12 +39,18 @@ class Choices:
 def load_choices(client: StudioClient, request: gr.Request) -> Choices:
     """Choices of the page that `request` opens: checkpoints of its link, of its experiment, or of the newest one."""
     checkpoints = client.checkpoints()
-    names = {experiment.id: experiment.name for experiment in client.experiments(limit=200)}
+    experiments = {experiment.id: experiment for experiment in client.experiments(limit=200)}
+    names = {identity: experiment.name for identity, experiment in experiments.items()}
     labelled = [(_label(checkpoint, names), checkpoint.id) for checkpoint in checkpoints]
-    known = {checkpoint.id for checkpoint in checkpoints}
+    known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     given = parameters(request)
     linked = [part for part in given.get("checkpoints", "").split(",") if part in known]
-    return Choices(labelled, linked or _preselected(checkpoints, given.get("experiment")), client.examples())
+    chosen = linked or _preselected(checkpoints, given.get("experiment"))
+    examples = client.examples()
+    sources = (experiments[name].spec.run.data.source for name in _experiments_of(chosen, known) if name in experiments)
+    tasks = {source.task for source in sources if isinstance(source, TaskSource)}
+    first = next((example for example in examples if example.task in tasks), examples[0])
+    return Choices(labelled, chosen, examples, first)
 
 
 def _preselected(checkpoints: list[CheckpointView], experiment: str | None) -> list[str]:
@@ -49,6 +58,12 @@ def _preselected(checkpoints: list[CheckpointView], experiment: str | None) -> l
     runs = [checkpoint for checkpoint in checkpoints if checkpoint.experiment is not None]
     wanted = experiment or (runs[0].experiment if runs else None)
     return (bases[:1] + [run.id for run in runs if run.experiment == wanted])[:_MOST]
+
+
+def _experiments_of(chosen: list[str], known: dict[str, CheckpointView]) -> Iterator[str]:
+    for identity in chosen:
+        if experiment := known[identity].experiment:
+            yield experiment
 
 
 def _label(checkpoint: CheckpointView, names: dict[str, str]) -> str:

@@ -60,7 +60,7 @@ class DenoisePage:
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
         choices = self._choices(request)
         given = parameters(request)
-        prompt = given.get("prompt", choices.examples[0].prompt)
+        prompt = given.get("prompt", choices.first.prompt)
         seed = linked(given, "seed", Seed, _DEFAULT_SEED)
         sampling = [
             shown(linked(given, name, Annotated[info.annotation, info], info.default))

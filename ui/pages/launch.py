@@ -87,14 +87,20 @@ class LaunchPage:
             self._model = gr.Dropdown([], label="Base model", elem_id="model", min_width=220)
         self._kind = gr.Radio([TASK, FILE], value=TASK, label="Data", elem_id="kind")
         self._fields: dict[str, Any] = {}
-        with gr.Group() as self._task_group, gr.Row():
-            # In one row, where their labels say enough.
+        with gr.Group() as self._task_group:
+            # Their labels say enough.
             named = {_TASK: task_choices(), _DIFFICULTY: difficulty_choices(field_of(_TASK).default)}
-            for field in task_fields():
-                options = (
-                    {"choices": named[field.path], "min_width": 240} if field.path in named else {"min_width": 120}
-                )
-                self._fields[field.path] = input_for(field, info=None, **options)
+            with gr.Row():
+                self._fields |= {
+                    path: input_for(field_of(path), info=None, choices=choices, min_width=220)
+                    for path, choices in named.items()
+                }
+            with gr.Row():
+                self._fields |= {
+                    field.path: input_for(field, info=None, min_width=120)
+                    for field in task_fields()
+                    if field.path not in named
+                }
         with gr.Group(visible=False) as self._file_group:
             self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
             with gr.Row():

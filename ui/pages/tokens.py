@@ -63,7 +63,7 @@ class TokensPage:
 
     def _open(self, request: gr.Request) -> tuple[Any, Any, str, str, float]:
         choices = self._choices(request)
-        first = choices.examples[0]
+        first = choices.first
         given = parameters(request)
         prompt, response = given.get("prompt", first.prompt), given.get("response", first.response)
         power = linked(given, "power", _Power, _DEFAULT_POWER)

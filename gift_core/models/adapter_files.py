@@ -1,0 +1,77 @@
+"""LoRA adapters on disk, as a run saves them: a config and safetensors. Never a pickle, and never the Hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from gift_core.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ADAPTER_CONFIG = "adapter_config.json"
+_WEIGHTS = "adapter_model.safetensors"
+_KIND = "LORA"
+
+
+def is_adapter(directory: Path) -> bool:
+    return (directory / ADAPTER_CONFIG).exists()
+
+
+def base_of(directory: Path) -> str:
+    """The base that an adapter names: owner/name@revision, as a run writes it, or in peft's two fields.
+
+    Raises `ModelError`.
+    """
+    config = _config(directory)
+    name, revision = config["base_model_name_or_path"], config.get("revision")
+    return f"{name}@{revision}" if revision else name
+
+
+def merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
+    """`base` with the adapter added to its weights; raises `ModelError` where the adapter is of another base."""
+    # Looking at a config, or asking for help, is not to wait for these.
+    from peft import PeftModel, get_peft_model_state_dict
+
+    _config(directory)
+    # Without this file peft would look for a pickle, and then on the Hub.
+    if not (directory / _WEIGHTS).exists():
+        raise _unusable(directory, f"there is no {_WEIGHTS}")
+    try:
+        adapted = PeftModel.from_pretrained(base, str(directory))
+        with safe_open(directory / _WEIGHTS, "pt") as file:
+            stored = set(file.keys())
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        raise _unusable(directory, " ".join(str(error).split())[:300].rstrip(".")) from error
+    # peft only warns of these, and leaves out what it does not find.
+    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if wrong := [f"missing {key}" for key in sorted(wanted - stored)] + [
+        f"unexpected {key}" for key in sorted(stored - wanted)
+    ]:
+        raise _unusable(directory, f"its weights do not fit: {', '.join(wrong[:6])}")
+    return adapted.merge_and_unload()
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((directory / ADAPTER_CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unusable(directory, f"{ADAPTER_CONFIG} cannot be read: {error}") from error
+    if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
+        raise _unusable(directory, f"{ADAPTER_CONFIG} does not name a base in base_model_name_or_path")
+    if config.get("peft_type") != _KIND:
+        raise _unusable(directory, f"it is a {config.get('peft_type')} adapter")
+    return config
+
+
+def _unusable(directory: Path, why: str) -> ModelError:
+    return ModelError(
+        f"The adapter in {directory.name} cannot be used: {why}.",
+        field="model.name",
+        remedy=f"The folder must hold {ADAPTER_CONFIG} and {_WEIGHTS} of a LoRA adapter, whole, and made on the base "
+        "that it names.",
+    )
