@@ -63,6 +63,11 @@ def main() -> None:
         for problem in error.problems:
             console.print(f"[red]{error.code}[/red]", escape(str(problem)), highlight=False)
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        remedy = "Check the path, who may write there, and the free space."
+        console.print("[red]files[/red]", escape(f"{where}. {remedy}"), highlight=False)
+        sys.exit(1)
 
 
 @app.command(epilog="Fields for `--set`:\n\n" + "\n\n".join(f"`{name}` {text}" for name, text in field_table(RunSpec)))
@@ -71,7 +76,7 @@ def train(
         Path | None, typer.Argument(help="A YAML file of the spec; the defaults when left out.")
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="Folder for metrics, checkpoint and result, one below it per run.")
+        Path, typer.Option(help="Folder for metrics, checkpoint and result, one below it per run.", file_okay=False)
     ] = Path("runs"),
     data: Annotated[
         Path | None, typer.Option(help="Train on this JSONL, JSON or CSV file instead of the spec's data.")
@@ -238,8 +243,8 @@ app.command()(push)
 
 @app.command()
 def pretrain(
-    output: Annotated[Path, typer.Argument(help="Folder for the new base model and its record.")],
-    examples: Annotated[int, typer.Option(help="Generated problems to train on.")] = 40_000,
+    output: Annotated[Path, typer.Argument(help="Folder for the new base model and its record.", file_okay=False)],
+    examples: Annotated[int, typer.Option(help="Generated problems to train on.", min=64, max=100_000)] = 40_000,
     seed: Annotated[int, typer.Option(help="Seed of the data and the weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier start left unfinished.")] = False,
 ) -> None:
@@ -254,7 +259,7 @@ def pretrain(
 
 
 @app.command()
-def record(output: Annotated[Path, typer.Argument(help="Folder for the recording.")]) -> None:
+def record(output: Annotated[Path, typer.Argument(help="Folder for the recording.", file_okay=False)]) -> None:
     """Make the recorded example again, which a new studio shows: two small runs, and what they answer."""
     from gift_core.progress import record_with_progress
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -65,8 +66,11 @@ def test_a_new_studio_has_something_real_to_show(page: Page, server: Server) -> 
     expect(page.locator("#inspection .gs-pane h3")).to_have_text(
         ["Prompt", "Tiny base", "SFT", "GIFT"], timeout=LOADING
     )
+    # It begins with a problem of the task that the runs were trained on.
+    expect(page.locator("#prompt textarea")).to_have_value(re.compile("How many"))
     page.goto(f"{server.url}/denoise?experiment={EXPERIMENT_ID}")
     expect(page.locator("#denoise .gs-verdict")).to_have_count(3, timeout=LOADING)
+    expect(page.locator("#prompt textarea")).to_have_value(re.compile("How many"))
 
 
 def test_a_pair_from_click_to_denoising(

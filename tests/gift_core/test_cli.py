@@ -65,6 +65,7 @@ def test_train_inspect_and_denoise_as_the_readme_says(tmp_path: Path) -> None:
         (("train", "--set", "nonsense"), "FIELD=VALUE"),
         (("train", "--set", "model.name=nothing"), "no base model called 'nothing'"),
         (("train", "missing.yaml"), "missing.yaml"),
+        (("train", "--output", "/dev/null/runs"), "/dev/null/runs/gift: Not a directory"),
         (("denoise", "nothing"), "no base model called 'nothing'"),
         (("inspect", "tiny", "--prompt", "hello"), "--response"),
     ],
