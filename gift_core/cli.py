@@ -248,7 +248,7 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Seed of the data and the weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier start left unfinished.")] = False,
 ) -> None:
-    """Make the bundled tiny base again, from nothing: half an hour on two cores.
+    """Make the bundled tiny base again, from nothing: some 40 minutes on two cores.
 
     Leaves the model in OUTPUT/checkpoint, the curves in metrics.jsonl, and spec and scores in record.json.
     """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from gift_core.data.examples import Example
+from gift_core.data.sources import examples_of
 from gift_core.data.tokenisation import tokenise_all
 from gift_core.errors import StoppedError
 from gift_core.evaluation import score_task
@@ -113,7 +113,7 @@ def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOption
     spec = pretraining_spec(seed)
     model = new_model(seed)
     training, held_out = (
-        tokenise_all(_examples(part), model.tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
+        tokenise_all(examples_of(part), model.tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
         for part in mixture(count, seed)
     )
     target.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,3 @@ def scores(model: DiffusionModel, spec: RunSpec, seed: int, count: int) -> dict[
         }
         for name, task in TASKS.items()
     }
-
-
-def _examples(problems: list[Problem]) -> list[Example]:
-    return [Example(number, problem.prompt, problem.response) for number, problem in enumerate(problems)]

@@ -82,9 +82,7 @@ class TaskSource(Section):
 
     kind: Literal["task"] = "task"
     task: TaskName = Field("sudoku", description="Built-in task.")
-    difficulty: Difficulty = Field(
-        "standard", description="easy is what the tiny base knows; standard leaves it room; hard more of it."
-    )
+    difficulty: Difficulty = Field("standard", description="Level of the problems; docs/tasks.md says what each holds.")
     examples: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="Training examples to generate.")
     seed: Seed = Field(0, description="Seed of the generator; held-out problems never overlap training ones.")
 

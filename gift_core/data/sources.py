@@ -32,7 +32,7 @@ def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
     """Generate or read a run's examples; raises `DataError` or `SpecError`."""
     if isinstance(data.source, TaskSource):
         training, held_out = task_problems(data.source, data.held_out)
-        return Split(_examples(training, 0), _examples(held_out, len(training)))
+        return Split(examples_of(training), examples_of(held_out, len(training)))
     contents = read_examples(
         resolve_dataset(data.source.dataset), data.source.prompt_column, data.source.response_column
     )
@@ -53,7 +53,8 @@ def task_problems(source: TaskSource, held_out: int) -> tuple[list[Problem], lis
     return TASKS[source.task].generate(source.examples, source.difficulty, source.seed, held_out)
 
 
-def _examples(problems: list[Problem], first: int) -> list[Example]:
+def examples_of(problems: list[Problem], first: int = 0) -> list[Example]:
+    """Problems as examples to learn from, numbered from `first`."""
     return [Example(number, problem.prompt, problem.response) for number, problem in enumerate(problems, first)]
 
 

@@ -41,6 +41,8 @@ def field_of(page: Page, path: str) -> Locator:
 
 def open_section(page: Page, title: str) -> None:
     page.locator(f"#section-{title.split()[0].lower()} > button").click()
+    # Gradio mounts a section's fields when it is first opened, and sets them once more right after that.
+    page.evaluate("new Promise((done) => requestIdleCallback(() => requestIdleCallback(done)))")
 
 
 def launch(page: Page) -> str:
