@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def try_out(prepared: Prepared, spec: RunSpec, directory: Path, cache: ScoreCach
     )
 
 
-def scoring_seconds(prepared: Prepared, task: Task, problems: list[Problem], spec: RunSpec) -> float:
+def scoring_seconds(prepared: Prepared, task: Task, problems: Sequence[Problem], spec: RunSpec) -> float:
     """Time to denoise and score `problems`."""
     started = time.perf_counter()
     score_task(prepared.model, task, problems, spec.sampling)

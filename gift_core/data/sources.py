@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from gift_core.data.examples import Example
@@ -48,12 +49,15 @@ def no_examples() -> DataError:
     )
 
 
-def task_problems(source: TaskSource, held_out: int) -> tuple[list[Problem], list[Problem]]:
+# A run asks for its problems when it begins and when it is scored, and all runs of an experiment ask for the same.
+@lru_cache(maxsize=4)
+def task_problems(source: TaskSource, held_out: int) -> tuple[Sequence[Problem], Sequence[Problem]]:
     """Training and held-out problems of a built-in task; raises `SpecError` when there are not that many."""
-    return TASKS[source.task].generate(source.examples, source.difficulty, source.seed, held_out)
+    training, others = TASKS[source.task].generate(source.examples, source.difficulty, source.seed, held_out)
+    return tuple(training), tuple(others)
 
 
-def examples_of(problems: list[Problem], first: int = 0) -> list[Example]:
+def examples_of(problems: Sequence[Problem], first: int = 0) -> list[Example]:
     """Problems as examples to learn from, numbered from `first`."""
     return [Example(number, problem.prompt, problem.response) for number, problem in enumerate(problems, first)]
 

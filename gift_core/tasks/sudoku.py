@@ -91,11 +91,9 @@ def generate_puzzles(
     for blanks in range(min_blanks, max_blanks + 1):
         pool = _puzzles_with(unique, blanks)
         order = _rng(seed, _ORDER, blanks).permutation(len(pool))
-        held_out_side = _is_held_out(pool[order])
-        for drawn, wanted, puzzles in (
-            (train, np.flatnonzero(train_blanks == blanks), pool[order[~held_out_side]]),
-            (test, np.flatnonzero(held_out_blanks == blanks), pool[order[held_out_side]]),
-        ):
+        wanted_of = np.flatnonzero(train_blanks == blanks), np.flatnonzero(held_out_blanks == blanks)
+        first = _first_of_each_side(pool, order, *map(len, wanted_of))
+        for drawn, wanted, puzzles in zip((train, test), wanted_of, first, strict=True):
             if len(wanted) > len(puzzles):
                 raise _too_few(drawn is test, blanks, len(wanted), len(puzzles))
             drawn |= zip(wanted.tolist(), _puzzles(puzzles[: len(wanted)]), strict=True)
@@ -232,6 +230,20 @@ def _is_held_out(pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     mixed = (mixed ^ mixed >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ mixed >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
     return (mixed ^ mixed >> np.uint64(31)) % np.uint64(_SIDES) == 0
+
+
+def _first_of_each_side(
+    pool: NDArray[np.int64], order: NDArray[np.int64], training: int, held_out: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """At least so many puzzles of each side, in that order, if there are as many; there are millions to look at."""
+    size = 2 * (training + _SIDES * held_out)
+    while True:
+        found = pool[order[:size]]
+        held_out_side = _is_held_out(found)
+        sides = found[~held_out_side], found[held_out_side]
+        if size >= len(pool) or (len(sides[0]) >= training and len(sides[1]) >= held_out):
+            return sides
+        size *= 2
 
 
 def _rng(*key: int) -> np.random.Generator:
