@@ -151,6 +151,8 @@ def check_masking_probabilities(page: Page, client: StudioClient, runs: list[str
 def test_stopping_a_running_and_a_queued_run(page: Page, client: StudioClient, server: Server) -> None:
     open_section(page, "Training")
     fill(page, "training.epochs", "500")
+    open_section(page, "Examples and sampling")
+    fill(page, "data.held_out", "8")
     experiment = launch(page)
     wait_for(lambda: client.experiment(experiment).runs[0].step > 0, "the first step")
     for state in ("queued", "running"):
@@ -161,15 +163,14 @@ def test_stopping_a_running_and_a_queued_run(page: Page, client: StudioClient, s
 
 def test_a_double_click_creates_one_experiment(page: Page, client: StudioClient) -> None:
     before = {experiment.id for experiment in client.experiments()}
-    fill(page, "data.source.examples", "16")
-    open_section(page, "Training")
-    fill(page, "training.epochs", "1")
-    open_section(page, "Examples and sampling")
-    fill(page, "data.held_out", "8")
     page.locator("#launch").dblclick()
     page.wait_for_url("**/runs?experiment=*")
-    expect(page.locator(FINISHED)).to_have_count(2, timeout=120_000)
-    assert len({experiment.id for experiment in client.experiments()} - before) == 1
+    expect(page.locator("#runs .gs-card")).to_have_count(2)
+    (created,) = {experiment.id for experiment in client.experiments()} - before
+    for run in client.experiment(created).runs:
+        client.stop(run.id)
+    wait_for(lambda: all(run.has_ended for run in client.experiment(created).runs), "the runs to end")
+    assert {experiment.id for experiment in client.experiments()} - before == {created}
 
 
 def test_a_killed_training_process_is_a_failed_run_with_its_cause(page: Page, server: Server) -> None:

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from gift_core.cli import main
+
+Here = Callable[..., tuple[int, str, str]]
+
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     environment = {
@@ -27,6 +31,22 @@ def gift(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     with start(*arguments, cwd=cwd) as process:
         said, complained = process.communicate(timeout=240)
         return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
+
+
+@pytest.fixture
+def gift_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The same in this process, which has everything imported: exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gift", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -70,25 +90,24 @@ def test_train_inspect_and_denoise_as_the_readme_says(tmp_path: Path) -> None:
         (("inspect", "tiny", "--prompt", "hello"), "--response"),
     ],
 )
-def test_a_mistake_is_one_message_and_no_traceback(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:
-    done = gift(*arguments, cwd=tmp_path)
-    assert done.returncode != 0
-    assert expected in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_mistake_is_one_message_and_no_traceback(arguments: tuple[str, ...], expected: str, gift_here: Here) -> None:
+    code, _, complaint = gift_here(*arguments)
+    assert code != 0
+    assert expected in complaint
+    assert "Traceback" not in complaint
 
 
-def test_the_printed_spec_is_a_spec_file(tmp_path: Path) -> None:
-    printed = gift("train", "--set", "training.epochs=3", "--print-spec", cwd=tmp_path)
-    (tmp_path / "spec.yaml").write_text(printed.stdout)
-    again = gift("train", "spec.yaml", "--print-spec", cwd=tmp_path)
-    assert again.stdout == printed.stdout
-    assert "epochs: 3" in printed.stdout
+def test_the_printed_spec_is_a_spec_file(gift_here: Here, tmp_path: Path) -> None:
+    _, printed, _ = gift_here("train", "--set", "training.epochs=3", "--print-spec")
+    (tmp_path / "spec.yaml").write_text(printed)
+    assert gift_here("train", "spec.yaml", "--print-spec")[1] == printed
+    assert "epochs: 3" in printed
 
 
-def test_help_lists_the_fields_of_the_spec(tmp_path: Path) -> None:
-    shown = gift("train", "--help", cwd=tmp_path)
-    assert shown.returncode == 0
-    assert "training.learning_rate" in shown.stdout
+def test_help_lists_the_fields_of_the_spec(gift_here: Here) -> None:
+    code, shown, _ = gift_here("train", "--help")
+    assert code == 0
+    assert "training.learning_rate" in shown
 
 
 SMALL = ("data.source.examples=32", "data.held_out=4", "training.batch_size=16", "evaluation.score=false")
@@ -98,15 +117,14 @@ def changes(*more: str) -> list[str]:
     return [part for change in (*SMALL, *more) for part in ("--set", change)]
 
 
-@pytest.mark.slow
-def test_dry_run_prints_the_plan_of_each_run_and_trains_none(tmp_path: Path) -> None:
-    planned = gift("train", "--method", "sft", "--method", "gift", "--dry-run", *changes(), cwd=tmp_path)
-    assert planned.returncode == 0, planned.stderr
+def test_dry_run_prints_the_plan_of_each_run_and_trains_none(gift_here: Here, tmp_path: Path) -> None:
+    code, planned, complaint = gift_here("train", "--method", "sft", "--method", "gift", "--dry-run", *changes())
+    assert code == 0, complaint
     for row in ("SFT", "GIFT", "response tokens per epoch", "share of the loss on the tail", "activations", "time"):
-        assert row in planned.stdout
+        assert row in planned
     assert list(tmp_path.glob("runs/*")) == []
-    as_json = gift("train", "--method", "sft", "--dry-run", "--json", *changes(), cwd=tmp_path)
-    assert json.loads(as_json.stdout)["SFT"]["steps"] == 20
+    _, as_json, _ = gift_here("train", "--method", "sft", "--dry-run", "--json", *changes())
+    assert json.loads(as_json)["SFT"]["steps"] == 20
 
 
 @pytest.mark.slow
@@ -130,20 +148,18 @@ def test_interrupted_and_resumed_as_the_help_says(tmp_path: Path) -> None:
     assert "training.epochs" in other.stderr
 
 
-@pytest.mark.slow
-def test_resume_finishes_what_is_left_of_an_experiment(tmp_path: Path) -> None:
+def test_resume_finishes_what_is_left_of_an_experiment(gift_here: Here) -> None:
     arguments = ["train", "--method", "sft", "--method", "gift", "--resume", *changes("training.epochs=2")]
-    first = gift(*arguments[:3], *changes("training.epochs=2"), cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    rest = gift(*arguments, cwd=tmp_path)
-    assert rest.returncode == 0, rest.stderr
-    assert [json.loads(line)["run"] for line in rest.stdout.splitlines()] == ["runs/gift"]
+    code, _, complaint = gift_here(*arguments[:3], *changes("training.epochs=2"))
+    assert code == 0, complaint
+    code, rest, complaint = gift_here(*arguments)
+    assert code == 0, complaint
+    assert [json.loads(line)["run"] for line in rest.splitlines()] == ["runs/gift"]
 
 
-@pytest.mark.slow
-def test_frozen_rates_are_shared_by_the_runs_of_a_folder(tmp_path: Path) -> None:
-    arguments = ["train", "--method", "gift", "--method", "shuffled", *changes("objective.probe=frozen")]
-    done = gift(*arguments, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "GIFT: rates computed 36, reused 0" in done.stderr
-    assert "SHUFFLED: rates computed 0, reused 36" in done.stderr
+def test_frozen_rates_are_shared_by_the_runs_of_a_folder(gift_here: Here) -> None:
+    few = changes("objective.probe=frozen", "training.epochs=1")
+    code, _, said = gift_here("train", "--method", "gift", "--method", "shuffled", *few)
+    assert code == 0, said
+    assert "GIFT: rates computed 36, reused 0" in said
+    assert "SHUFFLED: rates computed 0, reused 36" in said
