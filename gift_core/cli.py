@@ -244,11 +244,11 @@ app.command()(push)
 @app.command()
 def pretrain(
     output: Annotated[Path, typer.Argument(help="Folder for the new base model and its record.", file_okay=False)],
-    examples: Annotated[int, typer.Option(help="Generated problems to train on.", min=64, max=100_000)] = 40_000,
+    examples: Annotated[int, typer.Option(help="Generated problems to train on.", min=64, max=100_000)] = 60_000,
     seed: Annotated[int, typer.Option(help="Seed of the data and the weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what an earlier start left unfinished.")] = False,
 ) -> None:
-    """Make the bundled tiny base again, from nothing: some 40 minutes on two cores.
+    """Make the bundled tiny base again, from nothing: half an hour on two cores.
 
     Leaves the model in OUTPUT/checkpoint, the curves in metrics.jsonl, and spec and scores in record.json.
     """

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY_SIZE = 1024
 CONTEXT_LENGTH = 1024
 WIDTH, LAYERS = 192, 5
+_EMBEDDING_GAIN, _RESIDUAL_GAIN = 7.0, 0.3
 EOS, MASK, END_OF_TURN, USER, ASSISTANT = "<|eos|>", "<|mask|>", "<|eot|>", "<|user|>", "<|assistant|>"
 
 # Ordinary text, and one token each.
@@ -59,7 +61,7 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 def new_network(tokenizer: PreTrainedTokenizerFast, *, width: int = WIDTH, layers: int = LAYERS) -> LlamaForCausalLM:
     """Randomly initialised weights from torch's current seed."""
-    return LlamaForCausalLM(
+    network = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=width,
@@ -78,3 +80,12 @@ def new_network(tokenizer: PreTrainedTokenizerFast, *, width: int = WIDTH, layer
             pad_token_id=tokenizer.eos_token_id,
         )
     )
+    # At this scale the layers' random outputs would drown the token that a position holds: it starts out louder and
+    # they start out quieter.
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if "embed_tokens" in name:
+                weight *= _EMBEDDING_GAIN
+            elif "o_proj" in name or "down_proj" in name:
+                weight *= _RESIDUAL_GAIN
+    return network

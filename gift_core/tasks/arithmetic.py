@@ -17,23 +17,24 @@ _NUMBER = re.compile(r"-?\d{1,15}(?!\d)")
 
 @dataclass(frozen=True)
 class Size:
-    """How long a chain of steps is, what each may do, and the largest number in it."""
+    """The shortest and the longest chain of steps, what each step may do, and the largest number in it."""
 
-    steps: int
+    shortest: int
+    longest: int
     symbols: str
     largest: int
 
 
 SIZES: Mapping[Difficulty, Size] = {
-    "easy": Size(3, "+-", 9),
-    "standard": Size(3, "+-*/", 9),
-    "hard": Size(3, "+-*/", LARGEST),
+    "easy": Size(1, 2, "+-*/", 9),
+    "standard": Size(3, 3, "+-*/", 9),
+    "hard": Size(3, 3, "+-*/", LARGEST),
 }
 # The same in words.
 LEVELS: Mapping[Difficulty, str] = {
-    "easy": "three steps, + -, numbers to 9",
-    "standard": "three steps, + - * /, numbers to 9",
-    "hard": "three steps, + - * /, numbers to 99",
+    "easy": "one or two steps, numbers to 9",
+    "standard": "three steps, numbers to 9",
+    "hard": "three steps, numbers to 99",
 }
 
 
@@ -63,10 +64,11 @@ def apply(left: int, symbol: str, right: int, largest: int = LARGEST) -> int | N
 
 def random_chain(rng: random.Random, size: Size) -> tuple[int, list[Operation]]:
     """A number to start from, and steps that each go on from the last result."""
+    length = rng.randint(size.shortest, size.longest)
     while True:
         total = start = rng.randint(1, size.largest)
         steps: list[Operation] = []
-        while len(steps) < size.steps:
+        while len(steps) < length:
             step = _next_operation(rng, total, size)
             if step is None:
                 break

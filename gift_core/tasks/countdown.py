@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 
 from gift_core.spec import Difficulty
-from gift_core.tasks.arithmetic import LARGEST, apply
+from gift_core.tasks.arithmetic import apply
 from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
 from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems
 from gift_core.tasks.wording import chain
@@ -17,14 +17,26 @@ from gift_core.tasks.wording import chain
 name = "countdown"
 title = "Countdown"
 levels: Mapping[Difficulty, str] = {
-    "easy": "numbers and results to 9, + -",
-    "standard": "numbers and results to 9, + - * /",
-    "hard": "numbers to 20, + - * /",
+    "easy": "numbers to 8, results to 9, + -",
+    "standard": "numbers and results to 9, + -",
+    "hard": "numbers and results to 9, + - * /",
 }
 
-_SYMBOLS: Mapping[Difficulty, str] = {"easy": "+-", "standard": "+-*/", "hard": "+-*/"}
-# The largest number given, and the largest result.
-_LARGEST: Mapping[Difficulty, tuple[int, int]] = {"easy": (9, 9), "standard": (9, 9), "hard": (20, LARGEST)}
+
+@dataclass(frozen=True)
+class Rules:
+    """The signs, the largest number given, and the largest result."""
+
+    symbols: str
+    largest: int
+    largest_result: int
+
+
+_RULES: Mapping[Difficulty, Rules] = {
+    "easy": Rules("+-", 8, 9),
+    "standard": Rules("+-", 9, 9),
+    "hard": Rules("+-*/", 9, 9),
+}
 _PROMPT = re.compile(r"\s*Use (\d{1,3}), (\d{1,3}) and (\d{1,3}) to make (\d{1,4})\.\s*")
 
 
@@ -44,16 +56,22 @@ class _Part:
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    largest, largest_result = _LARGEST[difficulty]
-    make = partial(_invent, symbols=_SYMBOLS[difficulty], largest=largest, largest_result=largest_result)
+    """All are answered in the first of their ways: a mixture of several is hard to learn."""
+
+    def make(rng: random.Random) -> Problem:
+        problem = invent(rng, _RULES[difficulty])
+        *numbers, target = _asked(problem.prompt) or []
+        last, statements = next(way for way in _ways(numbers, _RULES[difficulty]) if way[0].value == target)
+        return replace(problem, reasoning=chain(rng, statements), answer=last.text)
+
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
 
 def judge(prompt: str, response: str) -> Verdict | None:
-    asked = _PROMPT.fullmatch(prompt)
+    asked = _asked(prompt)
     if asked is None:
         return None
-    *numbers, target = map(int, asked.groups())
+    *numbers, target = asked
     # "3 + 4 = 7" is a way to write an answer.
     tree = parse_expression(answer_in(response).split("=")[0])
     if tree is None:
@@ -66,15 +84,15 @@ def judge(prompt: str, response: str) -> Verdict | None:
     return Verdict(False, "divides by zero" if value is None else f"makes {value}, not {target}")
 
 
-def _invent(rng: random.Random, symbols: str, largest: int, largest_result: int) -> Problem:
+def invent(rng: random.Random, rules: Rules) -> Problem:
     """A random way to combine three numbers; its result is the target."""
     while True:
-        numbers = [_Part(value, str(value)) for value in (rng.randint(1, largest) for _ in range(3))]
-        first = _combined(rng, numbers[0], numbers[1], symbols, largest_result)
+        numbers = [_Part(value, str(value)) for value in (rng.randint(1, rules.largest) for _ in range(3))]
+        first = _combined(numbers[0], rng.choice(rules.symbols), numbers[1], rules)
         if first is None:
             continue
         left, right = rng.sample([first[0], numbers[2]], 2)
-        last = _combined(rng, left, right, symbols, largest_result)
+        last = _combined(left, rng.choice(rules.symbols), right, rules)
         if last:
             break
     shown = rng.sample([part.text for part in numbers], 3)
@@ -83,13 +101,35 @@ def _invent(rng: random.Random, symbols: str, largest: int, largest_result: int)
         reasoning=chain(rng, [first[1], last[1]]),
         answer=last[0].text,
         title=f"{', '.join(shown)} to {last[0].value}",
+        # In another order they are the same numbers.
+        identity=f"{sorted(part.value for part in numbers)} {last[0].value}",
     )
 
 
-def _combined(rng: random.Random, left: _Part, right: _Part, symbols: str, largest: int) -> tuple[_Part, str] | None:
-    """What two numbers make with a random sign, and the statement that says so."""
-    symbol = rng.choice(symbols)
-    value = apply(left.value, symbol, right.value, largest)
+def _asked(prompt: str) -> list[int] | None:
+    """The three numbers and the target; None where a prompt asks for something else."""
+    found = _PROMPT.fullmatch(prompt)
+    return [int(number) for number in found.groups()] if found else None
+
+
+def _ways(numbers: Sequence[int], rules: Rules) -> Iterator[tuple[_Part, list[str]]]:
+    """What three numbers make, and two statements that say how: large numbers first, and sums before differences."""
+    large, middle, small = (_Part(value, str(value)) for value in sorted(numbers, reverse=True))
+    for one, other, rest in ((large, middle, small), (large, small, middle), (middle, small, large)):
+        for symbols in product(rules.symbols, repeat=2):
+            first = _combined(one, symbols[0], other, rules)
+            last = first and _combined(*_larger_first(first[0], symbols[1], rest), rules)
+            if first and last:
+                yield last[0], [first[1], last[1]]
+
+
+def _larger_first(one: _Part, symbol: str, other: _Part) -> tuple[_Part, str, _Part]:
+    return (one, symbol, other) if one.value >= other.value else (other, symbol, one)
+
+
+def _combined(left: _Part, symbol: str, right: _Part, rules: Rules) -> tuple[_Part, str] | None:
+    """What two numbers make, and the statement that says so; None where that is not allowed."""
+    value = apply(left.value, symbol, right.value, rules.largest_result)
     if value is None:
         return None
     text = f"{left.beside(symbol, on_the_right=False)}{symbol}{right.beside(symbol, on_the_right=True)}"

@@ -21,12 +21,16 @@ _PATIENCE = 20_000
 
 @dataclass(frozen=True)
 class Problem:
-    """A prompt and a reference response to it, which first reasons and then answers."""
+    """A prompt and a reference response to it, which first reasons and then answers.
+
+    Prompts that ask the same in another order share an `identity`; left out, it is the prompt.
+    """
 
     prompt: str
     reasoning: str
     answer: str
     title: str = ""
+    identity: str = ""
 
     @property
     def response(self) -> str:
@@ -77,7 +81,7 @@ def draw_problems(
 ) -> tuple[list[Problem], list[Problem]]:
     """Distinct problems to learn from and held-out ones, as `make` invents them.
 
-    Which side a problem is on follows from its prompt alone, so that no seed, and no other run, ever learns from what
+    Which side a problem is on follows from its identity alone, so that no seed, and no other run, ever learns from what
     this one is judged by. Raises `SpecError` when `make` has no more.
     """
     return _draw(make, name, count, seed, held_out=False), _draw(make, name, held_out, seed, held_out=True)
@@ -91,7 +95,7 @@ def _draw(
     idle = 0
     while len(found) < count:
         problem = make(rng)
-        if problem.prompt in found or is_held_out(problem.prompt) != held_out:
+        if problem.prompt in found or is_held_out(problem) != held_out:
             idle += 1
             if idle == _PATIENCE:
                 raise _too_few(len(found), count, held_out)
@@ -101,9 +105,9 @@ def _draw(
     return list(found.values())
 
 
-def is_held_out(prompt: str) -> bool:
+def is_held_out(problem: Problem) -> bool:
     """Whether a problem belongs to the fifth that nothing is trained on."""
-    return hashlib.sha256(prompt.encode()).digest()[0] < 51
+    return hashlib.sha256((problem.identity or problem.prompt).encode()).digest()[0] < 51
 
 
 def _too_few(found: int, wanted: int, held_out: bool) -> SpecError:

@@ -16,7 +16,7 @@ from gift_core.reporting import CHECKPOINT, Line
 from gift_core.tasks.registry import TASKS
 from gift_core.tasks.task import is_held_out
 
-PROBLEMS = 64
+PROBLEMS = 60
 
 
 @pytest.mark.slow
@@ -41,7 +41,7 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path) -> No
 def test_nothing_that_is_held_out_is_learned_from() -> None:
     training, _ = mixture(2_000, 0)
     assert len(training) == 2_000
-    assert not any(is_held_out(problem.prompt) for problem in training if not problem.prompt.startswith("Solve the"))
+    assert not any(is_held_out(problem) for problem in training if not problem.prompt.startswith("Solve the"))
     sudokus = {problem.prompt for problem in training if problem.prompt.startswith("Solve the sudoku")}
     assert sudokus
     for seed in range(3):

@@ -79,6 +79,26 @@ def test_what_one_seed_holds_out_no_other_seed_learns_from(name: TaskName) -> No
     assert learned.isdisjoint(held_out)
 
 
+def asked(problem: Problem) -> tuple[str, ...]:
+    """The numbers of a Countdown, in order, and its target."""
+    *numbers, target = re.findall(r"\d+", problem.prompt)
+    return (*sorted(numbers), target)
+
+
+def test_held_out_numbers_are_not_learned_from_in_another_order() -> None:
+    learned = {asked(problem) for seed in (0, 1) for problem in countdown.generate(800, "standard", seed, 0)[0]}
+    held_out = {asked(problem) for problem in countdown.generate(0, "standard", 2, 300)[1]}
+    assert learned.isdisjoint(held_out)
+
+
+@pytest.mark.parametrize("level", list(countdown.levels))
+def test_the_same_numbers_are_always_combined_in_the_same_way(level: Difficulty) -> None:
+    problems = countdown.generate(800, level, 0, 0)[0]
+    answers = {asked(problem): problem.answer for problem in problems}
+    assert len(answers) < len(problems), "some come in several orders"
+    assert all(answers[asked(problem)] == problem.answer for problem in problems)
+
+
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_a_smaller_set_is_a_prefix_of_a_larger_one(task: Task) -> None:
     small, few = task.generate(20, "standard", 5, 5)
