@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -196,6 +197,7 @@ def test_the_pump_survives_a_store_that_fails_for_a_moment(studio, create, train
     experiment, (run, gift) = create()
     trainer.start(run)
     failures = 2
+    recovered = threading.Event()
 
     class FlakyStore:
         def __getattr__(self, name):
@@ -206,6 +208,8 @@ def test_the_pump_survives_a_store_that_fails_for_a_moment(studio, create, train
             if run_ids is None and failures:
                 failures -= 1
                 raise OSError("disk I/O error")
+            if run_ids is None:
+                recovered.set()
             return studio.store.metrics(run_ids, after, limit)
 
     async def watch() -> Event:
@@ -216,6 +220,8 @@ def test_the_pump_survives_a_store_that_fails_for_a_moment(studio, create, train
             await asyncio.to_thread(trainer.log, run, 1)
             async for event in stream:
                 if isinstance(event, MetricsEvent):
+                    # What the stream read for itself when it began may have come first.
+                    assert await asyncio.to_thread(recovered.wait, 20)
                     return event
         raise AssertionError("the stream ended")
 

@@ -54,6 +54,7 @@ def test_a_tail_that_the_probe_cannot_follow_is_refused_until_one_of_them_change
 def test_controls_are_launched_after_the_pair(page: Page, client: StudioClient) -> None:
     page.get_by_label("Start from").click()
     page.get_by_role("option", name="Smoke test", exact=True).click()
+    expect(field_of(page, "data.source.examples")).to_have_value("64")
     expect(page.locator("#controls")).to_be_hidden()
     open_section(page, "Controls")
     page.get_by_label("CART").check()

@@ -57,6 +57,11 @@ def llada_run(tmp_path_factory: pytest.TempPathFactory, rows_file: Path) -> Path
     return directory
 
 
+def assert_equal_but_rounding(one: torch.Tensor, other: torch.Tensor) -> None:
+    """Whether an adapter is merged or computed beside its base decides how fp32 rounds."""
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
+
+
 def test_an_adapter_gives_the_runs_logits_with_plain_peft(adapter_run: Path, tmp_path: Path) -> None:
     assert export(adapter_run, tmp_path / "out").layout == "adapter"
     base = AutoModelForCausalLM.from_pretrained(find_model("tiny"))
@@ -64,7 +69,7 @@ def test_an_adapter_gives_the_runs_logits_with_plain_peft(adapter_run: Path, tmp
     exported = logits(PeftModel.from_pretrained(base, tmp_path / "out"))
     own = PeftModel.from_pretrained(load_base("tiny").network, adapter_run / "checkpoint")
     assert torch.equal(exported, logits(own))
-    torch.testing.assert_close(exported, logits(load_checkpoint(adapter_run / "checkpoint").network))
+    assert_equal_but_rounding(exported, logits(load_checkpoint(adapter_run / "checkpoint").network))
     assert (exported - untrained).abs().max() > 0.01
 
 
@@ -128,7 +133,7 @@ def test_the_cards_snippet_loads_the_export(
     names: dict[str, Any] = {}
     exec(snippet[1], names)
     own = load_checkpoint(run / "checkpoint")
-    torch.testing.assert_close(logits(names["network"]), logits(own.network))
+    assert_equal_but_rounding(logits(names["network"]), logits(own.network))
     assert names["tokenizer"].mask_token_id == own.mask_id
 
 
