@@ -60,7 +60,10 @@ class _Part:
 
 def _parts() -> list[_Part]:
     """Mostly shorter chains than the standard level asks for, and Countdown solved in any way instead of the first: the
-    base can do the steps and has seen the forms, and what a problem takes is left to be learned."""
+    base can do the steps and has seen the forms, and what a problem takes is left to be learned.
+
+    Their names key the draws; what they hold is said here, whatever a task's levels become.
+    """
     short, longer = Size(1, 2, "+-*/", 9), Size(2, 3, "+-*/", 9)
 
     def sudokus(level: Difficulty, share: float) -> _Part:
