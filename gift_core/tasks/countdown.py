@@ -56,7 +56,7 @@ class _Part:
 
 
 def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tuple[list[Problem], list[Problem]]:
-    """All are answered in the first of their ways: a mixture of several is hard to learn."""
+    """All are answered in the first of their ways: what commits several tokens at once is not torn between ways."""
 
     def make(rng: random.Random) -> Problem:
         problem = invent(rng, _RULES[difficulty])
