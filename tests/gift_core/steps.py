@@ -97,6 +97,8 @@ def main() -> None:
         save_file(look.gradients[0], directory / "gradients.safetensors")
         (directory / "losses.json").write_text(json.dumps(look.losses))
         (directory / "kind.txt").write_text(f"{trainer.args.world_size} {trainer.is_fsdp_enabled}")
+    # One that leaves while the other still writes is now and then aborted by gloo's threads, all its work done.
+    torch.distributed.barrier()
     torch.distributed.destroy_process_group()
 
 
