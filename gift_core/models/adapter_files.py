@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from gift_core.errors import ModelError
+from gift_core.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -45,15 +46,18 @@ def merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
         adapted = PeftModel.from_pretrained(base, str(directory))
         with safe_open(directory / _WEIGHTS, "pt") as file:
             stored = set(file.keys())
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        # peft only warns of these, and leaves out what it does not find.
+        wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+        if wrong := [f"missing {key}" for key in sorted(wanted - stored)] + [
+            f"unexpected {key}" for key in sorted(stored - wanted)
+        ]:
+            raise ValueError(f"its weights do not fit: {', '.join(wrong[:6])}")
+        return adapted.merge_and_unload()
+    # peft trusts its config: what is wrong in one may fail anywhere, with any exception.
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise _unusable(directory, " ".join(str(error).split())[:300].rstrip(".")) from error
-    # peft only warns of these, and leaves out what it does not find.
-    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-    if wrong := [f"missing {key}" for key in sorted(wanted - stored)] + [
-        f"unexpected {key}" for key in sorted(stored - wanted)
-    ]:
-        raise _unusable(directory, f"its weights do not fit: {', '.join(wrong[:6])}")
-    return adapted.merge_and_unload()
 
 
 def _config(directory: Path) -> dict[str, Any]:
@@ -61,7 +65,8 @@ def _config(directory: Path) -> dict[str, Any]:
         config = json.loads((directory / ADAPTER_CONFIG).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise _unusable(directory, f"{ADAPTER_CONFIG} cannot be read: {error}") from error
-    if not isinstance(config, dict) or not isinstance(config.get("base_model_name_or_path"), str):
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    if not isinstance(base, str) or not base.strip():
         raise _unusable(directory, f"{ADAPTER_CONFIG} does not name a base in base_model_name_or_path")
     if config.get("peft_type") != _KIND:
         raise _unusable(directory, f"it is a {config.get('peft_type')} adapter")

@@ -17,7 +17,7 @@ from gift_core.tasks.wording import chain
 name = "countdown"
 title = "Countdown"
 levels: Mapping[Difficulty, str] = {
-    "easy": "numbers to 8, results to 9, + -",
+    "easy": "numbers to 9, results to 8, + -",
     "standard": "numbers and results to 9, + -",
     "hard": "numbers and results to 9, + - * /",
 }
@@ -33,7 +33,7 @@ class Rules:
 
 
 _RULES: Mapping[Difficulty, Rules] = {
-    "easy": Rules("+-", 8, 9),
+    "easy": Rules("+-", 9, 8),
     "standard": Rules("+-", 9, 9),
     "hard": Rules("+-*/", 9, 9),
 }
@@ -60,7 +60,9 @@ def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tu
 
     def make(rng: random.Random) -> Problem:
         problem = invent(rng, _RULES[difficulty])
-        *numbers, target = _asked(problem.prompt) or []
+        asked = _asked(problem.prompt)
+        assert asked
+        *numbers, target = asked
         last, statements = next(way for way in _ways(numbers, _RULES[difficulty]) if way[0].value == target)
         return replace(problem, reasoning=chain(rng, statements), answer=last.text)
 

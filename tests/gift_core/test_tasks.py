@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gift_core.errors import SpecError
 from gift_core.models.catalogue import find_model
 from gift_core.models.loading import load_tokenizer
-from gift_core.spec import Difficulty, SamplingSpec, TaskName
+from gift_core.spec import DataSpec, Difficulty, SamplingSpec, TaskName, TaskSource
 from gift_core.tasks import countdown
 from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
 from gift_core.tasks.registry import TASKS, judge
@@ -105,6 +105,14 @@ def test_a_smaller_set_is_a_prefix_of_a_larger_one(task: Task) -> None:
     large, more = task.generate(60, "standard", 5, 15)
     assert (large[:20], more[:5]) == (small, few)
     assert task.generate(20, "standard", 6, 0)[0] != small
+
+
+@pytest.mark.parametrize(("name", "level"), EVERY)
+def test_every_level_has_as_many_problems_as_a_run_asks_for_by_default(name: TaskName, level: Difficulty) -> None:
+    default = DataSpec()
+    assert isinstance(default.source, TaskSource)
+    training, held_out = TASKS[name].generate(default.source.examples, level, 0, default.held_out)
+    assert len({problem.prompt for problem in training + held_out}) == default.source.examples + default.held_out
 
 
 def test_more_problems_than_there_are_name_the_field() -> None:
