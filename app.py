@@ -54,13 +54,12 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _backend(settings: Settings) -> FastAPI:
     from api.app import create_api
-    from workers.inference import InferenceService
     from workers.studio import Studio
 
     studio = Studio(settings)
     if settings.recorded_example:
         studio.show_recording()
-    app = create_api(studio, InferenceService(studio, settings.inference_threads))
+    app = create_api(studio)
     api_lifespan = app.router.lifespan_context
 
     @asynccontextmanager

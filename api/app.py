@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,9 +15,11 @@ from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
 from api.limits import BodyLimit
 from api.origins import SameOrigin
-from api.routes import catalogue, datasets, events, experiments, inference, metrics, runs
+from api.routes import catalogue, datasets, events, experiments, inference, metrics, runs, traces
 from workers.inference import InferenceService
+from workers.models import ModelShelf
 from workers.studio import Studio
+from workers.traces import TraceService
 
 PREFIX = "/api/v1"
 
@@ -28,6 +31,7 @@ api_routers = (
     events.router,
     datasets.router,
     inference.router,
+    traces.router,
 )
 
 
@@ -38,14 +42,19 @@ class StudioApi(FastAPI):
         return schema
 
 
-def create_api(studio: Studio, inference: InferenceService, *, events_interval: float = 0.25) -> FastAPI:
+def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     """The application over this studio. `events_interval`: seconds between looks for news to stream."""
     hub = EventHub(studio.store, events_interval)
+    shelf = ModelShelf(studio, studio.settings.inference_threads)
+    denoisings = TraceService(studio.trace_files, shelf)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with hub.running():
-            yield
+        try:
+            async with hub.running():
+                yield
+        finally:
+            await asyncio.to_thread(denoisings.close)
 
     app = StudioApi(
         title="GIFT Studio",
@@ -55,7 +64,7 @@ def create_api(studio: Studio, inference: InferenceService, *, events_interval: 
         docs_url=None,
         redoc_url=None,
     )
-    app.state.services = Services(studio, inference, hub)
+    app.state.services = Services(studio, InferenceService(studio, shelf), denoisings, hub)
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)

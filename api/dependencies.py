@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from api.events import EventHub
 from workers.inference import InferenceService
 from workers.studio import Studio
+from workers.traces import TraceService
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Services:
 
     studio: Studio
     inference: InferenceService
+    traces: TraceService
     hub: EventHub
 
 
@@ -34,10 +36,15 @@ async def _inference(services: Annotated[Services, Depends(_services)]) -> Infer
     return services.inference
 
 
+async def _traces(services: Annotated[Services, Depends(_services)]) -> TraceService:
+    return services.traces
+
+
 async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
     return services.hub
 
 
 StudioDependency = Annotated[Studio, Depends(_studio)]
 InferenceDependency = Annotated[InferenceService, Depends(_inference)]
+TracesDependency = Annotated[TraceService, Depends(_traces)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

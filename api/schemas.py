@@ -8,9 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.errors import Problem
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
+from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
+from workers.live_traces import TraceState
 from workers.records import ENDED, RunState
 
 Text = Annotated[str, Field(max_length=20_000)]
+Edits = Annotated[list[Edit], Field(max_length=1000)]
 CheckpointIds = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=4)]
 
 
@@ -221,3 +224,41 @@ class DenoisingRequest(BaseModel):
     prompt: Text
     sampling: SamplingSpec = Field(default_factory=SamplingSpec)
     seed: Seed = 1
+    edits: Edits = Field([], description="Text that stands in the response from the beginning (infill).")
+
+
+class BranchRequest(BaseModel):
+    """Where to leave a trace, and what to change there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[int, Field(ge=0, le=4096)] = Field(description="After so many of its steps.")
+    edits: Edits = Field([], description="Text to put somewhere, or null to mask the position again.")
+
+
+class TraceView(View):
+    """A denoising run, and how far it is."""
+
+    id: str
+    checkpoint: str
+    label: str
+    state: TraceState
+    steps: int = Field(description="Steps taken so far.")
+    problems: list[Problem] = Field(description="Why it failed.")
+
+
+class TracePart(View):
+    """The body of a trace's events. A `part` event brings the start, a frame or the end; an `ended` event none."""
+
+    trace: str
+    state: TraceState
+    part: TraceStart | Frame | TraceEnd | None = None
+    problems: list[Problem] = Field([], description="Why the trace failed.")
+
+
+class TraceStreamEvent(View):
+    """A server-sent event of one or several traces. `ended` follows each trace's last part."""
+
+    event: Literal["part", "ended"]
+    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
+    data: TracePart

@@ -7,45 +7,39 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
-from rich.console import Console
 from rich.markup import escape
 
+from gift_core.cli_common import (
+    CHECKPOINTS_HELP,
+    AsJson,
+    Changes,
+    Prompt,
+    TaskOption,
+    console,
+    fetch,
+    open_model,
+    parse_changes,
+    prompt_and_response,
+)
+from gift_core.cli_denoise import compare, denoise
 from gift_core.cli_export import export, push
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
-from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, TaskSource, field_table
+from gift_core.spec import METHODS, ExperimentSpec, RunSpec, field_table
 
 if TYPE_CHECKING:
-    from gift_core.documents import Trace
-    from gift_core.models.loading import DiffusionModel
+    pass
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
 Start with `gift train --method sft --method gift`, then look at the result:
 `gift inspect runs/gift` and `gift denoise runs/sft runs/gift`, and take it away: `gift export runs/gift my-model`.
 """
-OF_THE_FAMILY = "What suits the first model's family when left out."
-CHECKPOINTS_HELP = "Base models by name, Hub models as owner/name, or folders that `gift train` wrote."
-
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown", add_completion=False)
-console = Console(stderr=True)
-
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the spec; may be repeated."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the document the browser draws.")]
-Prompt = Annotated[
-    str | None,
-    typer.Option(help="The prompt; a held-out problem of --task when left out, `-` reads standard input."),
-]
-
-TaskOption = Annotated[str, typer.Option("--task", help="The built-in task that a prompt is taken from.")]
 
 
 def main() -> None:
@@ -106,14 +100,14 @@ def train(
     """
     base = RunSpec.from_yaml(spec_file) if spec_file else RunSpec()
     source = {"data.source": {"kind": "file", "dataset": str(data)}} if data else {}
-    base = base.replace(source | _parse_changes(changes or []))
+    base = base.replace(source | parse_changes(changes or []))
     if print_spec:
         sys.stdout.write(base.to_yaml())
         return
     experiment = ExperimentSpec.parse(
         {"run": base, "methods": method or [base.objective.method], "seeds": seed or [base.seed]}
     )
-    _fetch(base.model.name)
+    fetch(base.model.name)
     runs = [(label, spec, output / label.lower().replace(" ", "-")) for label, spec in experiment.expand()]
     rates = rate_cache or output / ".rates"
     if dry_run:
@@ -167,8 +161,8 @@ def inspect(
     from gift_core.progress import print_inspection
     from gift_core.spec import ObjectiveSpec
 
-    prompt, response = _prompt_and_response(prompt, response, task)
-    models = [(name, name, _open(name)) for name in checkpoints]
+    prompt, response = prompt_and_response(prompt, response, task)
+    models = [(name, name, open_model(name)) for name in checkpoints]
     result = inspect_text(models, prompt, response, ObjectiveSpec.parse({"power": power}))
     if as_json:
         sys.stdout.write(result.model_dump_json(indent=2) + "\n")
@@ -176,36 +170,8 @@ def inspect(
         print_inspection(result, t)
 
 
-@app.command()
-def denoise(
-    checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
-    prompt: Prompt = None,
-    task: TaskOption = "sudoku",
-    seed: Annotated[int, typer.Option(help="Keys the noise; unused at temperature 0.", min=0)] = 0,
-    length: Annotated[int | None, typer.Option(help=f"Tokens to generate. {OF_THE_FAMILY}")] = None,
-    block_length: Annotated[int | None, typer.Option(help=f"Tokens denoised together. {OF_THE_FAMILY}")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; one per token when left out.")] = None,
-    temperature: Annotated[float, typer.Option(help="0 takes the argmax.")] = 0.0,
-    as_json: AsJson = False,
-) -> None:
-    """Fill one prompt step by step, with the same noise for every checkpoint."""
-    from gift_core.progress import print_trace
-    from gift_core.tracing import trace
-
-    prompt, _ = _prompt_and_response(prompt, "unused", task)
-    traces: list[Trace] = []
-    sampling: SamplingSpec | None = None
-    # One model after the other: the memory may not hold two.
-    for name in checkpoints:
-        model = _open(name)
-        sampling = sampling or _sampling(model.family.sampling, length, block_length, steps, temperature)
-        traces.append(trace(model, prompt, sampling, seed, checkpoint=name, label=name))
-        del model
-    if as_json:
-        sys.stdout.write(json.dumps([item.model_dump(mode="json") for item in traces], indent=2) + "\n")
-        return
-    for item in traces:
-        print_trace(item)
+app.command()(denoise)
+app.command()(compare)
 
 
 @app.command()
@@ -218,7 +184,7 @@ def download(name: Annotated[str, typer.Argument(help="owner/name of the Hub, wi
 
     if HubName.parse(name) is None:
         raise ModelError(f"{name!r} is not owner/name.", field="name", remedy="Write GSAI-ML/LLaDA-8B-Instruct.")
-    _fetch(name)
+    fetch(name)
     from gift_core.models.catalogue import pinned_name
 
     sys.stdout.write(pinned_name(name) + "\n")
@@ -233,7 +199,7 @@ def convert(
     from gift_core.models.conversion import convert_causal
 
     _refuse_existing(target)
-    _fetch(source)
+    fetch(source)
     convert_causal(source, target)
 
 
@@ -267,64 +233,6 @@ def record(output: Annotated[Path, typer.Argument(help="Folder for the recording
     sys.stdout.write(f"{output}: {', '.join(recording.runs)}\n")
 
 
-def _sampling(
-    usual: SamplingSpec, length: int | None, block_length: int | None, steps: int | None, temperature: float
-) -> SamplingSpec:
-    """What was asked for, and the family's usual values where nothing was."""
-    length = usual.length if length is None else length
-    return SamplingSpec.parse(
-        {
-            "length": length,
-            "block_length": min(length, usual.block_length) if block_length is None else block_length,
-            "steps": length if steps is None else steps,
-            "temperature": temperature,
-        }
-    )
-
-
-def _open(name: str) -> DiffusionModel:
-    """A checkpoint, or a base model fetched if need be, on whatever devices there are."""
-    from gift_core.models.loading import EVERYWHERE, open_checkpoint
-
-    _fetch(name)
-    return open_checkpoint(name, EVERYWHERE)
-
-
-def _fetch(name: str) -> None:
-    """Download a Hub model that is not in the local cache, and say so first; leaves every other name alone."""
-    from gift_core.models.hub import HubName, cached, download
-
-    hub_name = HubName.parse(name)
-    if hub_name is None or Path(name).exists() or cached(hub_name):
-        return
-    console.print(f"Downloading {escape(name)} from the Hub: weights, config and tokenizer.", highlight=False)
-    download(hub_name)
-
-
 def _refuse_existing(target: Path) -> None:
     if target.exists():
         raise SpecError(f"{target} exists already.", field="target", remedy="Choose another folder.")
-
-
-def _parse_changes(changes: list[str]) -> dict[str, Any]:
-    parsed = {}
-    for change in changes:
-        field, separator, value = change.partition("=")
-        if not separator:
-            raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
-        try:
-            parsed[field] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise SpecError(f"{value!r} is no value.", field=field, remedy="Put it in quotes.") from error
-    return parsed
-
-
-def _prompt_and_response(prompt: str | None, response: str | None, task: str) -> tuple[str, str]:
-    if prompt is None:
-        from gift_core.data.sources import task_problems
-
-        problem = task_problems(TaskSource.parse({"task": task, "examples": 1}), 1)[1][0]
-        return problem.prompt, response if response is not None else problem.response
-    if response is None:
-        raise SpecError("A prompt of your own needs a response.", field="--response", remedy="Add --response TEXT.")
-    return (sys.stdin.read() if prompt == "-" else prompt), response

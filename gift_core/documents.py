@@ -1,4 +1,4 @@
-"""What the method shows, as data: token views, inspections, denoising traces, data set previews.
+"""What the method shows, as data: token views, inspections, data set previews. Denoising has its own in `trace`.
 
 These are the JSON documents that the API returns, the browser draws and `gift inspect --json` prints. They import
 neither torch nor transformers, so a process that only passes them on stays small.
@@ -22,13 +22,18 @@ def _is_base64(text: str) -> str:
     return text
 
 
-# A [steps, length] array of uint8 in row-major order, base64.
+# An array of uint8, base64.
 PackedBytes = Annotated[str, AfterValidator(_is_base64)]
 
 
 def pack(values: np.ndarray) -> str:
-    """A [steps, length] array of values in [0, 1] as base64 uint8: 255 is 1."""
+    """Values in [0, 1] as base64 uint8: 255 is 1."""
     return base64.b64encode((np.clip(values, 0, 1) * 255).round().astype(np.uint8).tobytes()).decode("ascii")
+
+
+def unpack(packed: str) -> np.ndarray:
+    """The bytes of a `PackedBytes`, uint8."""
+    return np.frombuffer(base64.b64decode(packed), np.uint8)
 
 
 class Token(Document):
@@ -68,35 +73,6 @@ class Inspection(Document):
     vocabulary_size: int
     power: float
     checkpoints: list[CheckpointInspection]
-
-
-class Commit(Document):
-    """A position that a step fixed."""
-
-    position: int = Field(description="Index into the response.")
-    token: Token
-    confidence: float
-    top: list[Candidate]
-
-
-class Trace(Document):
-    """A denoising run as data, apart from its playback. Arrays are [steps, length]."""
-
-    version: int = 1
-    checkpoint: str
-    label: str
-    prompt: list[Token]
-    vocabulary_size: int
-    length: int
-    block_length: int
-    steps: list[list[Commit]] = Field(description="What each step committed.")
-    entropy: PackedBytes = Field(description="Entropy before each step as a share of ln(vocabulary).")
-    confidence: PackedBytes = Field(description="Probability of the argmax before each step.")
-    response: list[Token] = Field(description="The finished response, glyphs merged.")
-    text: str = Field(description="The finished response up to its end of turn.")
-    seconds: float
-    forward_passes: int
-    verdict: str = Field("", description="How the answer scored, when the prompt came from a task.")
 
 
 class RowPreview(Document):

@@ -107,7 +107,7 @@ def problem_of(item: Mapping[str, Any], path: Sequence[str | int]) -> Problem:
         message = f"{message}, got {shown}"
     # A check over several sections names the field itself: see `spec.conflict`.
     path = [*path, *item.get("ctx", {}).get("field", "").split(".")]
-    field = ".".join(str(part) for i, part in enumerate(path) if part and (i == 0 or not _is_noise(str(part))))
+    field = ".".join(str(part) for i, part in enumerate(path) if part != "" and (i == 0 or not _is_noise(str(part))))
     return Problem(f"{message}.".replace("..", "."), field, _remedy(item["type"]))
 
 

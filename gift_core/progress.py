@@ -11,15 +11,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from rich.text import Text
 
-from gift_core.documents import Inspection, Token, Trace
+from gift_core.documents import Inspection, Token
 from gift_core.objectives import masking_probability
 from gift_core.pretraining import PretrainingOptions, pretrain
 from gift_core.recording import Recording, record
@@ -120,26 +118,10 @@ def print_inspection(inspection: Inspection, t: float) -> None:
         columns.append((checkpoint.entropy, masking_probability(torch.tensor(t), relative).tolist()))
     for position, token in enumerate(inspection.response):
         cells = [f"{value[position]:.3f}" for pair in columns for value in pair]
-        table.add_row(str(position), _visible(token), *cells)
+        table.add_row(str(position), visible(token), *cells)
     Console().print(table)
 
 
-def print_trace(trace: Trace) -> None:
-    """One line per step: what stands in the response, with the tokens of that step marked."""
-    console = Console()
-    console.print(f"[bold]{trace.label}[/bold] {trace.verdict}")
-    shown: list[str] = ["░"] * trace.length
-    for index, step in enumerate(trace.steps):
-        for commit in step:
-            shown[commit.position] = _visible(commit.token)
-        fresh = {commit.position for commit in step}
-        line = Text(f"{index + 1:4d} ")
-        for position, text in enumerate(shown):
-            line.append(text, style="reverse" if position in fresh else "")
-        console.print(line)
-    uncertainty = np.mean([commit.confidence for step in trace.steps for commit in step])
-    console.print(f"mean confidence at commit {uncertainty:.2f}, {trace.seconds:.2f} s\n")
-
-
-def _visible(token: Token) -> str:
+def visible(token: Token) -> str:
+    """A token's text on one line, with something to see where it has none."""
     return token.text.replace("\n", "⏎") or "·"

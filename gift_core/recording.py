@@ -9,9 +9,9 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import BaseModel, ConfigDict
 
-from gift_core.documents import Inspection, Trace
+from gift_core.documents import Inspection
 from gift_core.reporting import CHECKPOINT, Line, write_atomically
 from gift_core.spec import (
     DataSpec,
@@ -23,6 +23,7 @@ from gift_core.spec import (
     TaskSource,
     TrainingSpec,
 )
+from gift_core.trace import Trace
 
 RECORDING_FILE = "recording.json"
 RUNS = "runs"
@@ -32,37 +33,20 @@ _PROBLEMS = 1
 _SEED = 1
 
 
-class _Request(BaseModel):
-    """`checkpoints` are ids."""
+class InspectionRequest(BaseModel):
+    """What an inspection was asked for; `checkpoints` are ids."""
 
     model_config = ConfigDict(frozen=True)
 
     checkpoints: tuple[str, ...]
     prompt: str
-
-
-class InspectionRequest(_Request):
-    """What an inspection was asked for."""
-
     response: str
     power: float
-
-
-class TraceRequest(_Request):
-    """What denoising was asked for."""
-
-    sampling: SamplingSpec
-    seed: NonNegativeInt
 
 
 class RecordedInspection(BaseModel):
     request: InspectionRequest
     inspection: Inspection
-
-
-class RecordedTraces(BaseModel):
-    request: TraceRequest
-    traces: list[Trace]
 
 
 class Recording(BaseModel):
@@ -71,7 +55,7 @@ class Recording(BaseModel):
     experiment: ExperimentSpec
     runs: tuple[str, ...]
     inspections: list[RecordedInspection]
-    traces: list[RecordedTraces]
+    traces: list[Trace]
 
     @classmethod
     def bundled(cls) -> Recording:
@@ -115,7 +99,7 @@ def record(target: Path, listener: Callable[[str, Line], None] = lambda *_: None
 
 def _answers(
     target: Path, experiment: ExperimentSpec, ids: tuple[str, ...]
-) -> tuple[list[RecordedInspection], list[RecordedTraces]]:
+) -> tuple[list[RecordedInspection], list[Trace]]:
     """What the base and the runs say to the problems that the pages offer first, with the pages' own settings."""
     from gift_core.data.sources import task_problems
     from gift_core.inspection import inspect
@@ -143,13 +127,8 @@ def _answers(
         for problem in problems
     ]
     traces = [
-        RecordedTraces(
-            request=TraceRequest(checkpoints=checkpoints, prompt=problem.prompt, sampling=sampling, seed=_SEED),
-            traces=[
-                trace(model, problem.prompt, sampling, _SEED, checkpoint=identity, label=label)
-                for identity, label, model in models
-            ],
-        )
+        trace(model, problem.prompt, sampling, _SEED, checkpoint=identity, label=label)
         for problem in problems
+        for identity, label, model in models
     ]
     return inspections, traces

@@ -30,6 +30,8 @@ Quantisation = Literal["none", "nf4"]
 WeightDtype = Literal["auto", "bf16", "fp32"]
 LoraTargets = Literal["attention", "all_linear"]
 EosTail = Literal["block", "longest", "max", "one"]
+SamplerName = Literal["llada", "dream"]
+Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
 Difficulty = Literal["easy", "standard", "hard"]
 Positive = Annotated[float, Field(gt=0)]
@@ -194,14 +196,45 @@ class TrainingSpec(Section):
 
 
 class SamplingSpec(Section):
+    sampler: SamplerName = Field(
+        "llada",
+        description="llada: every step of a block commits as many positions. dream: each masked position with "
+        "probability 1 - s/t, as time falls from 1 to 0.001, and confidence is read at the temperature.",
+    )
     length: Annotated[int, Field(ge=1, le=4096)] = Field(48, description="Tokens to generate.")
     block_length: Annotated[int, Field(ge=1, le=4096)] = Field(
         48, description="Tokens denoised together; blocks go left to right."
     )
     steps: Annotated[int, Field(ge=1, le=4096)] = Field(24, description="Denoising steps over the whole response.")
     temperature: Annotated[float, Field(ge=0, le=10)] = Field(0.0, description="Gumbel noise; 0 takes the argmax.")
-    remasking: Literal["low_confidence", "random"] = Field(
-        "low_confidence", description="Which masked positions are committed first."
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="Draw from the most probable tokens that together reach this share."
+    )
+    remasking: Remasking = Field(
+        "low_confidence",
+        description="Which masked positions are committed first: those whose token is most probable (Dream's "
+        "maskgit_plus), leads by most (topk_margin), or has the lowest entropy, or any (random). origin is Dream's "
+        "draw of each position by itself.",
+    )
+    cfg_scale: Annotated[float, Field(ge=0, le=20)] = Field(
+        0.0, description="Classifier-free guidance away from what is written without the prompt; doubles the work."
+    )
+    suppress_eos: Literal["no", "tokens", "confidence"] = Field(
+        "no", description="tokens: the response never ends. confidence: ends are committed last, at any temperature."
+    )
+    confidence_threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="Commit every position whose token is more probable than this too: fewer steps, other tokens."
+    )
+    entropy_bound: NonNegativeFloat | None = Field(
+        None,
+        description="Commit positions as long as their entropies, but for the largest, sum to no more nats than this: "
+        "fewer steps, other tokens.",
+    )
+    stop_early: bool = Field(True, description="Stop when the text is final: it ends before the first mask.")
+    cache: Literal["none", "prefix"] = Field(
+        "none",
+        description="prefix keeps keys and values of the prompt and of finished blocks within a block: faster, other "
+        "tokens.",
     )
 
     @check(mode="after")
@@ -214,6 +247,20 @@ class SamplingSpec(Section):
                 f"steps ({self.steps}) must be a multiple of the number of blocks ({blocks}) "
                 f"and at most length ({self.length})"
             )
+        return self
+
+    @check(mode="after")
+    def _modes_fit_together(self) -> SamplingSpec:
+        if self.remasking == "origin" and self.sampler != "dream":
+            raise ValueError("remasking origin needs the times of sampler dream")
+        if self.confidence_threshold is not None and self.remasking != "low_confidence":
+            raise ValueError(f"confidence_threshold needs remasking low_confidence, not {self.remasking}")
+        if self.entropy_bound is not None and self.remasking in ("random", "origin"):
+            raise ValueError(f"entropy_bound needs an order by certainty, not remasking {self.remasking}")
+        if self.confidence_threshold is not None and self.entropy_bound is not None:
+            raise ValueError("set confidence_threshold or entropy_bound, not both")
+        if self.cache != "none" and self.cfg_scale:
+            raise ValueError("cache does not go together with cfg_scale")
         return self
 
 

@@ -25,10 +25,14 @@ from api.schemas import (
     RunDetail,
     RunEvent,
     RunView,
+    TraceStreamEvent,
+    TraceView,
 )
-from gift_core.documents import DatasetPreview, Inspection, Trace
+from gift_core.comparison import TraceComparison
+from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
+from gift_core.trace import Edit, Trace
 
 T = TypeVar("T")
 
@@ -120,7 +124,8 @@ class StudioClient:
         """All events of an experiment, or those after the event id `after`, and then whatever happens."""
         options = {"params": {"experiment": experiment_id}, "headers": _given({"Last-Event-ID": after})}
         with self._answer("GET", "/events", timeout=_STREAMING, **options) as response:
-            yield from _parse_events(response.iter_lines())
+            for fields in _parse_events(response.iter_lines()):
+                yield _EVENT.validate_python(fields)
 
     def upload(self, path: Path, name: str) -> DatasetView:
         """Stream a file to the backend under the name that the user gave it."""
@@ -142,18 +147,64 @@ class StudioClient:
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
         return self._compute(Inspection, "/inspections", body)
 
+    def start_traces(
+        self,
+        checkpoints: Sequence[str],
+        prompt: str,
+        sampling: SamplingSpec | dict[str, Any] | None = None,
+        seed: int = 1,
+        edits: Sequence[Edit | dict[str, Any]] = (),
+    ) -> list[TraceView]:
+        """Begin to denoise with each checkpoint on the same noise; watch with `trace_events`."""
+        body = {"checkpoints": list(checkpoints), "prompt": prompt, "seed": seed, "edits": _plain(edits)}
+        if sampling is not None:
+            body["sampling"] = sampling if isinstance(sampling, dict) else sampling.model_dump(mode="json")
+        return self._request(list[TraceView], "POST", "/traces", json=body)
+
+    def branch(self, trace_id: str, cursor: int, edits: Sequence[Edit | dict[str, Any]] = ()) -> TraceView:
+        """Go on from a finished trace after `cursor` of its steps."""
+        body = {"cursor": cursor, "edits": _plain(edits)}
+        return self._request(TraceView, "POST", f"/traces/{_part(trace_id)}/branches", json=body)
+
+    def trace_events(self, trace_ids: Sequence[str], after: str | None = None) -> Iterator[TraceStreamEvent]:
+        """Everything about these traces, or what came after the event id `after`, until all have ended."""
+        options = {"params": {"trace": list(trace_ids)}, "headers": _given({"Last-Event-ID": after})}
+        with self._answer("GET", "/traces/events", timeout=_STREAMING, **options) as response:
+            for fields in _parse_events(response.iter_lines()):
+                yield TraceStreamEvent.model_validate(fields)
+
     def denoise(
         self,
         checkpoints: Sequence[str],
         prompt: str,
         sampling: SamplingSpec | dict[str, Any] | None = None,
         seed: int = 1,
+        edits: Sequence[Edit | dict[str, Any]] = (),
     ) -> list[Trace]:
-        """Generate with each checkpoint on the same noise."""
-        body = {"checkpoints": list(checkpoints), "prompt": prompt, "seed": seed}
-        if sampling is not None:
-            body["sampling"] = sampling if isinstance(sampling, dict) else sampling.model_dump(mode="json")
-        return self._compute(list[Trace], "/denoisings", body)
+        """`start_traces`, and the traces once they have ended."""
+        started = self.start_traces(checkpoints, prompt, sampling, seed, edits)
+        return self.finished_traces([view.id for view in started])
+
+    def finished_traces(self, trace_ids: Sequence[str]) -> list[Trace]:
+        """Wait for traces; raises `StudioError` with the reason where one failed."""
+        for event in self.trace_events(trace_ids):
+            if event.data.problems:
+                raise StudioError(event.data.problems, 422)
+        return [self.trace(identity) for identity in trace_ids]
+
+    def trace(self, trace_id: str) -> Trace:
+        return self._get(Trace, f"/traces/{_part(trace_id)}")
+
+    def traces(self, limit: int = 20) -> list[TraceView]:
+        """Traces that are being made, then finished ones, those used last first."""
+        return self._get(list[TraceView], "/traces", limit=limit)
+
+    def cancel_trace(self, trace_id: str) -> TraceView:
+        return self._request(TraceView, "POST", f"/traces/{_part(trace_id)}/cancel")
+
+    def compare(self, first: str, second: str) -> TraceComparison:
+        """Where two finished traces part."""
+        return self._get(TraceComparison, "/comparisons", first=first, second=second)
 
     def _get(self, kind: type[T], path: str, **parameters: Any) -> T:
         return self._request(kind, "GET", path, params=_given(parameters))
@@ -205,20 +256,25 @@ def _refusal(response: httpx.Response) -> StudioError:
     return StudioError(problems, response.status_code)
 
 
-def _parse_events(lines: Iterator[str]) -> Iterator[RunEvent | MetricsEvent]:
+def _parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """The fields of each server-sent event, its data decoded."""
     fields: dict[str, str] = {}
     for line in lines:
         if line:
             name, _, value = line.partition(":")
             fields[name] = value.removeprefix(" ")
         elif "data" in fields:
-            yield _EVENT.validate_python({**fields, "data": json.loads(fields["data"])})
+            yield {**fields, "data": json.loads(fields["data"])}
             fields = {}
 
 
 def _part(identifier: str) -> str:
     """One part of a path: an id comes from a link, and must not turn into another address."""
     return quote(identifier, safe="")
+
+
+def _plain(edits: Sequence[Edit | dict[str, Any]]) -> list[dict[str, Any]]:
+    return [edit if isinstance(edit, dict) else edit.model_dump(mode="json") for edit in edits]
 
 
 def _given(parameters: dict[str, Any]) -> dict[str, Any]:

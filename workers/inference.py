@@ -1,24 +1,19 @@
-"""Inspect and denoise with any checkpoint of the studio: a few models kept in memory, one computation at a time."""
+"""What the pages ask of models at once: inspections, previews of data, held-out examples."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from gift_core.documents import DatasetPreview, Inspection, Trace
-from gift_core.errors import ModelError
-from gift_core.recording import InspectionRequest, Recording, TraceRequest
-from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, SamplingSpec, TaskName, TaskSource
+from gift_core.documents import DatasetPreview, Inspection
+from gift_core.recording import InspectionRequest, Recording
+from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, TaskName, TaskSource
 
 if TYPE_CHECKING:
-    from gift_core.models.loading import DiffusionModel
-    from workers.studio import Checkpoint, Studio
-
-_KEPT_MODELS = 6
+    from workers.models import ModelShelf
+    from workers.studio import Studio
 
 
 @dataclass(frozen=True)
@@ -32,42 +27,24 @@ class HeldOutExample:
 
 
 class InferenceService:
-    """Synchronous and CPU heavy: call it from a thread. torch is imported on first use, not when the server starts."""
+    """Synchronous and CPU heavy: call it from a thread."""
 
-    def __init__(self, studio: Studio, threads: int) -> None:
+    def __init__(self, studio: Studio, shelf: ModelShelf) -> None:
         self._studio = studio
-        self._threads = threads
-        self._models: OrderedDict[str, DiffusionModel] = OrderedDict()
-        # Two forward passes at once on the same cores take longer than one after the other.
-        self._lock = threading.Lock()
+        self._shelf = shelf
 
     def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float) -> Inspection:
         """Entropy, rates and top-k of each checkpoint; raises `ModelError` or `SpecError`."""
-        known = [self._checkpoint(name) for name in checkpoints]
+        known = [self._shelf.checkpoint(name) for name in checkpoints]
         request = InspectionRequest(checkpoints=tuple(checkpoints), prompt=prompt, response=response, power=power)
         for kept in self._recording.inspections:
             if kept.request == request:
                 return kept.inspection
         from gift_core.inspection import inspect
 
-        with self._lock:
-            models = [(checkpoint.id, checkpoint.label, self._model(checkpoint)) for checkpoint in known]
+        with self._shelf.turns:
+            models = [(checkpoint.id, checkpoint.label, self._shelf.load(checkpoint)) for checkpoint in known]
             return inspect(models, prompt, response, ObjectiveSpec(power=power))
-
-    def denoise(self, checkpoints: Sequence[str], prompt: str, sampling: SamplingSpec, seed: int) -> list[Trace]:
-        """One trace for each checkpoint, on the same noise; raises `ModelError` or `SpecError`."""
-        known = [self._checkpoint(name) for name in checkpoints]
-        request = TraceRequest(checkpoints=tuple(checkpoints), prompt=prompt, sampling=sampling, seed=seed)
-        for kept in self._recording.traces:
-            if kept.request == request:
-                return kept.traces
-        from gift_core.tracing import trace
-
-        with self._lock:
-            return [
-                trace(self._model(checkpoint), prompt, sampling, seed, checkpoint=checkpoint.id, label=checkpoint.label)
-                for checkpoint in known
-            ]
 
     @cached_property
     def _recording(self) -> Recording:
@@ -105,27 +82,3 @@ class InferenceService:
             for name, task in TASKS.items()
             for number, problem in enumerate(task_problems(TaskSource(task=name, examples=1), count)[1], start=1)
         ]
-
-    def _checkpoint(self, name: str) -> Checkpoint:
-        known = {checkpoint.id: checkpoint for checkpoint in self._studio.checkpoints()}
-        if name not in known:
-            raise ModelError(
-                f"There is no checkpoint called {name!r}.",
-                field="checkpoints",
-                remedy="Choose a base model or a finished run.",
-            )
-        return known[name]
-
-    def _model(self, checkpoint: Checkpoint) -> DiffusionModel:
-        import torch
-
-        from gift_core.models.loading import load_base, load_checkpoint
-
-        torch.set_num_threads(self._threads)
-        name, directory = checkpoint.id, checkpoint.directory
-        if name not in self._models:
-            self._models[name] = load_checkpoint(directory) if directory else load_base(name)
-            while len(self._models) > _KEPT_MODELS:
-                self._models.popitem(last=False)
-        self._models.move_to_end(name)
-        return self._models[name]

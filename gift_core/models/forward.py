@@ -21,11 +21,12 @@ def read_head(
     positions: Tensor,
     read: Callable[[Tensor, nn.Module], T],
     logit_shift: int = 0,
+    **inputs: Any,
 ) -> T:
     """Run `network` and return what `read(hidden [n, width], head)` makes of the hidden states at `positions`.
 
     `positions` are [n] indices into the flattened [batch, length]. `logit_shift` is 1 where position i is read from
-    logits[i-1] (Dream), else 0; positions then may not be the first of a row.
+    logits[i-1] (Dream), else 0; positions then may not be the first of a row. `inputs` go to the network as they are.
 
     `read` runs inside the model's own forward, in the place of the head's: so it holds under LoRA, gradient
     checkpointing and tied heads, DDP sees its parameters used, and FSDP has gathered the head's weight.
@@ -40,7 +41,8 @@ def read_head(
         return found[0]
 
     with _replaced_forward(head, forward):
-        returned = network(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+        given = {"use_cache": False} | inputs
+        returned = network(input_ids=input_ids, attention_mask=attention_mask, **given).logits
     return _as_read(found[0], returned)
 
 

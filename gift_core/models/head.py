@@ -38,6 +38,23 @@ def probe_scores(hidden: Tensor, head: nn.Module, targets: Tensor, *, chunk: int
     return scores
 
 
+def logit_chunks(
+    hidden: Tensor, head: nn.Module, other: Tensor | None = None, guidance: float = 0.0
+) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of `hidden` [n, width] and their logits in fp32, to be read or overwritten before the next are asked for.
+
+    With `other` [n, width], classifier-free guidance: logits of `other` plus 1 + `guidance` times the difference.
+    """
+    weight, bias, hidden = _in_product_dtype(*_parameters(head), hidden)
+    unguided = None if other is None else _chunks(other.to(hidden), weight, bias, CHUNK_LOGITS)
+    for rows, logits in _chunks(hidden, weight, bias, CHUNK_LOGITS):
+        base = None if unguided is None else next(unguided)[1]
+        for part in _parts(rows, logits):
+            here = slice(part.start - rows.start, part.stop - rows.start)
+            z = logits[here].float()
+            yield part, z if base is None else torch.lerp(base[here].float(), z, 1 + guidance)
+
+
 def weighted_cross_entropy(
     hidden: Tensor, head: nn.Module, targets: Tensor, weights: Tensor, *, chunk: int = CHUNK_LOGITS
 ) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,6 @@ from api.app import create_api
 from gift_core.spec import ExperimentSpec
 from tests.serving import serve
 from ui.client import StudioClient
-from workers.inference import InferenceService
 from workers.metrics import MetricLine
 from workers.records import Experiment, Run, RunState
 from workers.settings import Settings
@@ -57,13 +56,8 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def inference(studio: Studio) -> InferenceService:
-    return InferenceService(studio, threads=1)
-
-
-@pytest.fixture
-def url(studio: Studio, inference: InferenceService) -> Iterator[str]:
-    with serve(create_api(studio, inference, events_interval=0.02)) as address:
+def url(studio: Studio) -> Iterator[str]:
+    with serve(create_api(studio, events_interval=0.02)) as address:
         yield address
 
 

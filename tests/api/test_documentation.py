@@ -28,7 +28,13 @@ ROUTES = {
     ("get", "/datasets"),
     ("post", "/previews"),
     ("post", "/inspections"),
-    ("post", "/denoisings"),
+    ("post", "/traces"),
+    ("get", "/traces"),
+    ("get", "/traces/events"),
+    ("get", "/traces/{trace_id}"),
+    ("post", "/traces/{trace_id}/cancel"),
+    ("post", "/traces/{trace_id}/branches"),
+    ("get", "/comparisons"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Inspecting, denoising and previewing over HTTP, with the bundled model."""
+"""Inspecting and previewing over HTTP, with the bundled model."""
 
 from __future__ import annotations
 
@@ -57,32 +57,6 @@ def test_an_inspection_says_how_unsure_the_model_is_of_every_token(client, sudok
 def test_a_checkpoint_against_itself_is_identical(client, sudoku):
     one, other = client.inspect(["tiny", "tiny"], sudoku.prompt, sudoku.response).checkpoints
     assert one == other
-    sampling = {"temperature": 1.0, "remasking": "random"}
-    traces = client.denoise(["tiny", "tiny"], sudoku.prompt, sampling, seed=3)
-    played, same = (trace.model_dump(exclude={"seconds"}) for trace in traces)
-    assert played == same
-
-
-def test_a_denoising_commits_every_position_once_and_is_judged(client, sudoku):
-    trace = client.denoise(["tiny"], sudoku.prompt, {"steps": 12})[0]
-    assert len(trace.steps) == 12
-    committed = [commit.position for step in trace.steps for commit in step]
-    assert sorted(committed) == list(range(trace.length))
-    tokens = {commit.position: commit.token.id for step in trace.steps for commit in step}
-    assert [token.id for token in trace.response] == [tokens[position] for position in range(trace.length)]
-    blanks = sudoku.prompt.count("0")
-    assert trace.verdict == "solved" or trace.verdict.endswith(f" of {blanks} blanks right")
-
-
-def test_only_a_prompt_of_a_task_is_judged(client):
-    assert client.denoise(["tiny"], "What is 2 + 2?")[0].verdict == ""
-
-
-def test_the_seed_decides_what_is_drawn(client, sudoku):
-    sampling = {"remasking": "random"}
-    first, again, other = (client.denoise(["tiny"], sudoku.prompt, sampling, seed)[0].steps for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
 
 
 def test_an_unknown_checkpoint_is_named(client):

@@ -31,7 +31,7 @@ def test_a_body_above_the_json_limit_may_still_be_uploaded(client, tmp_path):
     assert client.upload(write(tmp_path / "u", rows), "big.jsonl").rows == rows
 
 
-def test_a_file_that_declares_too_much_is_refused_without_reading_it(studio, inference):
+def test_a_file_that_declares_too_much_is_refused_without_reading_it(studio):
     read = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -41,7 +41,7 @@ def test_a_file_that_declares_too_much_is_refused_without_reading_it(studio, inf
             yield b"x" * 2**20
 
     async def post() -> httpx.Response:
-        transport = httpx.ASGITransport(create_api(studio, inference))
+        transport = httpx.ASGITransport(create_api(studio))
         headers = {"Content-Length": str(200 * 2**20)}
         async with httpx.AsyncClient(transport=transport, base_url="http://studio") as http:
             return await http.post("/api/v1/datasets?name=big.jsonl", content=body(), headers=headers)

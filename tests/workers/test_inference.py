@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gift_core.models import loading
 from gift_core.models.catalogue import find_model
 from gift_core.spec import ExperimentSpec, SamplingSpec
-from workers.inference import _KEPT_MODELS, InferenceService
+from tests.workers.conftest import Until
+from workers.inference import InferenceService
+from workers.live_traces import TraceState
+from workers.models import KEPT_MODELS, ModelShelf
 from workers.records import RunState
 from workers.settings import Settings
 from workers.studio import Studio
+from workers.traces import TraceOrder, TraceService
 
 TINY_RUN = ExperimentSpec.parse(
     {
@@ -35,8 +40,20 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def inference(studio: Studio) -> InferenceService:
-    return InferenceService(studio, threads=1)
+def shelf(studio: Studio) -> ModelShelf:
+    return ModelShelf(studio, threads=1)
+
+
+@pytest.fixture
+def inference(studio: Studio, shelf: ModelShelf) -> InferenceService:
+    return InferenceService(studio, shelf)
+
+
+@pytest.fixture
+def traces(studio: Studio, shelf: ModelShelf) -> Iterator[TraceService]:
+    service = TraceService(studio.trace_files, shelf)
+    yield service
+    service.close()
 
 
 @pytest.fixture
@@ -71,11 +88,18 @@ def finished_runs(studio: Studio, count: int) -> list[str]:
     return ids
 
 
-def test_starting_loads_nothing_and_a_model_is_loaded_once(inference: InferenceService, loaded: list[str]) -> None:
+def order(checkpoint: str, prompt: str, seed: int = 1, **sampling: Any) -> TraceOrder:
+    return TraceOrder(checkpoint=checkpoint, prompt=prompt, sampling=SamplingSpec.parse(sampling), seed=seed)
+
+
+def test_starting_loads_nothing_and_a_model_is_loaded_once(
+    inference: InferenceService, traces: TraceService, loaded: list[str], until: Until
+) -> None:
     assert loaded == []
     inference.inspect(["tiny"], "1+1?", "2", 0.5)
     inference.inspect(["tiny", "tiny"], "2+2?", "4", 0.5)
-    inference.denoise(["tiny"], "1+1?", SamplingSpec(steps=1), seed=1)
+    (live,) = traces.start([order("tiny", "1+1?", steps=1)])
+    until(lambda: live.ended)
     assert loaded == ["tiny"]
 
 
@@ -89,7 +113,7 @@ def test_visitors_at_the_same_time_load_a_model_once(inference: InferenceService
 def test_the_models_used_last_are_kept_and_older_ones_let_go(
     studio: Studio, inference: InferenceService, loaded: list[str]
 ) -> None:
-    runs = finished_runs(studio, _KEPT_MODELS)
+    runs = finished_runs(studio, KEPT_MODELS)
     for run_id in runs:
         inference.inspect([run_id], "1", "2", 0.5)
     inference.inspect([runs[0]], "1", "2", 0.5)
@@ -112,7 +136,7 @@ def test_labels_are_those_of_the_checkpoints(studio: Studio, inference: Inferenc
 
 @pytest.mark.slow
 def test_what_a_real_run_made_can_be_looked_at_next_to_its_base(
-    studio: Studio, inference: InferenceService, until
+    studio: Studio, inference: InferenceService, traces: TraceService, until: Until
 ) -> None:
     experiment, _ = studio.launch(TINY_RUN, None)
     run_id = studio.store.runs(experiment.id)[0].id
@@ -129,6 +153,7 @@ def test_what_a_real_run_made_can_be_looked_at_next_to_its_base(
     assert tuned.label == "GIFT"
     assert len(tuned.entropy) == len(base.entropy)
     assert tuned.entropy != base.entropy, "training moved the weights"
-    traces = inference.denoise(["tiny", run_id], puzzle.prompt, SamplingSpec(), seed=1)
-    assert [trace.checkpoint for trace in traces] == ["tiny", run_id]
-    assert all(len(trace.steps) == 24 and trace.verdict for trace in traces)
+    both = traces.start([order(checkpoint, puzzle.prompt, seed=2) for checkpoint in ("tiny", run_id)])
+    until(lambda: all(live.ended for live in both))
+    assert [live.checkpoint for live in both] == ["tiny", run_id]
+    assert all(live.state == TraceState.FINISHED and live.steps and live.trace().end.verdict for live in both)

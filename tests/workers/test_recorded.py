@@ -9,11 +9,15 @@ import pytest
 
 from gift_core.recording import Recording, recorded_experiment, recording_directory
 from gift_core.spec import ExperimentSpec, RunSpec
+from tests.workers.conftest import Until
 from workers.inference import InferenceService
+from workers.live_traces import TraceState
+from workers.models import ModelShelf
 from workers.recorded import EXPERIMENT_ID
 from workers.records import RunState
 from workers.settings import Settings
 from workers.studio import Studio
+from workers.traces import TraceOrder, TraceService
 
 MEGABYTE = 10**6
 
@@ -29,6 +33,11 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 def shown(studio: Studio) -> Studio:
     studio.show_recording()
     return studio
+
+
+def order(checkpoint: str, prompt: str) -> TraceOrder:
+    """What the page asks for with nothing changed."""
+    return TraceOrder(checkpoint=checkpoint, prompt=prompt, sampling=RunSpec().sampling, seed=1)
 
 
 def test_a_new_studio_has_two_finished_runs_with_curves_and_scores(shown: Studio) -> None:
@@ -62,29 +71,35 @@ def test_showing_it_again_changes_nothing(shown: Studio) -> None:
 
 
 def test_what_the_pages_ask_first_is_answered_from_the_recording(shown: Studio) -> None:
-    inference = InferenceService(shown, threads=1)
+    shelf = ModelShelf(shown, threads=1)
+    inference, traces = InferenceService(shown, shelf), TraceService(shown.trace_files, shelf)
     checkpoints = [checkpoint.id for checkpoint in shown.checkpoints()]
     assert len(checkpoints) == 3
     for example in inference.examples(1):
         found = inference.inspect(checkpoints, example.prompt, example.response, 0.5)
         assert [each.checkpoint for each in found.checkpoints] == checkpoints
-        traces = inference.denoise(checkpoints, example.prompt, RunSpec().sampling, 1)
-        assert [trace.checkpoint for trace in traces] == checkpoints
-    assert not inference._models, "no model had to be loaded"
+        recorded = traces.start([order(checkpoint, example.prompt) for checkpoint in checkpoints])
+        assert [live.checkpoint for live in recorded] == checkpoints
+        assert all(live.state == TraceState.FINISHED for live in recorded), "no model had to be loaded"
 
 
 @pytest.mark.slow
-def test_the_recording_is_what_its_checkpoints_say(shown: Studio) -> None:
-    inference = InferenceService(shown, threads=1)
+def test_the_recording_is_what_its_checkpoints_say(
+    shown: Studio, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
     recording = Recording.bundled()
-    object.__setattr__(inference, "_recording", recording.model_copy(update={"inspections": [], "traces": []}))
-    inspected, traced = recording.inspections[-1], recording.traces[-1]
+    inspected = recording.inspections[-1]
+    monkeypatch.setattr(Recording, "bundled", lambda: recording.model_copy(update={"inspections": [], "traces": []}))
+    shelf = ModelShelf(shown, threads=1)
+    inference, traces = InferenceService(shown, shelf), TraceService(shown.trace_files, shelf)
     asked = inspected.request
     found = inference.inspect(asked.checkpoints, asked.prompt, asked.response, asked.power)
     for one, other in zip(found.checkpoints, inspected.inspection.checkpoints, strict=True):
         assert one.entropy == pytest.approx(other.entropy, rel=1e-2, abs=1e-3)
-    traces = inference.denoise(traced.request.checkpoints, traced.request.prompt, traced.request.sampling, 1)
-    assert [trace.text for trace in traces] == [trace.text for trace in traced.traces]
+    made = traces.start([order(trace.start.checkpoint, trace.start.prompt_text) for trace in recording.traces[-3:]])
+    until(lambda: all(live.ended for live in made))
+    traces.close()
+    assert [live.trace().end.text for live in made] == [trace.end.text for trace in recording.traces[-3:]]
 
 
 def test_it_is_small() -> None:

@@ -74,7 +74,7 @@ DREAM = Family(
     replaces_template=True,
     logit_shift=1,
     lora=BODY_LORA,
-    sampling=SamplingSpec(length=128, block_length=32, steps=128),
+    sampling=SamplingSpec(sampler="dream", length=128, block_length=128, steps=128, remasking="entropy"),
     # The config inherits 131,072 positions from Qwen2.5; the model card says what it was trained with.
     longest_context=2048,
 )

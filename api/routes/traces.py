@@ -1,0 +1,89 @@
+"""Denoising: begun at once, watched step by step, kept, gone on from and compared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api.dependencies import TracesDependency
+from api.errors import documented
+from api.schemas import BranchRequest, DenoisingRequest, TraceView
+from api.trace_stream import parse_position, stream
+from gift_core.comparison import TraceComparison, compare
+from gift_core.trace import Trace
+from workers.live_traces import LiveTrace
+from workers.traces import TraceOrder
+
+router = APIRouter(tags=["traces"])
+
+_EVENT_ID = r"^\d{1,6}(\.\d{1,6}){0,7}$"
+TraceId = Annotated[str, Query(max_length=100)]
+
+
+def _watched(
+    traces: TracesDependency,
+    trace: Annotated[list[str], Query(min_length=1, max_length=8, description="The traces to watch.")],
+) -> list[LiveTrace]:
+    # A dependency, because once the stream has begun it is too late to answer 404.
+    return [traces.live(identity) for identity in trace]
+
+
+@router.post("/traces", status_code=202, responses=documented(400, 409, 413))
+def denoise(request: DenoisingRequest, traces: TracesDependency) -> list[TraceView]:
+    """Begin a trace with each checkpoint, on the same noise. What was asked for before is there at once."""
+    orders = [
+        TraceOrder(
+            checkpoint=checkpoint,
+            prompt=request.prompt,
+            sampling=request.sampling,
+            seed=request.seed,
+            edits=tuple(request.edits),
+        )
+        for checkpoint in request.checkpoints
+    ]
+    return [TraceView.from_record(live) for live in traces.start(orders)]
+
+
+@router.get("/traces")
+def list_traces(traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[TraceView]:
+    """Traces that are being made, then finished ones, those used last first."""
+    return [TraceView.from_record(live) for live in traces.recent(limit)]
+
+
+@router.get("/traces/events", response_class=EventSourceResponse, responses=documented(404))
+async def stream_traces(
+    watched: Annotated[list[LiveTrace], Depends(_watched)],
+    last_event_id: Annotated[str | None, Header(pattern=_EVENT_ID)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """All parts of these traces, or those after the event named, and then each as soon as it is there."""
+    async with aclosing(stream(watched, parse_position(last_event_id, len(watched)))) as events:
+        async for event in events:
+            yield ServerSentEvent(data=event.data, event=event.event, id=event.id)
+
+
+@router.get("/traces/{trace_id}", responses=documented(404, 409))
+def get_trace(trace_id: str, traces: TracesDependency) -> Trace:
+    """A finished trace, as docs/trace.md describes it."""
+    return traces.trace(trace_id)
+
+
+@router.post("/traces/{trace_id}/cancel", responses=documented(404))
+def cancel(trace_id: str, traces: TracesDependency) -> TraceView:
+    """Stop a trace after the step it is in; nothing happens to one that has ended."""
+    return TraceView.from_record(traces.cancel(trace_id))
+
+
+@router.post("/traces/{trace_id}/branches", status_code=202, responses=documented(400, 404, 409, 413))
+def branch(trace_id: str, request: BranchRequest, traces: TracesDependency) -> TraceView:
+    """Go on from a finished trace after some of its steps, with edits, on the noise that it would have had."""
+    return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits))
+
+
+@router.get("/comparisons", responses=documented(404, 409))
+def compare_traces(first: TraceId, second: TraceId, traces: TracesDependency) -> TraceComparison:
+    """Where two finished traces part, and how they differ at every position."""
+    return compare(traces.trace(first), traces.trace(second))

@@ -1,0 +1,54 @@
+"""The checkpoints that the pages look at, a few of them kept in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from gift_core.errors import ModelError
+from workers.turns import Turns
+
+if TYPE_CHECKING:
+    from gift_core.models.loading import DiffusionModel
+    from workers.studio import Checkpoint, Studio
+
+KEPT_MODELS = 6
+
+
+class ModelShelf:
+    """Models by checkpoint. torch is imported on first use, not when the server starts.
+
+    `turns` is taken by whoever computes with a model, and for `load`.
+    """
+
+    def __init__(self, studio: Studio, threads: int) -> None:
+        self.turns = Turns()
+        self._studio = studio
+        self._threads = threads
+        self._models: OrderedDict[str, DiffusionModel] = OrderedDict()
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """Raises `ModelError` where there is no such checkpoint."""
+        known = {checkpoint.id: checkpoint for checkpoint in self._studio.checkpoints()}
+        if name not in known:
+            raise ModelError(
+                f"There is no checkpoint called {name!r}.",
+                field="checkpoints",
+                remedy="Choose a base model or a finished run.",
+            )
+        return known[name]
+
+    def load(self, checkpoint: Checkpoint) -> DiffusionModel:
+        """The model, from memory if it is there; raises `ModelError`. Call it while it is your turn."""
+        import torch
+
+        from gift_core.models.loading import load_base, load_checkpoint
+
+        torch.set_num_threads(self._threads)
+        name, directory = checkpoint.id, checkpoint.directory
+        if name not in self._models:
+            self._models[name] = load_checkpoint(directory) if directory else load_base(name)
+            while len(self._models) > KEPT_MODELS:
+                self._models.popitem(last=False)
+        self._models.move_to_end(name)
+        return self._models[name]

@@ -1,0 +1,249 @@
+"""Denoising for the pages: several traces at once, a step each in turn, kept under what they were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from gift_core.errors import GiftError, OutOfMemoryError, Problem
+from gift_core.recording import Recording
+from gift_core.spec import SamplingSpec, Seed
+from gift_core.trace import Branch, Edit, Frame, Trace, TraceStart, load_trace, save_trace
+from workers.live_traces import LiveTrace, TraceState
+from workers.store import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from gift_core.models.loading import DiffusionModel
+    from gift_core.tracing import Beginning
+    from workers.models import ModelShelf
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+_MOST_WAITING = 64
+# Ended traces that are remembered without their file: why they failed, who cancelled them.
+_REMEMBERED = 200
+# Files beyond this many go, those used longest ago first.
+_KEPT = 2000
+_ID = re.compile(r"tr_[0-9a-f]{32}")
+_SUFFIX = ".json.gz"
+
+
+class TraceOrder(BaseModel):
+    """What decides a trace. Two equal orders give the same trace, so the second is answered with the first's."""
+
+    model_config = ConfigDict(frozen=True)
+
+    checkpoint: str
+    prompt: str
+    sampling: SamplingSpec
+    seed: Seed
+    edits: tuple[Edit, ...] = ()
+    branch: Branch | None = None
+
+    @property
+    def id(self) -> str:
+        return f"tr_{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]}"
+
+
+class TraceService:
+    """Traces of one studio, in `directory`. Models are those of `shelf`."""
+
+    def __init__(self, directory: Path, shelf: ModelShelf) -> None:
+        self._directory = directory
+        self._shelf = shelf
+        self._live: OrderedDict[str, LiveTrace] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="denoising")
+
+    def start(self, orders: Sequence[TraceOrder]) -> list[LiveTrace]:
+        """Begin what was not begun before; raises `ModelError`, or `ConflictError` when too many wait already."""
+        labels = [self._shelf.checkpoint(order.checkpoint).label for order in orders]
+        return [self._start(order, label) for order, label in zip(orders, labels, strict=True)]
+
+    def branch(self, identity: str, cursor: int, edits: Sequence[Edit]) -> LiveTrace:
+        """Go on from a finished trace after `cursor` of its steps, with the same model, settings and noise."""
+        start = self.trace(identity).start
+        order = TraceOrder(
+            checkpoint=start.checkpoint,
+            prompt=start.prompt_text,
+            sampling=start.sampling,
+            seed=start.seed,
+            edits=tuple(edits),
+            branch=Branch(trace=identity, cursor=cursor),
+        )
+        return self.start([order])[0]
+
+    def live(self, identity: str) -> LiveTrace:
+        """A trace, whether it is being made or is there; raises `NotFoundError`."""
+        with self._lock:
+            found = self._live.get(identity)
+        return found or LiveTrace.of(identity, self._stored(identity))
+
+    def trace(self, identity: str) -> Trace:
+        """A finished trace; raises `NotFoundError`, or `ConflictError` while it is no such."""
+        live = self.live(identity)
+        if live.state != TraceState.FINISHED:
+            raise ConflictError(f"This trace is {live.state}.", remedy="Watch its events, or ask for it again.")
+        return live.trace()
+
+    def recent(self, limit: int) -> list[LiveTrace]:
+        """Running, failed and cancelled traces, then finished ones, those used last first."""
+        with self._lock:
+            found = list(reversed(self._live.values()))
+        names = [path.name.removesuffix(_SUFFIX) for path in self._files()]
+        for name in names[: limit - len(found)]:
+            # One that is removed in between is not missed.
+            with suppress(GiftError):
+                found.append(self.live(name))
+        return found[:limit]
+
+    def cancel(self, identity: str) -> LiveTrace:
+        """Stop a trace after the step it is in; leaves an ended one alone. Raises `NotFoundError`."""
+        live = self.live(identity)
+        live.cancelled.set()
+        return live
+
+    def close(self) -> None:
+        """Stop everything after the steps it is in."""
+        for live in list(self._live.values()):
+            live.cancelled.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, order: TraceOrder, label: str) -> LiveTrace:
+        with self._lock:
+            known = self._live.get(order.id)
+            if known and not known.ended:
+                return known
+            if stored := self._recorded.get(order.id) or self._readable(order.id):
+                return LiveTrace.of(order.id, stored)
+            waiting = sum(not live.ended for live in self._live.values())
+            if waiting >= _MOST_WAITING:
+                raise ConflictError(f"{waiting} traces are being made.", remedy="Try again when some have ended.")
+            live = self._live[order.id] = LiveTrace(order.id, order.checkpoint, label)
+            self._live.move_to_end(order.id)
+            self._forget()
+        self._pool.submit(self._run, live, order)
+        return live
+
+    @cached_property
+    def _recorded(self) -> dict[str, Trace]:
+        """What the pages ask for first in a new studio: no model has to be loaded for that."""
+        found = {}
+        for trace in Recording.bundled().traces:
+            start = trace.start
+            order = TraceOrder(
+                checkpoint=start.checkpoint, prompt=start.prompt_text, sampling=start.sampling, seed=start.seed
+            )
+            found[order.id] = trace
+        return found
+
+    def _run(self, live: LiveTrace, order: TraceOrder) -> None:
+        try:
+            self._denoise(live, order)
+        except GiftError as error:
+            live.end(TraceState.FAILED, error.problems)
+        except Exception as error:
+            from gift_core.out_of_memory import is_out_of_memory
+
+            if is_out_of_memory(error):
+                text = OutOfMemoryError("The memory did not suffice.", remedy="Lower sampling.length.")
+                live.end(TraceState.FAILED, text.problems)
+                return
+            logger.exception("Trace %s failed.", live.id)
+            live.end(
+                TraceState.FAILED,
+                [Problem("An unexpected error occurred.", remedy="The server's log has the details.")],
+            )
+
+    def _denoise(self, live: LiveTrace, order: TraceOrder) -> None:
+        from gift_core.tracing import trace_steps
+
+        if live.cancelled.is_set():
+            live.end(TraceState.CANCELLED)
+            return
+        with self._shelf.turns:
+            model = self._shelf.load(self._shelf.checkpoint(order.checkpoint))
+        steps = trace_steps(
+            model,
+            order.prompt,
+            order.sampling,
+            order.seed,
+            checkpoint=order.checkpoint,
+            label=live.label,
+            beginning=self._beginning(order, model),
+        )
+        while True:
+            # A step at a time: others get their turn in between.
+            with self._shelf.turns:
+                event = next(steps, None)
+            if event is None:
+                break
+            live.add(event)
+            if live.cancelled.is_set() and isinstance(event, Frame | TraceStart):
+                live.end(TraceState.CANCELLED)
+                return
+        save_trace(live.trace(), self._path(live.id))
+        live.end(TraceState.FINISHED)
+        with self._lock:
+            del self._live[live.id]
+        self._remove_oldest()
+
+    def _beginning(self, order: TraceOrder, model: DiffusionModel) -> Beginning:
+        from gift_core.tracing import branch, infill
+
+        if order.branch is None:
+            return infill(model, order.edits, order.sampling.length)
+        parent = self.trace(order.branch.trace)
+        return branch(parent, order.branch.cursor, order.edits, model, order.branch.trace)
+
+    def _readable(self, identity: str) -> Trace | None:
+        """A stored trace; None where there is none, or none that can be read: it is then made again."""
+        with suppress(GiftError):
+            return self._stored(identity)
+        return None
+
+    def _stored(self, identity: str) -> Trace:
+        if identity in self._recorded:
+            return self._recorded[identity]
+        # An id comes from an address: it must be one before it becomes part of a path.
+        path = self._path(identity) if _ID.fullmatch(identity) else None
+        if path is None or not path.exists():
+            raise NotFoundError(f"There is no trace {identity!r}.", remedy="Check the link, or denoise again.")
+        found = load_trace(path)
+        with suppress(OSError):
+            path.touch()
+        return found
+
+    def _path(self, identity: str) -> Path:
+        return self._directory / f"{identity}{_SUFFIX}"
+
+    def _files(self) -> list[Path]:
+        """All files, those used last first."""
+
+        def age(path: Path) -> float:
+            with suppress(OSError):
+                return -path.stat().st_mtime
+            return 0.0
+
+        return sorted(self._directory.glob(f"tr_*{_SUFFIX}"), key=age)
+
+    def _remove_oldest(self) -> None:
+        for path in self._files()[_KEPT:]:
+            path.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        ended: Iterator[str] = (identity for identity, live in list(self._live.items()) if live.ended)
+        while len(self._live) > _REMEMBERED and (oldest := next(ended, None)):
+            del self._live[oldest]
