@@ -84,9 +84,7 @@ def refusal(error: Exception, name: HubName, kind: str) -> Problem | None:
             remedy="Check its name, or set HF_TOKEN to a token that may read it.",
         )
     if isinstance(error, RevisionNotFoundError):
-        return Problem(
-            f"{name.repository} has no revision {name.revision}.", remedy=f"Check it on the {kind}'s page."
-        )
+        return Problem(f"{name.repository} has no revision {name.revision}.", remedy=f"Check it on the {kind}'s page.")
     return None
 
 
