@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gift_core.errors import SpecError
 from gift_core.spec import TaskName
-from gift_core.tasks.items import GENERATED, GeneratedItems, Item, ItemSource, Score, no_source, scored
+from gift_core.tasks.items import GENERATED, GeneratedItems, Item, ItemSource, Score, no_source, shown
 from gift_core.tasks.sudoku import puzzle_from_prompt
 from gift_core.tasks.sudoku4x4 import scored_grid
 from gift_core.tasks.task import Task, answer_in
@@ -41,8 +41,7 @@ class BuiltIn:
     def score(self, item: Item, response: str) -> Score:
         verdict = self.task.judge(item.prompt, response)
         assert verdict, "the task wrote the prompt"
-        answer = scored(item, verdict.solved, answer_in(response)).answer
-        return Score(verdict.solved, answer, verdict.text)
+        return Score(verdict.solved, shown(answer_in(response)), verdict.text)
 
 
 @dataclass(frozen=True)
@@ -52,4 +51,4 @@ class BuiltInSudoku(BuiltIn):
     def score(self, item: Item, response: str) -> Score:
         puzzle = puzzle_from_prompt(item.prompt)
         assert puzzle, "the task wrote the prompt"
-        return scored_grid(item, puzzle, answer_in(response))
+        return scored_grid(puzzle, answer_in(response))

@@ -22,7 +22,7 @@ from gift_core.tasks.items import (
     ItemSource,
     Score,
     no_source,
-    scored,
+    shown,
     with_one_level,
 )
 from gift_core.tasks.task import Problem, draw_problems
@@ -59,7 +59,7 @@ class Countdown3:
         answer = boxed_or_tagged(response)
         *numbers, target = asked_in(item.prompt)
         verdict = judge_expression(from_latex(answer), numbers, target)
-        return Score(verdict.solved, scored(item, verdict.solved, answer).answer, verdict.text)
+        return Score(verdict.solved, shown(answer), verdict.text)
 
     def _generated(self, source: GeneratedItems) -> list[Item]:
         _, held_out = draw_problems(_invent, self.name, 0, source.seed, source.count)

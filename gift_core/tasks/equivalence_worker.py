@@ -1,8 +1,8 @@
 """The process in which math-verify compares answers: what runs too long or too large ends with it.
 
 Reads a line of JSON, `[reference, answer]`, and writes a line, true or false. It is started by `equivalence` as a file
-of its own, so that it imports nothing else. A comparison that exceeds its time is killed by the kernel, in whatever loop
-of C it hangs: a power such as 9^(9^9) never comes back to Python.
+of its own, so that it imports nothing else. A comparison that exceeds its time is killed by the kernel, in whatever
+loop of C it hangs: a power such as 9^(9^9) never comes back to Python.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, PositiveInt, field_validator
@@ -20,9 +19,7 @@ EvaluationTaskName = Literal[
     "sudoku", "countdown", "word_problems", "algebra", "gsm8k", "math500", "countdown3", "sudoku4x4"
 ]
 First = Annotated[PositiveInt | None, Field(description="So many items from the start of the list; all by default.")]
-# As much of an answer as is shown and kept.
 _SHOWN = 200
-_NO_MEASURES: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,8 @@ class Item:
 class Score:
     """`solved` is what is counted; `answer` is what was read from the response, "" where nothing was.
 
-    `text` says it to a person; `measures` are further numbers from 0 to 1, under the same names for every item of a task.
+    `text` says it to a person; `measures` are further numbers from 0 to 1, under the same names for every item of a
+    task.
     """
 
     solved: bool
@@ -120,12 +118,15 @@ def fingerprint(items: Iterable[Item]) -> str:
     return digest.hexdigest()
 
 
-def scored(item: Item, solved: bool, answer: str, measures: Mapping[str, float] = _NO_MEASURES) -> Score:
+def scored(item: Item, solved: bool, answer: str, measures: Mapping[str, float] | None = None) -> Score:
     """A score whose text names the expected answer where another one was given."""
-    shown = answer[:_SHOWN]
-    return Score(
-        solved, shown, "solved" if solved else f"{shown or 'no answer'}; the answer is {item.expected}", measures
-    )
+    text = "solved" if solved else f"{shown(answer) or 'no answer'}; the answer is {item.expected}"
+    return Score(solved, shown(answer), text, measures or {})
+
+
+def shown(answer: str) -> str:
+    """As much of an answer as is kept beside its score."""
+    return answer[:_SHOWN]
 
 
 def no_source(name: EvaluationTaskName, source: Section, remedy: str) -> SpecError:

@@ -20,7 +20,7 @@ from gift_core.tasks.items import (
     ItemSource,
     Score,
     no_source,
-    scored,
+    shown,
     with_one_level,
 )
 from gift_core.tasks.sudoku import SudokuPuzzle
@@ -53,7 +53,7 @@ class Sudoku4x4:
 
     def score(self, item: Item, response: str) -> Score:
         clues = _CLUES.findall(item.prompt)[-1]
-        return scored_grid(item, SudokuPuzzle(clues, item.expected), grid_answer(response))
+        return scored_grid(SudokuPuzzle(clues, item.expected), grid_answer(response))
 
     def _item(self, place: str, puzzle: SudokuPuzzle) -> Item:
         return Item(f"{self.name}/{place}", _PROMPT + puzzle.clues, puzzle.solution, PREFILL)
@@ -68,13 +68,13 @@ def grid_answer(response: str) -> str:
     return found[-1] if found else ""
 
 
-def scored_grid(item: Item, puzzle: SudokuPuzzle, answer: str) -> Score:
+def scored_grid(puzzle: SudokuPuzzle, answer: str) -> Score:
     """`solved` by any valid grid that keeps the clues; `exact` is the reference, `cells` the share of blanks right."""
     result = sudoku.score(puzzle, answer)
     measures = {"exact": float(result.exact), "cells": result.cells}
     blanks = puzzle.clues.count("0")
     text = "solved" if result.solved else f"{round(result.cells * blanks)} of {blanks} blanks right"
-    return Score(result.solved, scored(item, result.solved, answer).answer, text, measures)
+    return Score(result.solved, shown(answer), text, measures)
 
 
 def _row(row: Mapping[str, object]) -> SudokuPuzzle:
