@@ -75,7 +75,8 @@ class Math500:
 
     def score(self, item: Item, response: str) -> Score:
         """`string_match` is the older measure: equal once spelled alike."""
-        answer = boxed_or_tagged(response)
+        # A full stop ends the sentence; math-verify would not read what stands before it.
+        answer = boxed_or_tagged(response).removesuffix(".").rstrip()
         alike = bool(answer) and spelled_alike(answer) == spelled_alike(item.expected)
         # The same text is the same answer, whatever math-verify can make of it.
         solved = bool(answer) and (answer == item.expected or self.equivalence.equal(item.expected, answer))
