@@ -198,7 +198,7 @@ def test_countdown3_reads_both_layouts_of_the_field_and_names_what_it_cannot_use
     assert [problem.field for problem in caught.value.problems] == ["row 1", "row 2", "row 3", "row 4"]
 
 
-# Rows and columns 3 and 4 can be exchanged where only these two blank digits tell them apart: two solutions.
+# The right half is blank: its two columns can be exchanged, so there are two solutions.
 CLUES, SOLUTION, OTHER = "1200340021004300", "1234341221434321", "1243342121344312"
 
 
