@@ -37,7 +37,9 @@ class Equivalence:
         Raises `GiftError` when math-verify cannot be started.
         """
         with self._lock:
-            process = self._process or self._start()
+            process = self._process
+            if process is None or process.poll() is not None:
+                process = self._start()
             line = ""
             try:
                 line = _ask(process, [reference, answer])

@@ -84,6 +84,14 @@ def test_an_interrupted_comparison_does_not_answer_the_next_one(
     assert not compare.equal("1", "2")
 
 
+def test_a_process_that_died_between_comparisons_costs_no_answer(compare: Equivalence) -> None:
+    assert compare.equal("1", "1.0")
+    assert compare._process
+    compare._process.kill()
+    compare._process.wait()
+    assert compare.equal("1", "1.0")
+
+
 def test_a_process_that_does_not_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(equivalence, "_COMMAND", (equivalence._COMMAND[0], "-c", "import no_such_module"))
     with pytest.raises(GiftError, match="pip install math-verify"):
