@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 from gift_core.data.examples import Example
 from gift_core.data.layouts import Layout, find_layout
@@ -20,7 +20,9 @@ _PROBLEMS_SHOWN = 20
 _ROWS_FOR_LAYOUT = 100
 _NOT_READ = "the rows after it were not read."
 _SPACE = re.compile(r"[ \t\n\r]*")
+_FIELD = "data.source.dataset"
 
+T = TypeVar("T")
 # The row's number as the user counts, and what stands there or why it cannot be read.
 Row = tuple[int, "object | DataError"]
 
@@ -42,28 +44,64 @@ def read_examples(path: Path, prompt_column: str | None = None, response_column:
     array, a record of a CSV after its header, counted from 1. A number in JSON is taken as its text. Raises
     `DataError` that lists what is wrong: the file, its columns, or up to twenty of its rows.
     """
+    rows_of = _reader(path, _FIELD)
+    return _contents(_rows(path, rows_of, _FIELD), rows_of is _csv_rows, prompt_column, response_column)
+
+
+def read_rows(path: Path, field: str) -> Iterator[Row]:
+    """The rows of such a file one by one; `DataError` as `read_examples` raises it, about the `field` that named it."""
+    return _rows(path, _reader(path, field), field)
+
+
+def read_each(rows: Iterable[Row], read: Callable[[int, object], T], note: str = "") -> list[T]:
+    """What `read` makes of each row and its number. Raises one `DataError` that lists up to twenty it refused."""
+    values: list[T] = []
+    problems: list[Problem] = []
+    refused = 0
+    for number, row in rows:
+        try:
+            if isinstance(row, DataError):
+                raise row
+            values.append(read(number, row))
+        except DataError as error:
+            refused += 1
+            if refused <= _PROBLEMS_SHOWN:
+                problems.append(replace(error.problems[0], field=f"row {number}{note}"))
+    if refused > _PROBLEMS_SHOWN:
+        problems.append(Problem(f"and {refused - _PROBLEMS_SHOWN:,} more rows."))
+    if problems:
+        raise DataError.of(problems)
+    return values
+
+
+def _reader(path: Path, field: str) -> Callable[[TextIO], Iterator[Row]]:
     try:
-        rows_of = _READERS[path.suffix.lower()]
+        return _READERS[path.suffix.lower()]
     except KeyError:
-        raise unknown_kind(path.name) from None
+        raise unknown_kind(path.name, field) from None
+
+
+def _rows(path: Path, rows_of: Callable[[TextIO], Iterator[Row]], field: str) -> Iterator[Row]:
     try:
         _require_text(path)
         # newline="" leaves line ends inside quoted CSV cells alone.
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return _contents(rows_of(file), rows_of is _csv_rows, prompt_column, response_column)
+            yield from rows_of(file)
     except OSError as error:
-        raise DataError(
-            f"{path.name} cannot be read: {error.strerror}.",
-            field="data.source.dataset",
-            remedy="Check that it exists and may be read.",
-        ) from error
+        raise unreadable(path, error, field) from error
 
 
-def unknown_kind(name: str) -> DataError:
+def unreadable(path: Path, error: OSError, field: str) -> DataError:
+    return DataError(
+        f"{path.name} cannot be read: {error.strerror}.", field=field, remedy="Check that it exists and may be read."
+    )
+
+
+def unknown_kind(name: str, field: str = _FIELD) -> DataError:
     """The error for a file name whose suffix is not one of `SUFFIXES`."""
     return DataError(
         f"{name or 'The file'} is not a kind of file that can be read.",
-        field="data.source.dataset",
+        field=field,
         remedy=f"Use one of {', '.join(SUFFIXES)}, named by the file's ending.",
     )
 
@@ -78,28 +116,12 @@ def _contents(
     columns = list(dict.fromkeys(_printable(name) for row in objects for name in row))
     # Without a single object the rows themselves are the problem, and any layout will say so.
     layout = find_layout(columns, prompt_column, response_column) if objects else Layout("prompt", "response")
-    examples = _examples(chain(head, rows), layout, note=" (header not counted)" if has_header else "")
+    examples = read_each(
+        chain(head, rows),
+        lambda number, row: Example(number, *layout.read(row)),
+        note=" (header not counted)" if has_header else "",
+    )
     return FileContents(columns, layout.prompt, layout.response, examples)
-
-
-def _examples(rows: Iterable[Row], layout: Layout, note: str) -> list[Example]:
-    examples: list[Example] = []
-    problems: list[Problem] = []
-    refused = 0
-    for number, row in rows:
-        try:
-            if isinstance(row, DataError):
-                raise row
-            examples.append(Example(number, *layout.read(row)))
-        except DataError as error:
-            refused += 1
-            if refused <= _PROBLEMS_SHOWN:
-                problems.append(replace(error.problems[0], field=f"row {number}{note}"))
-    if refused > _PROBLEMS_SHOWN:
-        problems.append(Problem(f"and {refused - _PROBLEMS_SHOWN:,} more rows."))
-    if problems:
-        raise DataError.of(problems)
-    return examples
 
 
 def _require_text(path: Path) -> None:

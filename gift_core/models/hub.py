@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gift_core.errors import ModelError
+from gift_core.errors import ModelError, Problem
 from gift_core.models.weight_files import missing_files
 
 # Weights without code: nothing else of a repository is fetched, so nothing else can be run.
@@ -53,32 +53,44 @@ def download(name: HubName) -> Path:
     Raises `ModelError` where the Hub cannot be reached, has no such model, or wants to know who asks.
     """
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         folder = Path(snapshot_download(name.repository, revision=name.revision, allow_patterns=list(FETCHED)))
-    except GatedRepoError as error:
-        raise _failed(f"{name.repository} is gated.", "Ask for access on its page, then set HF_TOKEN.") from error
-    except RepositoryNotFoundError as error:
-        raise _failed(
-            f"The Hub has no model {name.repository}, or it is private.",
-            "Check its name, or set HF_TOKEN to a token that may read it.",
-        ) from error
-    except RevisionNotFoundError as error:
-        raise _failed(f"{name.repository} has no revision {name.revision}.", "Check it on the model's page.") from error
     # Errors of the connection come from whichever client the package uses, and share no class of their own.
     except Exception as error:
-        raise _failed(
-            f"{name.repository} cannot be downloaded: {str(error).strip().splitlines()[0]}",
-            "Check the connection and run the command again: it goes on where it stopped. Or bring the model's folder "
-            "here and give its path.",
-        ) from error
+        refused = refusal(error, name, "model") or Problem(
+            f"{name.repository} cannot be downloaded: {first_line(error)}",
+            remedy="Check the connection and run the command again: it goes on where it stopped. Or bring the model's "
+            "folder here and give its path.",
+        )
+        raise _failed(refused.message, refused.remedy) from error
     if missing_files(folder):
         raise _failed(
             f"{name.repository} has no weights in safetensors files beside a config.json.",
             "Choose a model with model.safetensors; pickled weights are never loaded.",
         )
     return folder
+
+
+def refusal(error: Exception, name: HubName, kind: str) -> Problem | None:
+    """What the Hub's own answer means for a person who asked for this `kind` of repository; None for other errors."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return Problem(f"{name.repository} is gated.", remedy="Ask for access on its page, then set HF_TOKEN.")
+    if isinstance(error, RepositoryNotFoundError):
+        return Problem(
+            f"The Hub has no {kind} {name.repository}, or it is private.",
+            remedy="Check its name, or set HF_TOKEN to a token that may read it.",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return Problem(f"{name.repository} has no revision {name.revision}.", remedy=f"Check it on the {kind}'s page.")
+    return None
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error of a library says; its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _failed(message: str, remedy: str) -> ModelError:

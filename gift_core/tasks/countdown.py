@@ -63,8 +63,9 @@ def generate(count: int, difficulty: Difficulty, seed: int, held_out: int) -> tu
         asked = _asked(problem.prompt)
         assert asked
         *numbers, target = asked
-        last, statements = next(way for way in _ways(numbers, _RULES[difficulty]) if way[0].value == target)
-        return replace(problem, reasoning=chain(rng, statements), answer=last.text)
+        way = first_way(numbers, target, _RULES[difficulty])
+        assert way
+        return replace(problem, reasoning=chain(rng, way[1]), answer=way[0])
 
     return draw_problems(make, f"{name} {difficulty}", count, seed, held_out)
 
@@ -74,8 +75,13 @@ def judge(prompt: str, response: str) -> Verdict | None:
     if asked is None:
         return None
     *numbers, target = asked
+    return judge_expression(answer_in(response), numbers, target)
+
+
+def judge_expression(text: str, numbers: Sequence[int], target: int) -> Verdict:
+    """Whether an expression makes the target of each of the numbers once."""
     # "3 + 4 = 7" is a way to write an answer.
-    tree = parse_expression(answer_in(response).split("=")[0])
+    tree = parse_expression(text.split("=")[0])
     if tree is None:
         return Verdict(False, "no expression")
     if numbers_in(tree) != sorted(numbers):
@@ -112,6 +118,11 @@ def _asked(prompt: str) -> list[int] | None:
     """The three numbers and the target; None where a prompt asks for something else."""
     found = _PROMPT.fullmatch(prompt)
     return [int(number) for number in found.groups()] if found else None
+
+
+def first_way(numbers: Sequence[int], target: int, rules: Rules) -> tuple[str, list[str]] | None:
+    """The first expression that makes the target of three numbers, and its statements; None where there is none."""
+    return next(((last.text, steps) for last, steps in _ways(numbers, rules) if last.value == target), None)
 
 
 def _ways(numbers: Sequence[int], rules: Rules) -> Iterator[tuple[_Part, list[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from operator import add, mul, sub, truediv
@@ -14,6 +15,7 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction]
     ast.Div: truediv,
 }
 _SPELLINGS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "\n": " "})
+_BRACKETS = str.maketrans("{[]}", "(())")
 # Longer than any answer that could be right; the parser's own limits are never reached.
 _LONGEST = 200
 _LARGEST_NUMBER = 10**9
@@ -29,6 +31,35 @@ def parse_expression(text: str) -> ast.expr | None:
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
     return tree if _is_arithmetic(tree) else None
+
+
+_FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{([^{}]*)\}|(\d))\s*(?:\{([^{}]*)\}|(\d))")
+_COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\\(?:times|cdot|ast)(?![a-z])"), "*"),
+    (re.compile(r"\\div(?![a-z])"), "/"),
+    (re.compile(r"\\(?:left|right)(?![a-z])|\\[,;:! ]|\\?\$"), ""),
+    (re.compile(r"\\[(\[]|\\[)\]]"), ""),
+)
+
+
+def from_latex(text: str) -> str:
+    r"""The text with the arithmetic of LaTeX spelled in signs: `\times`, `\cdot`, `\div`, `\frac{a}{b}`, `\left(`.
+
+    Braces that remain and square brackets are brackets. A text too long to be an answer is returned as it is.
+    """
+    if len(text) > _LONGEST:
+        return text
+    for pattern, sign in _COMMANDS:
+        text = pattern.sub(sign, text)
+    # From the inside out, each time one level.
+    while (spelled := _FRACTION.sub(_division, text)) != text:
+        text = spelled
+    return text.translate(_BRACKETS)
+
+
+def _division(fraction: re.Match[str]) -> str:
+    above, below = (part for part in fraction.groups() if part is not None)
+    return f"(({above})/({below}))"
 
 
 def numbers_in(tree: ast.expr) -> list[int]:

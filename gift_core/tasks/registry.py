@@ -1,4 +1,4 @@
-"""The built-in tasks, by name."""
+"""The built-in tasks, and all that a model is evaluated on, by name."""
 
 from __future__ import annotations
 
@@ -7,10 +7,28 @@ from types import MappingProxyType
 
 from gift_core.spec import TaskName
 from gift_core.tasks import algebra, countdown, sudoku, word_problems
+from gift_core.tasks.benchmarks import Gsm8k, Math500
+from gift_core.tasks.builtin import BuiltIn, BuiltInSudoku
+from gift_core.tasks.countdown3 import Countdown3
+from gift_core.tasks.items import EvaluationTask, EvaluationTaskName
+from gift_core.tasks.sudoku4x4 import Sudoku4x4
 from gift_core.tasks.task import Task, Verdict
 
 TASKS: Mapping[TaskName, Task] = MappingProxyType(
     {"sudoku": sudoku, "countdown": countdown, "word_problems": word_problems.TASK, "algebra": algebra.TASK}
+)
+
+EVALUATION_TASKS: Mapping[EvaluationTaskName, EvaluationTask] = MappingProxyType(
+    {
+        "sudoku": BuiltInSudoku("sudoku", sudoku),
+        "countdown": BuiltIn("countdown", countdown),
+        "word_problems": BuiltIn("word_problems", word_problems.TASK),
+        "algebra": BuiltIn("algebra", algebra.TASK),
+        "gsm8k": Gsm8k(),
+        "math500": Math500(),
+        "countdown3": Countdown3(),
+        "sudoku4x4": Sudoku4x4(),
+    }
 )
 
 
