@@ -7,22 +7,32 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import yaml
-from rich.console import Console
 from rich.markup import escape
 
+from gift_core.cli_common import (
+    CHECKPOINTS_HELP,
+    AsJson,
+    Changes,
+    Prompt,
+    TaskOption,
+    console,
+    fetch,
+    open_model,
+    parse_changes,
+    prompt_and_response,
+)
 from gift_core.cli_export import export, push
+from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
-from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, TaskSource, field_table
+from gift_core.spec import METHODS, ExperimentSpec, RunSpec, SamplingSpec, field_table
 
 if TYPE_CHECKING:
     from gift_core.documents import Trace
-    from gift_core.models.loading import DiffusionModel
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
@@ -30,22 +40,8 @@ Start with `gift train --method sft --method gift`, then look at the result:
 `gift inspect runs/gift` and `gift denoise runs/sft runs/gift`, and take it away: `gift export runs/gift my-model`.
 """
 OF_THE_FAMILY = "What suits the first model's family when left out."
-CHECKPOINTS_HELP = "Base models by name, Hub models as owner/name, or folders that `gift train` wrote."
 
 app = typer.Typer(help=HELP, no_args_is_help=True, rich_markup_mode="markdown", add_completion=False)
-console = Console(stderr=True)
-
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the spec; may be repeated."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the document the browser draws.")]
-Prompt = Annotated[
-    str | None,
-    typer.Option(help="The prompt; a held-out problem of --task when left out, `-` reads standard input."),
-]
-
-TaskOption = Annotated[str, typer.Option("--task", help="The built-in task that a prompt is taken from.")]
 
 
 def main() -> None:
@@ -106,14 +102,14 @@ def train(
     """
     base = RunSpec.from_yaml(spec_file) if spec_file else RunSpec()
     source = {"data.source": {"kind": "file", "dataset": str(data)}} if data else {}
-    base = base.replace(source | _parse_changes(changes or []))
+    base = base.replace(source | parse_changes(changes or []))
     if print_spec:
         sys.stdout.write(base.to_yaml())
         return
     experiment = ExperimentSpec.parse(
         {"run": base, "methods": method or [base.objective.method], "seeds": seed or [base.seed]}
     )
-    _fetch(base.model.name)
+    fetch(base.model.name)
     runs = [(label, spec, output / label.lower().replace(" ", "-")) for label, spec in experiment.expand()]
     rates = rate_cache or output / ".rates"
     if dry_run:
@@ -150,30 +146,8 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
     return True
 
 
-@app.command()
-def inspect(
-    checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
-    prompt: Prompt = None,
-    task: TaskOption = "sudoku",
-    response: Annotated[str | None, typer.Option(help="The response whose tokens to look at.")] = None,
-    power: Annotated[float, typer.Option(help="Masking rate beta_i = H_i ** power.")] = 0.5,
-    t: Annotated[
-        float, typer.Option(help="Diffusion time for the masking probability t_i.", min=0.001, max=0.999)
-    ] = 0.5,
-    as_json: AsJson = False,
-) -> None:
-    """Entropy and GIFT masking probability of every response token, with all of the response masked."""
-    from gift_core.inspection import inspect as inspect_text
-    from gift_core.progress import print_inspection
-    from gift_core.spec import ObjectiveSpec
-
-    prompt, response = _prompt_and_response(prompt, response, task)
-    models = [(name, name, _open(name)) for name in checkpoints]
-    result = inspect_text(models, prompt, response, ObjectiveSpec.parse({"power": power}))
-    if as_json:
-        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
-    else:
-        print_inspection(result, t)
+app.command()(inspect)
+app.command()(inspect_data)
 
 
 @app.command()
@@ -192,12 +166,12 @@ def denoise(
     from gift_core.progress import print_trace
     from gift_core.tracing import trace
 
-    prompt, _ = _prompt_and_response(prompt, "unused", task)
+    prompt, _ = prompt_and_response(prompt, "unused", task)
     traces: list[Trace] = []
     sampling: SamplingSpec | None = None
     # One model after the other: the memory may not hold two.
     for name in checkpoints:
-        model = _open(name)
+        model = open_model(name)
         sampling = sampling or _sampling(model.family.sampling, length, block_length, steps, temperature)
         traces.append(trace(model, prompt, sampling, seed, checkpoint=name, label=name))
         del model
@@ -218,7 +192,7 @@ def download(name: Annotated[str, typer.Argument(help="owner/name of the Hub, wi
 
     if HubName.parse(name) is None:
         raise ModelError(f"{name!r} is not owner/name.", field="name", remedy="Write GSAI-ML/LLaDA-8B-Instruct.")
-    _fetch(name)
+    fetch(name)
     from gift_core.models.catalogue import pinned_name
 
     sys.stdout.write(pinned_name(name) + "\n")
@@ -233,7 +207,7 @@ def convert(
     from gift_core.models.conversion import convert_causal
 
     _refuse_existing(target)
-    _fetch(source)
+    fetch(source)
     convert_causal(source, target)
 
 
@@ -282,49 +256,6 @@ def _sampling(
     )
 
 
-def _open(name: str) -> DiffusionModel:
-    """A checkpoint, or a base model fetched if need be, on whatever devices there are."""
-    from gift_core.models.loading import EVERYWHERE, open_checkpoint
-
-    _fetch(name)
-    return open_checkpoint(name, EVERYWHERE)
-
-
-def _fetch(name: str) -> None:
-    """Download a Hub model that is not in the local cache, and say so first; leaves every other name alone."""
-    from gift_core.models.hub import HubName, cached, download
-
-    hub_name = HubName.parse(name)
-    if hub_name is None or Path(name).exists() or cached(hub_name):
-        return
-    console.print(f"Downloading {escape(name)} from the Hub: weights, config and tokenizer.", highlight=False)
-    download(hub_name)
-
-
 def _refuse_existing(target: Path) -> None:
     if target.exists():
         raise SpecError(f"{target} exists already.", field="target", remedy="Choose another folder.")
-
-
-def _parse_changes(changes: list[str]) -> dict[str, Any]:
-    parsed = {}
-    for change in changes:
-        field, separator, value = change.partition("=")
-        if not separator:
-            raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
-        try:
-            parsed[field] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise SpecError(f"{value!r} is no value.", field=field, remedy="Put it in quotes.") from error
-    return parsed
-
-
-def _prompt_and_response(prompt: str | None, response: str | None, task: str) -> tuple[str, str]:
-    if prompt is None:
-        from gift_core.data.sources import task_problems
-
-        problem = task_problems(TaskSource.parse({"task": task, "examples": 1}), 1)[1][0]
-        return problem.prompt, response if response is not None else problem.response
-    if response is None:
-        raise SpecError("A prompt of your own needs a response.", field="--response", remedy="Add --response TEXT.")
-    return (sys.stdin.read() if prompt == "-" else prompt), response
