@@ -25,6 +25,7 @@ from gift_core.cli_common import (
     prompt_and_response,
 )
 from gift_core.cli_export import export, push
+from gift_core.cli_harness import HANDED_OVER, lm_eval
 from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
@@ -213,6 +214,7 @@ def convert(
 
 app.command()(export)
 app.command()(push)
+app.command(context_settings=HANDED_OVER)(lm_eval)
 
 
 @app.command()
