@@ -12,7 +12,7 @@ from gift_core.dataset_document import CheckpointDataset, DatasetInspection, Gly
 from gift_core.documents import CheckpointInspection, Inspection, Token
 from gift_core.spec import Weighting
 
-_BAR = 30
+_BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 

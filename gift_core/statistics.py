@@ -139,8 +139,8 @@ def bootstrap_difference(
 
     Seeds and items are crossed, so both are drawn with replacement and independently of each other, and a pair stays
     a pair (A. B. Owen, The pigeonhole bootstrap, Annals of Applied Statistics 1 (2007) 386-411); what scipy's bootstrap
-    offers resamples one level. From few seeds any resampling underestimates how much seeds differ; from one it says
-    nothing about it.
+    offers resamples one level. From few seeds any resampling underestimates how much seeds differ, and from one it says
+    nothing about it; where they differ little the interval is cautious: docs/statistics.md says how much.
     """
     if np.ndim(solved_a) != 2 or np.shape(solved_a) != np.shape(solved_b) or not np.size(solved_a):
         raise ValueError(f"[seeds, items] of both are needed, not {np.shape(solved_a)} and {np.shape(solved_b)}")
