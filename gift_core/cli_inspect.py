@@ -83,7 +83,7 @@ def inspect_data(
     rate_cache: Annotated[
         Path | None, typer.Option(help="Folder of frozen rates, such as runs/.rates: found there, and kept.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one document.")] = False,
 ) -> None:
     """Which tokens of a data set checkpoints are most and least sure of, by class and place, and how rates spread.
 

@@ -20,6 +20,7 @@ from gift_core.documents import Token
 from gift_core.errors import DataError
 from gift_core.inspection import inspect
 from gift_core.models.loading import DiffusionModel
+from gift_core.run import frozen_rates, prepare
 from gift_core.spec import RunSpec
 from gift_core.token_classes import classes_of
 
@@ -110,6 +111,15 @@ def test_what_was_probed_before_is_not_probed_again(tiny: DiffusionModel, tmp_pa
     assert probed[-1] == 12
     again = inspect_dataset(models, EXAMPLES, SPEC, options, lambda *_: pytest.fail("probed again"))
     assert again == first == look(tiny)
+
+
+def test_rates_that_a_run_froze_are_found(tiny: DiffusionModel, small_run: RunSpec, tmp_path: Path) -> None:
+    spec = small_run.replace({"objective.probe": "frozen"})
+    frozen_rates(spec, prepare(spec, Path), tmp_path)
+    examples = load_split(spec.data, Path).training
+    options = DatasetOptions(rate_cache=tmp_path)
+    found = inspect_dataset([("0", "0", tiny)], examples, spec, options, lambda *_: pytest.fail("probed again"))
+    assert found.examples == 48
 
 
 def test_nothing_to_look_at_is_an_error(tiny: DiffusionModel) -> None:
