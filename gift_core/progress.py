@@ -1,4 +1,4 @@
-"""How the command line shows a run, an inspection and a trace."""
+"""How the command line shows a run and a trace."""
 
 from __future__ import annotations
 
@@ -15,10 +15,7 @@ import torch
 from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from gift_core.documents import Inspection, Token
-from gift_core.objectives import masking_probability
 from gift_core.pretraining import PretrainingOptions, pretrain
 from gift_core.recording import Recording, record
 from gift_core.reporting import Line
@@ -105,23 +102,3 @@ def _stop_asked_by_interrupt(console: Console, processes: int) -> Iterator[threa
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def print_inspection(inspection: Inspection, t: float) -> None:
-    """A table: one row per response token, entropy and t_i for each checkpoint."""
-    table = Table("", "token")
-    columns = []
-    for checkpoint in inspection.checkpoints:
-        table.add_column(f"{checkpoint.label}\nH nats", justify="right")
-        table.add_column(f"t_i at\nt={t:g}", justify="right")
-        relative = torch.tensor(checkpoint.relative_rate)
-        columns.append((checkpoint.entropy, masking_probability(torch.tensor(t), relative).tolist()))
-    for position, token in enumerate(inspection.response):
-        cells = [f"{value[position]:.3f}" for pair in columns for value in pair]
-        table.add_row(str(position), visible(token), *cells)
-    Console().print(table)
-
-
-def visible(token: Token) -> str:
-    """A token's text on one line, with something to see where it has none."""
-    return token.text.replace("\n", "⏎") or "·"
