@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.events import EventHub
+from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.studio import Studio
 from workers.traces import TraceService
@@ -20,6 +21,7 @@ class Services:
     studio: Studio
     inference: InferenceService
     traces: TraceService
+    evaluations: EvaluationService
     hub: EventHub
 
 
@@ -40,6 +42,10 @@ async def _traces(services: Annotated[Services, Depends(_services)]) -> TraceSer
     return services.traces
 
 
+async def _evaluations(services: Annotated[Services, Depends(_services)]) -> EvaluationService:
+    return services.evaluations
+
+
 async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
     return services.hub
 
@@ -47,4 +53,5 @@ async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
 StudioDependency = Annotated[Studio, Depends(_studio)]
 InferenceDependency = Annotated[InferenceService, Depends(_inference)]
 TracesDependency = Annotated[TraceService, Depends(_traces)]
+EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

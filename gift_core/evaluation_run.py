@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,11 +55,15 @@ class EvaluationProgress:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How an evaluation is carried out; none of it changes the answers. `should_stop` is asked after each batch."""
+    """How an evaluation is carried out; none of it changes the answers. `should_stop` is asked after each batch.
+
+    `turns` is entered for each batch: others who compute on the same machine get theirs in between.
+    """
 
     batch: int = 32
     on_progress: Callable[[EvaluationProgress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
+    turns: AbstractContextManager[object] = field(default_factory=nullcontext)
 
 
 def evaluate(
@@ -89,12 +93,19 @@ def evaluate(
         meter.count([(by_id[name], each) for found in answers for name, each in found.known.items()], made=False)
         for found, (sampling, seed) in zip(answers, plan.conditions(), strict=True):
             pending = [item for item in items if item.id not in found.known]
-            for part in generate(model, pending, sampling, seed, options.batch):
+            parts = generate(model, pending, sampling, seed, options.batch)
+            while part := _next(parts, options.turns):
                 found.add(part)
                 meter.count([(by_id[each.item], each) for each in part])
                 if options.should_stop() and meter.left:
                     stopped = f"Stopped after {meter.done:,} of {meter.total:,} answers."
                     raise StoppedError(stopped, remedy="Evaluate again into the same folder to go on.")
+
+
+def _next(parts: Iterator[list[Generation]], turns: AbstractContextManager[object]) -> list[Generation]:
+    """The next batch; [] after the last."""
+    with turns:
+        return next(parts, [])
 
 
 def read_header(directory: Path) -> EvaluationHeader:
