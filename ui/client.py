@@ -138,7 +138,12 @@ class StudioClient:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
         with path.open("rb") as file:
             return self._request(
-                DatasetView, "POST", "/datasets", params=_given({"name": name, "task": task}), content=file, headers=headers
+                DatasetView,
+                "POST",
+                "/datasets",
+                params=_given({"name": name, "task": task}),
+                content=file,
+                headers=headers,
             )
 
     def datasets(self) -> list[DatasetView]:
