@@ -117,7 +117,7 @@ def test_problems_of_a_task_are_taken_with_its_own_columns(client, tmp_path, tas
 def test_problems_that_a_task_cannot_use_are_refused_with_their_row(client, tmp_path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"problem": "1+1?", "answer": "2"}\n{"problem": "1+2?"}\n')
-    with pytest.raises(StudioError, match='row 2.*no column "answer"'):
+    with pytest.raises(StudioError, match=r'row 2.*no column "answer"'):
         client.upload(path, path.name, "math500")
     with pytest.raises(StudioError, match="sudoku has no items from a file"):
         client.upload(path, path.name, "sudoku")

@@ -63,8 +63,8 @@ export class Comparison {
   }
 
   async #fill(block, first, other) {
-    if ([first, other].some(({ state }) => isOpen(state))) {
-      block.lastChild.textContent = 'Compared when both have ended.';
+    if ([first, other].some(({ state, conditions }) => isOpen(state) || !conditions?.length)) {
+      block.lastChild.textContent = 'Compared when both have ended and have answers.';
       return;
     }
     try {
@@ -97,7 +97,7 @@ export function conclusion({ seeds, over_seeds: overSeeds }, first, other) {
   const what = overSeeds ? `answers over ${seeds.length} seeds` : 'items';
   const counts = `${integer(onlyFirst)} ${what} only ${first}, ${integer(onlyOther)} only ${other}.`;
   if (low <= 0 && high >= 0) {
-    return `These items show no difference: ${first} minus ${other} is ${signed(points)} points, and the interval `
+    return `These items do not show a difference: ${first} minus ${other} is ${signed(points)} points, and the interval `
       + `(${decimal(low, 1)} to ${decimal(high, 1)}) contains 0; ${counts}`;
   }
   const [more, least, most] = points > 0 ? ['more', low, high] : ['fewer', -high, -low];
