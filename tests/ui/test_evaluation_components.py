@@ -109,7 +109,7 @@ def test_several_seeds_are_compared_each_and_together(mount: Mount, site: Site) 
     expect(page.locator(".gs-comparisons .gs-interval-label")).to_have_text(["All seeds", "Seed 1", "Seed 2", "Seed 3"])
     expect(page.locator(".gs-conclusion")).to_contain_text("30 answers over 3 seeds only GIFT, 0 only SFT")
     expect(section(page, "Solved").locator(".gs-whisker")).to_have_count(6)
-    expect(section(page, "Solved")).to_contain_text("3 seeds: 15 to 15 of 20 solved")
+    expect(section(page, "Solved")).to_contain_text("3 seeds: 15 of 20 solved each")
     page.get_by_label("Length and seed").select_option("256 tokens, seed 3")
     expect(section(page, "Answers").locator("tbody tr:visible")).to_have_count(20)
 

@@ -78,9 +78,10 @@ function waiting(state) {
 
 function score(evaluation) {
   const condition = latest(evaluation);
-  if (!condition) return [];
-  const { low, high, share } = condition.solved;
   const several = evaluation.asked.length > 1;
+  // One condition of several says how it goes, not what it came to.
+  if (!condition || (several && evaluation.state === 'finished')) return [];
+  const { low, high, share } = condition.solved;
   return [el('div', { class: 'gs-score', style: `--low: ${low}; --high: ${high}; --share: ${share}` },
     el('p', { title: '95 % Wilson interval' }, scoreOf(condition.solved)),
     several ? el('p', { class: 'gs-note' }, `at length ${condition.sampling.length}, seed ${condition.seed}`) : null,

@@ -68,14 +68,17 @@ function accuracy(evaluations, conditions) {
 /** A checkpoint at a length; its seeds, if there are several, lie below each other. */
 function row(evaluation, length) {
   const found = (evaluation.conditions ?? []).filter(({ sampling }) => sampling.length === length).map(({ solved }) => solved);
-  const counts = found.map(({ correct }) => correct);
   return {
     label: evaluation.name, index: evaluation.index,
     points: found.map(({ share, low, high }) => ({ at: 100 * share, low: 100 * low, high: 100 * high })),
-    text: found.length > 1
-      ? `${found.length} seeds: ${integer(Math.min(...counts))} to ${integer(Math.max(...counts))} of ${integer(found[0].n)} solved`
-      : found.map(scoreOf).join(''),
+    text: found.length > 1 ? overSeeds(found) : found.map(scoreOf).join(''),
   };
+}
+
+function overSeeds(found) {
+  const counts = found.map(({ correct }) => correct);
+  const range = [...new Set([Math.min(...counts), Math.max(...counts)])].map(integer).join(' to ');
+  return `${found.length} seeds: ${range} of ${integer(found[0].n)} solved each`;
 }
 
 function numbers(rows, measures) {
