@@ -11,7 +11,7 @@ const SURE = 0.05;
 const MEANINGS = [
   ['Points', 'The first one’s share of solved items minus the other’s, in hundredths, with its 95 % interval.'],
   ['Only one', 'Items that one solves and the other does not: all that says who is better.'],
-  ['p', 'McNemar’s exact test: how often items would be split at least this unevenly if both were equally good.'],
+  ['McNemar p', 'Of the exact test: how often items would be split at least this unevenly if both were equally good.'],
 ];
 const OVER_SEEDS = ['All seeds', 'Over seeds and items by a paired bootstrap; from a few seeds it says little about other seeds.'];
 
@@ -29,9 +29,13 @@ export class Comparison {
     if (!evaluations.some(({ id }) => id === view.first)) view.first = favourite(evaluations).id;
     this.#first = el('select', { onchange: (event) => this.#choose(event.target.value) },
       evaluations.map(({ id, name }) => el('option', { value: id, selected: id === view.first }, name)));
+    const meanings = seeds(evaluations) > 1 ? [...MEANINGS, OVER_SEEDS] : MEANINGS;
     this.root = el('section', { class: 'gs-section', hidden: true },
       el('header', {}, el('h3', {}, 'Compared on the same items'), el('label', { class: 'gs-choice' }, 'First', this.#first)),
-      this.#body);
+      this.#body,
+      el('details', { class: 'gs-meanings' },
+        el('summary', {}, 'What the numbers mean'),
+        el('dl', {}, meanings.map(([label, text]) => el('div', {}, el('dt', {}, label), el('dd', {}, text))))));
   }
 
   /** Compares again when one has ended; what is still being answered changes too often. */
@@ -77,6 +81,10 @@ export class Comparison {
   }
 }
 
+function seeds(evaluations) {
+  return new Set(evaluations.flatMap(({ asked }) => asked.map(({ seed }) => seed))).size;
+}
+
 /** What was trained is usually asked about, and listed after what it is compared with. */
 function favourite(evaluations) {
   return evaluations.at(-1);
@@ -91,27 +99,27 @@ function length(comparison, several, first, other) {
 }
 
 /** One sentence; no difference is claimed where the interval contains 0. */
-export function conclusion({ seeds, over_seeds: overSeeds }, first, other) {
-  const { points, low, high } = overSeeds ?? seeds[0].paired.difference;
-  const [onlyFirst, onlyOther] = ['only_a', 'only_b'].map((name) => seeds.reduce((sum, { paired }) => sum + paired[name], 0));
-  const what = overSeeds ? `answers over ${seeds.length} seeds` : 'items';
+function conclusion({ seeds: compared, over_seeds: overSeeds }, first, other) {
+  const { points, low, high } = overSeeds ?? compared[0].paired.difference;
+  const [onlyFirst, onlyOther] = ['only_a', 'only_b'].map((name) => compared.reduce((sum, { paired }) => sum + paired[name], 0));
+  const what = overSeeds ? `answers over ${compared.length} seeds` : 'items';
   const counts = `${integer(onlyFirst)} ${what} only ${first}, ${integer(onlyOther)} only ${other}.`;
   if (low <= 0 && high >= 0) {
     return `These items do not show a difference: ${first} minus ${other} is ${signed(points)} points, and the interval `
       + `(${decimal(low, 1)} to ${decimal(high, 1)}) contains 0; ${counts}`;
   }
   const [more, least, most] = points > 0 ? ['more', low, high] : ['fewer', -high, -low];
-  const { p } = seeds[0].paired;
+  const { p } = compared[0].paired;
   const doubt = !overSeeds && p >= SURE ? ` It is close: the exact test, with p = ${probability(p)}, is less sure.` : '';
   return `${first} solves ${decimal(Math.abs(points), 1)} points ${more} than ${other} (${decimal(least, 1)} to `
     + `${decimal(most, 1)}); ${counts}${doubt}`;
 }
 
-function plot({ seeds, over_seeds: overSeeds }) {
-  const one = ({ seed, paired: { difference } }) => row(seeds.length > 1 ? `Seed ${seed}` : 'Difference', difference, false);
-  const rows = [...(overSeeds ? [row('All seeds', overSeeds, true)] : []), ...seeds.map(one)];
+function plot({ seeds: compared, over_seeds: overSeeds }) {
+  const one = ({ seed, paired: { difference } }) => row(compared.length > 1 ? `Seed ${seed}` : 'Difference', difference, false);
+  const rows = [...(overSeeds ? [row('All seeds', overSeeds, true)] : []), ...compared.map(one)];
   return intervalPlot('Difference in points, with 95 % intervals', [{ title: '', rows }],
-    differenceAxis([...seeds.map(({ paired }) => paired.difference), ...(overSeeds ? [overSeeds] : [])]));
+    differenceAxis([...compared.map(({ paired }) => paired.difference), ...(overSeeds ? [overSeeds] : [])]));
 }
 
 function row(label, { points, low, high }, strong) {
@@ -120,18 +128,14 @@ function row(label, { points, low, high }, strong) {
   };
 }
 
-function table({ seeds, over_seeds: overSeeds }, first, other) {
-  const columns = [...(seeds.length > 1 ? ['Seed'] : []), 'Both', `Only ${first}`, `Only ${other}`, 'Neither', 'p (McNemar)'];
-  const meanings = [...MEANINGS, ...(overSeeds ? [OVER_SEEDS] : [])];
-  return el('div', { class: 'gs-counts' },
-    el('div', { class: 'gs-table', tabindex: 0, role: 'region', 'aria-label': `Counts of ${first} and ${other}` },
-      el('table', {},
-        el('thead', {}, el('tr', {}, columns.map((label) => el('th', { scope: 'col' }, label)))),
-        el('tbody', {}, seeds.map(({ seed, paired }) => el('tr', {},
-          seeds.length > 1 ? el('th', { scope: 'row' }, String(seed)) : null,
-          [paired.both, paired.only_a, paired.only_b, paired.neither].map((count) => el('td', {}, integer(count))),
-          el('td', {}, probability(paired.p))))))),
-    el('details', { class: 'gs-meanings' },
-      el('summary', {}, 'What the numbers mean'),
-      el('dl', {}, meanings.map(([label, text]) => el('div', {}, el('dt', {}, label), el('dd', {}, text))))));
+function table({ seeds: compared }, first, other) {
+  const several = compared.length > 1;
+  const columns = [...(several ? ['Seed'] : []), 'Both', `Only ${first}`, `Only ${other}`, 'Neither', 'McNemar p'];
+  return el('div', { class: 'gs-table', tabindex: 0, role: 'region', 'aria-label': `Counts of ${first} and ${other}` },
+    el('table', {},
+      el('thead', {}, el('tr', {}, columns.map((label) => el('th', { scope: 'col' }, label)))),
+      el('tbody', {}, compared.map(({ seed, paired }) => el('tr', {},
+        several ? el('th', { scope: 'row' }, String(seed)) : null,
+        [paired.both, paired.only_a, paired.only_b, paired.neither].map((count) => el('td', {}, integer(count))),
+        el('td', {}, probability(paired.p)))))));
 }

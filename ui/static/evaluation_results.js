@@ -50,7 +50,7 @@ export class Results {
     const rows = conditions.flatMap(({ length, seed }) =>
       evaluations.map((each) => [each, conditionOf(each, length, seed)]).filter(([, found]) => found));
     const measures = [...new Set(rows.flatMap(([, found]) => Object.keys(found.measures)))];
-    this.#table.replaceChildren(numbers(rows, measures));
+    this.#table.replaceChildren(numbers(rows, measures, conditions.length > 1));
     this.#meanings.replaceChildren(...meanings(measures));
   }
 }
@@ -81,14 +81,15 @@ function overSeeds(found) {
   return `${found.length} seeds: ${range} of ${integer(found[0].n)} solved each`;
 }
 
-function numbers(rows, measures) {
+/** Length and seed have columns where there are `several`; one is in the description above. */
+function numbers(rows, measures, several) {
   const columns = [
-    'Checkpoint', 'Length', 'Seed', 'Solved', 'Share', ...measures.map((name) => MEASURES[name]?.[0] ?? name),
+    'Checkpoint', ...(several ? ['Length', 'Seed'] : []), 'Solved', 'Share', ...measures.map((name) => MEASURES[name]?.[0] ?? name),
     ...ENDINGS.map(([, label]) => label), ...LENGTHS.map(([label]) => label),
   ];
   return el('table', {},
     el('thead', {}, el('tr', {}, columns.map((label) => el('th', { scope: 'col' }, label)))),
-    el('tbody', {}, rows.map(([each, found]) => el('tr', {}, cells(each, found, measures)))));
+    el('tbody', {}, rows.map(([each, found]) => el('tr', {}, cells(each, found, measures, several)))));
 }
 
 function meanings(measures) {
@@ -98,10 +99,11 @@ function meanings(measures) {
   return all.map(([label, text]) => el('div', {}, el('dt', {}, label), el('dd', {}, text)));
 }
 
-function cells({ name, index }, { sampling, seed, solved, measures, tokens, passes, ...endings }, names) {
+function cells({ name, index }, { sampling, seed, solved, measures, tokens, passes, ...endings }, names, several) {
   return [
     el('th', { scope: 'row' }, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(index) }), name),
-    ...[integer(sampling.length), String(seed), `${integer(solved.correct)} of ${integer(solved.n)}`].map((text) => el('td', {}, text)),
+    ...[...(several ? [integer(sampling.length), String(seed)] : []), `${integer(solved.correct)} of ${integer(solved.n)}`]
+      .map((text) => el('td', {}, text)),
     interval(percent(solved.share, 1), solved, 100),
     ...names.map((measure) => (measures[measure]
       ? interval(percent(measures[measure].mean, 1), measures[measure], 100) : el('td', {}, '–'))),
