@@ -223,7 +223,7 @@ def test_a_failure_says_why_and_can_be_tried_again(mount: Mount, site: Site) -> 
     card = mount("evaluation", data).get_by_role("article", name="GIFT")
     for text in ("failed", "source.file", HOSTILE, "Upload it."):
         expect(card).to_contain_text(text)
-    expect(card.get_by_role("button", name="Go on")).to_be_visible()
+    expect(card.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def test_evaluations_of_other_items_are_not_laid_on_the_same_rows(mount: Mount, site: Site) -> None:

@@ -49,13 +49,13 @@ def task_title(name: str) -> str:
 def about(view: EvaluationView) -> str:
     """Task, items, and how they were asked."""
     plan, source = plan_of(view), view.order.source
-    sampling = plan.denoiser()
+    sampling, _ = plan.conditions()[0]
     lengths = plan.lengths or (sampling.length,)
     parts = [
         task_title(view.order.task),
         _items_in_words(view),
         f"{_listed(lengths)} tokens",
-        f"{sampling.steps} steps" if len(lengths) == 1 and lengths[0] == sampling.length else "",
+        f"{sampling.steps} steps" if len(lengths) == 1 else "",
         f"seeds {_listed(plan.seeds)}" if len(plan.seeds) > 1 else "",
         f"temperature {sampling.temperature:g}" if sampling.temperature else "",
         f"list {source.seed}" if isinstance(source, GeneratedItems) and source.seed else "",

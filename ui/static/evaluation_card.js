@@ -8,6 +8,7 @@ import { duration, integer, seriesStyle } from './scale.js';
 // Stopping loses nothing, so it is not asked about: the answers stay.
 const STOP = { name: 'stop', label: 'Stop', done: 'Stopping…' };
 const GO_ON = { name: 'go_on', label: 'Go on', done: 'Going on…' };
+const AGAIN = { name: 'go_on', label: 'Try again', done: 'Trying again…' };
 
 export class EvaluationCard {
   #parts = {
@@ -58,7 +59,7 @@ export class EvaluationCard {
   #offer(state) {
     if (this.#state === state) return;
     this.#state = state;
-    this.#action = isOpen(state) ? STOP : GO_ON;
+    this.#action = isOpen(state) ? STOP : state === 'failed' ? AGAIN : GO_ON;
     this.#button.disabled = false;
     this.#button.textContent = this.#action.label;
     this.#footer.hidden = state === 'finished';

@@ -33,9 +33,9 @@ function entry(evaluation, opened, comparable) {
   const state = el('span', { class: 'gs-run-states' });
   let open = false;
 
-  function show({ state: next, done, total, solved }) {
+  function show({ state: next, done, solved }) {
     open = isOpen(next);
-    const counts = total ? `, ${integer(solved)} of ${integer(done)} solved` : '';
+    const counts = done ? `, ${integer(solved)} of ${integer(done)} solved` : '';
     state.replaceChildren(el('span', { 'data-state': next }, stateShape(next), `${next}${counts}`));
   }
 
