@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from api.schemas import (
     CheckpointView,
+    DatasetInspectionView,
     DatasetView,
     ExampleView,
     ExperimentDetail,
@@ -142,10 +143,33 @@ class StudioClient:
         body = run if isinstance(run, dict) else run.model_dump(mode="json")
         return self._compute(DatasetPreview, "/previews", {"run": body, "start": start, "rows": rows})
 
-    def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float = 0.5) -> Inspection:
-        """Entropy, masking rate and rivals of every response token, under each checkpoint."""
+    def inspect(
+        self,
+        checkpoints: Sequence[str],
+        prompt: str,
+        response: str,
+        power: float = 0.5,
+        masked: Sequence[int] | None = None,
+    ) -> Inspection:
+        """Entropy, masking rate and rivals of every response token, under each checkpoint; with `masked` positions also
+        what is predicted when only those are masked."""
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
-        return self._compute(Inspection, "/inspections", body)
+        return self._compute(Inspection, "/inspections", body | _given({"masked": masked}))
+
+    def start_dataset_inspection(
+        self, checkpoints: Sequence[str], run: RunSpec | dict[str, Any], **options: int
+    ) -> DatasetInspectionView:
+        """Begin to look at the run's data; ask `dataset_inspection` for it. `options`: examples, seed, minimum_count."""
+        plain = run if isinstance(run, dict) else run.model_dump(mode="json")
+        body = {"checkpoints": list(checkpoints), "run": plain, **options}
+        return self._request(DatasetInspectionView, "POST", "/dataset-inspections", json=body)
+
+    def dataset_inspection(self, identity: str) -> DatasetInspectionView:
+        """How far it is, and in the end what was found."""
+        return self._get(DatasetInspectionView, f"/dataset-inspections/{_part(identity)}")
+
+    def cancel_dataset_inspection(self, identity: str) -> DatasetInspectionView:
+        return self._request(DatasetInspectionView, "POST", f"/dataset-inspections/{_part(identity)}/cancel")
 
     def start_traces(
         self,
