@@ -159,7 +159,7 @@ class StudioClient:
     def start_dataset_inspection(
         self, checkpoints: Sequence[str], run: RunSpec | dict[str, Any], **options: int
     ) -> DatasetInspectionView:
-        """Begin to look at the run's data; ask `dataset_inspection` for it. `options`: examples, seed, minimum_count."""
+        """Begin to look at the run's data; `options`: examples, seed, minimum_count."""
         plain = run if isinstance(run, dict) else run.model_dump(mode="json")
         body = {"checkpoints": list(checkpoints), "run": plain, **options}
         return self._request(DatasetInspectionView, "POST", "/dataset-inspections", json=body)

@@ -38,6 +38,8 @@ _REMEMBERED = 100
 _KEPT = 200
 # A batch is a turn: with a training's own size, a denoising beside it would stand still for a second at a time.
 _TOKENS_AT_ONCE = 2048
+# Tokens at either end: as many as one can compare by eye.
+_LISTED = 12
 _ID = re.compile(r"di_[0-9a-f]{32}")
 
 
@@ -180,6 +182,7 @@ class DatasetInspectionService:
             examples=order.examples,
             seed=order.seed,
             minimum_count=order.minimum_count,
+            listed=_LISTED,
             tokens_at_once=_TOKENS_AT_ONCE,
         )
         opened = 0

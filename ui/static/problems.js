@@ -3,10 +3,10 @@
 import { component, el } from './dom.js';
 
 export function mount(host, { data }) {
-  return component(host, 'problems', data, (next) => (next?.problems?.length ? [draw(next)] : []));
+  return component(host, 'problems', data, (next) => (next?.problems?.length ? [problemPanel(next)] : []));
 }
 
-function draw({ title, problems }) {
+export function problemPanel({ title, problems }) {
   const panel = el('section', { class: 'gs-alert', role: 'alert', 'aria-live': 'assertive' },
     el('h3', {}, title),
     el('ul', {}, problems.map(({ field, message, remedy }) => el('li', {},
