@@ -153,6 +153,9 @@ def test_what_is_predicted_at_a_mask_stands_above_the_probe(mount: Mount) -> Non
     cell(page, 12).hover()
     expect(page.locator(".gs-popover")).to_contain_text(f"{entropy / 2:.3f} nats")
     expect(page.locator(".gs-popover")).to_contain_text(f"{entropy:.3f} nats")
+    page.get_by_role("radio", name="Rate β").check()
+    assert all(fills(page, BASE)), "a mask changes no rate"
+    page.get_by_role("radio", name="Entropy").check()
     page.get_by_role("radio", name="All masked (the probe)").check()
     assert all(fills(page, BASE))
     page.get_by_role("radio", name="This mask").check()
@@ -168,9 +171,8 @@ def test_another_text_begins_with_everything_masked(mount: Mount) -> None:
     page = mount("inspection", recorded(4, 12))
     page.get_by_role("button", name="Draw a mask").click()
     other = recorded()
-    shorter = [each.model_copy(update={"masking": each.masking}) for each in other.checkpoints]
-    document = other.model_copy(update={"response": other.response[::-1], "checkpoints": shorter})
-    page.evaluate("data => component.update(data)", document.model_dump(mode="json"))
+    backwards = other.model_copy(update={"response": other.response[::-1]})
+    page.evaluate("data => component.update(data)", backwards.model_dump(mode="json"))
     expect(page.get_by_role("region", name="Mask")).to_be_hidden()
     assert set(states(page, BASE)) == {""}
 

@@ -114,11 +114,12 @@ class Drawing {
   #show() {
     const { view } = this;
     const layer = this.#layers().find(({ key }) => key === view.layer);
-    const here = this.#looked && view.source === 'mask';
+    // What training does with a token depends on the probe alone.
+    const here = Boolean(layer.here) && this.#looked && view.source === 'mask';
     const how = {
       layer,
       when: { t: view.mean ? null : view.t, weighting: view.weighting },
-      here: here && Boolean(layer.here),
+      here,
       mask: view.drawing || here ? view.editor.mask : null,
     };
     this.#explain(layer, how);
