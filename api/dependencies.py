@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from api.events import EventHub
 from workers.dataset_inspections import DatasetInspectionService
+from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.studio import Studio
 from workers.traces import TraceService
@@ -22,6 +23,7 @@ class Services:
     inference: InferenceService
     dataset_inspections: DatasetInspectionService
     traces: TraceService
+    evaluations: EvaluationService
     hub: EventHub
 
 
@@ -46,6 +48,10 @@ async def _traces(services: Annotated[Services, Depends(_services)]) -> TraceSer
     return services.traces
 
 
+async def _evaluations(services: Annotated[Services, Depends(_services)]) -> EvaluationService:
+    return services.evaluations
+
+
 async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
     return services.hub
 
@@ -54,4 +60,5 @@ StudioDependency = Annotated[Studio, Depends(_studio)]
 InferenceDependency = Annotated[InferenceService, Depends(_inference)]
 DatasetInspectionsDependency = Annotated[DatasetInspectionService, Depends(_dataset_inspections)]
 TracesDependency = Annotated[TraceService, Depends(_traces)]
+EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

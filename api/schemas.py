@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.dataset_document import DatasetInspection
 from gift_core.errors import Problem
+from gift_core.evaluation_report import ConditionResult
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
 from workers.dataset_inspections import MOST_EXAMPLES
+from workers.evaluations import EvaluationOrder, EvaluationSettings, EvaluationState
 from workers.live_traces import TraceState
 from workers.records import ENDED, RunState
 
@@ -298,3 +300,47 @@ class TraceStreamEvent(View):
     event: Literal["part", "ended"]
     id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: TracePart
+
+
+class EvaluationRequest(EvaluationSettings):
+    """A list of problems to be solved by each of these checkpoints."""
+
+    checkpoints: CheckpointIds
+
+
+class EvaluationView(View):
+    """An evaluation, and how far it is over all its lengths and seeds."""
+
+    id: str
+    label: str = Field(description="The checkpoint's.")
+    order: EvaluationOrder
+    state: EvaluationState
+    done: int
+    total: int | None
+    solved: int = Field(description="Of those done.")
+    eta_seconds: float | None
+    problems: list[Problem] = Field(description="Why it failed.")
+
+
+class EvaluationDetail(EvaluationView):
+    """An evaluation with its scores so far."""
+
+    items: int | None = Field(None, description="On the list; null before the first answer.")
+    items_fingerprint: str | None = Field(None, description="Equal lists share it.")
+    model_fingerprint: str | None = None
+    versions: dict[str, str] = Field({}, description="Of the packages that began it.")
+    missing: int | None = Field(None, description="Answers that are not there yet.")
+    conditions: list[ConditionResult] = Field([], description="One for each length and seed with answers.")
+
+
+class AnswerView(View):
+    """An item and what the checkpoint made of it."""
+
+    item: str
+    prompt: str
+    expected: str
+    response: str
+    tokens: int
+    ended: bool
+    solved: bool
+    text: str = Field(description="The score in words.")

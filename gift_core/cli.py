@@ -19,6 +19,7 @@ from gift_core.cli_common import (
     parse_changes,
 )
 from gift_core.cli_denoise import compare, denoise
+from gift_core.cli_evaluate import evaluate
 from gift_core.cli_export import export, push
 from gift_core.cli_harness import HANDED_OVER, lm_eval
 from gift_core.cli_inspect import inspect, inspect_data
@@ -44,7 +45,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except StoppedError as error:
-        console.print(f"{error} Run the same command with --resume.", highlight=False)
+        console.print(str(error), highlight=False)
         sys.exit(130)
     except GiftError as error:
         for problem in error.problems:
@@ -140,6 +141,7 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
 app.command()(inspect)
 app.command()(inspect_data)
 app.command()(denoise)
+app.command()(evaluate)
 app.command()(compare)
 
 

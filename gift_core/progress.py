@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -16,6 +14,8 @@ from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gift_core.errors import StoppedError
+from gift_core.interrupts import stop_asked_by_interrupt
 from gift_core.pretraining import PretrainingOptions, pretrain
 from gift_core.recording import Recording, record
 from gift_core.reporting import Line
@@ -62,7 +62,8 @@ def _shown(
     )
     with (
         Progress(*columns, console=console, disable=not process.is_main_process) as bar,
-        _stop_asked_by_interrupt(console, process.num_processes) as stop,
+        stop_asked_by_interrupt(console, "this step", process.num_processes) as stop,
+        _told_how_to_resume(),
     ):
         task = bar.add_task(f"{label} loading", total=None, shown="")
 
@@ -84,21 +85,8 @@ def _shown(
 
 
 @contextmanager
-def _stop_asked_by_interrupt(console: Console, processes: int) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second interrupts. Several processes cannot agree on a step to stop at:
-    with them, the first interrupts."""
-    stop = threading.Event()
-    if processes > 1:
-        yield stop
-        return
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        console.print("Stopping after this step. Press Ctrl-C again to stop at once.", highlight=False)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, ask)
+def _told_how_to_resume() -> Iterator[None]:
     try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
+        yield
+    except StoppedError as error:
+        raise StoppedError(error.problems[0].message, remedy="Run the same command with --resume.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, nan, sqrt
+from math import nan, sqrt
 from statistics import fmean
 
 import numpy as np
@@ -44,12 +44,12 @@ class Difference:
 class OddsRatio:
     """Odds that it is A which solves an item that only one of the two solves, and their interval; 1 is no difference.
 
-    `ratio` is nan where they agree on every item, and inf where only A solves any alone.
+    `ratio` is None where B solves no item alone, `high` where there is no upper bound.
     """
 
-    ratio: float
+    ratio: float | None
     low: float
-    high: float
+    high: float | None
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,10 @@ def discordant_odds(only_a: int, only_b: int, confidence: float = 0.95) -> OddsR
     `mcnemar_p`."""
     discordant = only_a + only_b
     if not discordant:
-        return OddsRatio(nan, 0.0, inf)
+        return OddsRatio(None, 0.0, None)
     interval = binomtest(only_a, discordant).proportion_ci(confidence, method="exact")
-    return OddsRatio(_odds(only_a / discordant), _odds(float(interval.low)), _odds(float(interval.high)))
+    low, high = float(interval.low), float(interval.high)
+    return OddsRatio(_odds(only_a / discordant), low / (1 - low), _odds(high))
 
 
 def bootstrap_difference(
@@ -178,8 +179,8 @@ def _hypotenuse(one: float, other: float, correlation: float) -> float:
     return sqrt(max(0.0, one**2 - 2 * correlation * one * other + other**2))
 
 
-def _odds(probability: float) -> float:
-    return probability / (1 - probability) if probability < 1 else inf
+def _odds(probability: float) -> float | None:
+    return probability / (1 - probability) if probability < 1 else None
 
 
 def _in_points(difference: float, low: float, high: float) -> Difference:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import threading
 from collections import OrderedDict
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.dataset_document import DatasetInspection
-from gift_core.errors import GiftError, OutOfMemoryError, Problem
+from gift_core.errors import GiftError, Problem
 from gift_core.reporting import write_atomically
 from gift_core.spec import FileSource, RunSpec, Seed
+from workers.failures import unexpected
 from workers.live_traces import ENDED, TraceState
 from workers.store import ConflictError, NotFoundError
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
     from workers.models import ModelShelf
     from workers.studio import Checkpoint, Studio
-
-logger = logging.getLogger(__name__)
 
 MOST_EXAMPLES = 2000
 _AT_ONCE = 2
@@ -169,7 +167,7 @@ class DatasetInspectionService:
         except GiftError as error:
             live.end(TraceState.FAILED, *error.problems)
         except Exception as error:
-            live.end(TraceState.FAILED, _problem_of(error, live.id))
+            live.end(TraceState.FAILED, *unexpected(error, f"data set inspection {live.id}"))
 
     def _look(self, live: LiveInspection, order: DatasetOrder, checkpoints: list[Checkpoint]) -> DatasetInspection:
         from gift_core.data.sources import load_split
@@ -241,13 +239,3 @@ class DatasetInspectionService:
 def _go_on(live: LiveInspection) -> None:
     if live.cancelled.is_set():
         raise _CancelledError
-
-
-def _problem_of(error: Exception, identity: str) -> Problem:
-    """What to say of an error that is not meant for the user."""
-    from gift_core.out_of_memory import is_out_of_memory
-
-    if is_out_of_memory(error):
-        return OutOfMemoryError("The memory did not suffice.", remedy="Look with fewer checkpoints.").problems[0]
-    logger.error("Data set inspection %s failed.", identity, exc_info=error)
-    return Problem("An unexpected error occurred.", remedy="The server's log has the details.")

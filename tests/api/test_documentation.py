@@ -38,6 +38,12 @@ ROUTES = {
     ("post", "/traces/{trace_id}/cancel"),
     ("post", "/traces/{trace_id}/branches"),
     ("get", "/comparisons"),
+    ("post", "/evaluations"),
+    ("get", "/evaluations"),
+    ("get", "/evaluations/{evaluation_id}"),
+    ("get", "/evaluations/{evaluation_id}/answers"),
+    ("post", "/evaluations/{evaluation_id}/stop"),
+    ("get", "/evaluation-comparisons"),
 }
 
 
