@@ -1,7 +1,7 @@
 """LLaDA's published sampler as it is described: everything computed for every position, at every step, to the end.
 
-Source: arXiv 2502.09992, algorithms 4 and 5, and the behaviour of the code published with it. Prompts of a batch have one
-length, since nothing is padded.
+Source: arXiv 2502.09992, algorithms 4 and 5, and the behaviour of the code published with it. Prompts of a batch have
+one length, since nothing is padded.
 """
 
 from __future__ import annotations
