@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.dataset_document import DatasetInspection
 from gift_core.errors import Problem
-from gift_core.evaluation_report import ConditionResult
+from gift_core.evaluation_document import ConditionResult
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
 from workers.dataset_inspections import MOST_EXAMPLES

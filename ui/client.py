@@ -36,7 +36,7 @@ from api.schemas import (
 from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
-from gift_core.evaluation_report import LengthComparison
+from gift_core.evaluation_document import LengthComparison
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
 

@@ -160,8 +160,8 @@ class EvaluationService:
 
     def evaluation(self, identity: str) -> Evaluation | None:
         """The answers there are, scored; None before there is any. Raises `NotFoundError`."""
+        from gift_core.evaluation_files import HEADER_FILE
         from gift_core.evaluation_report import Evaluation
-        from gift_core.evaluation_run import HEADER_FILE
 
         folder = self._folder(self.job(identity))
         return Evaluation.read(folder) if (folder / HEADER_FILE).exists() else None
