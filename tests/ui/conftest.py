@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tests.api.conftest import client, create, inference, studio, trainer, url
+from tests.api.conftest import client, create, studio, trainer, url
 from tests.ui.mounting import browser, mount, site
 from workers.settings import prepare_environment
 
-__all__ = ["browser", "client", "create", "inference", "mount", "site", "studio", "trainer", "url"]
+__all__ = ["browser", "client", "create", "mount", "site", "studio", "trainer", "url"]
 
 # Gradio reads the environment when it is imported, which the test modules do after this.
 prepare_environment()
