@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 
-from gift_core.comparison import TraceComparison
+from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from ui.client import StudioClient, StudioError
 
@@ -52,14 +53,16 @@ mount(document.getElementById('host'), {{ data: JSON.parse(document.getElementBy
 """
 
 
-def offline_page(traces: Sequence[Trace], comparisons: Sequence[TraceComparison | None] = ()) -> str:
-    """A page that plays `traces`; `comparisons` are of the first with each other, None where they cannot be compared."""
+def offline_page(traces: Sequence[Trace], comparisons: Mapping[tuple[int, int], TraceComparison] | None = None) -> str:
+    """A page that plays `traces`; `comparisons` are of pairs of them, by their indices, the lower one first."""
     data = {
         "traces": [
             {"id": str(index), "label": trace.start.label, "document": trace.model_dump(mode="json")}
             for index, trace in enumerate(traces)
         ],
-        "comparisons": [each.model_dump(mode="json") if each else None for each in comparisons],
+        "comparisons": {
+            f"{first}-{second}": each.model_dump(mode="json") for (first, second), each in (comparisons or {}).items()
+        },
     }
     imports = {_PREFIX + name: _data_url(text) for name, text in _modules()}
     return _PAGE.format(
@@ -88,19 +91,20 @@ def offline_pages(client: StudioClient) -> APIRouter:
             traces = [client.trace(identity) for identity in trace]
         except StudioError as error:
             return Response(str(error), error.status or 502, media_type="text/plain")
-        page = offline_page(traces, [_comparison(client, trace[0], other) for other in trace[1:]])
+        page = offline_page(traces, _comparisons(traces))
         headers = {"Content-Disposition": f'attachment; filename="denoising-{quote(trace[0], safe="")}.html"'}
         return Response(page, media_type="text/html", headers=headers)
 
     return router
 
 
-def _comparison(client: StudioClient, first: str, second: str) -> TraceComparison | None:
-    try:
-        return client.compare(first, second)
-    except StudioError:
-        # Of different lengths: the page shows them side by side without.
-        return None
+def _comparisons(traces: Sequence[Trace]) -> dict[tuple[int, int], TraceComparison]:
+    """Of all pairs that can be compared: those of one length."""
+    return {
+        (first, second): compare(traces[first], traces[second])
+        for first, second in combinations(range(len(traces)), 2)
+        if traces[first].length == traces[second].length
+    }
 
 
 def _modules() -> Iterator[tuple[str, str]]:

@@ -44,7 +44,9 @@ def trace(
         left = 1 - np.arange(len(groups))[:, None] / len(groups)
         entropy = left * np.random.default_rng(3).uniform(0.2, 0.9, LENGTH)[None, :]
     filled = {each.position for each in standing}.union(*groups)
-    frames = [_frame(number, group, response, row) for number, (group, row) in enumerate(zip(groups, entropy, strict=True))]
+    frames = [
+        _frame(number, group, response, row) for number, (group, row) in enumerate(zip(groups, entropy, strict=True))
+    ]
     return Trace(
         start=TraceStart(
             checkpoint=label.lower(),

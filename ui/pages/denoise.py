@@ -23,13 +23,12 @@ from ui.pages.given_text import given_text, parse_given
 from ui.pages.problems import problems_of, refusal
 
 _INTRODUCTION = """## How does an answer come about?
-A diffusion language model does not write from left to right: its answer starts as blanks, and each step fills in those it is
-surest of. Play the steps, compare checkpoints that fill the same blanks on the same noise, or change a token and see what
-becomes of the rest.
+A diffusion language model does not write from left to right: its answer starts as blanks, and each step fills in those
+that it is surest of. Play the steps, see where two checkpoints part on the same noise, or change a token and go on.
 """
 _GIVEN_INFO = (
-    "What stands in the answer from the beginning, one piece a line: position: text, such as 3: So. Positions count tokens "
-    "from 0; ⏎ is a line break."
+    "What stands in the answer from the beginning, one piece a line: position: text, such as 3: So. "
+    "Positions count tokens from 0; ⏎ is a line break."
 )
 _FIELDS = tuple(f"sampling.{name}" for name in SamplingSpec.model_fields)
 _DEFAULT_SEED = 1
@@ -147,7 +146,9 @@ class DenoisePage:
         except StudioError as error:
             return Shown("", refusal("Nothing to play", error, names), "")
         defaults = SamplingSpec()
-        changed = {name: str(value) for name, value in values.items() if str(value) != str(shown(getattr(defaults, name)))}
+        changed = {
+            name: str(value) for name, value in values.items() if str(value) != str(shown(getattr(defaults, name)))
+        }
         link = address(
             "denoise",
             traces=[each.id for each in started],
@@ -182,12 +183,22 @@ class DenoisePage:
         others = [{"id": identity, "label": "", "state": "running"} for identity in identities if identity != made.id]
         names = [f"edit at position {edit['position']}" for edit in edits]
         identities = [*(each["id"] for each in others), made.id]
-        return Shown(_data([*others, _entry(made, names)]), "", address("denoise", traces=identities))
+        compare = sorted({identities.index(str(data.get("trace"))), len(others)}) if others else None
+        document = _data([*others, _entry(made, names)], compare=compare)
+        return Shown(document, "", address("denoise", traces=identities))
 
 
-def _data(traces: Sequence[Mapping[str, Any]], step: int | None = None) -> str:
+def _data(traces: Sequence[Mapping[str, Any]], step: int | None = None, compare: Sequence[int] | None = None) -> str:
     # Traces that were cancelled are made again under their ids: `asked` tells the view that it is another request.
-    document = {"traces": traces, "step": step, "api": _API, "offline": OFFLINE_ADDRESS, "asked": time.time_ns()}
+    asked = time.time_ns()
+    document = {
+        "traces": traces,
+        "step": step,
+        "compare": compare,
+        "api": _API,
+        "offline": OFFLINE_ADDRESS,
+        "asked": asked,
+    }
     return data_of(document)
 
 

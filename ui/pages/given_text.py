@@ -46,7 +46,9 @@ def given_text(trace: Trace) -> str:
     """What was given to a trace, as lines."""
     known = trace.vocabulary()
     edits = [
-        Edit(position=each.position, text=known[each.token].text) for each in trace.start.standing if each.kind == "given"
+        Edit(position=each.position, text=known[each.token].text)
+        for each in trace.start.standing
+        if each.kind == "given"
     ]
     return _lines(edits)
 

@@ -11,6 +11,7 @@ export class Colouring {
   #panes;
   #replays;
   #comparison = null;
+  #pair = [];
   #offered = '';
   #key = el('div', { class: 'gs-key' });
   #range;
@@ -28,9 +29,9 @@ export class Colouring {
       el('div', { class: 'gs-legends' }, this.#key, this.#range), this.#help);
   }
 
-  /** Offers the layers of a `TraceComparison` too, or of none. */
-  compare(comparison) {
-    this.#comparison = comparison;
+  /** Offers the layers of a `TraceComparison` of two panes too, or of none. */
+  compare(comparison, pair) {
+    [this.#comparison, this.#pair] = [comparison, pair];
     this.paint();
   }
 
@@ -43,8 +44,8 @@ export class Colouring {
     this.#range.hidden = layer.id !== 'entropy';
     this.#help.hidden = !layer.difference;
     this.#panes.forEach((pane, index) => {
-      const compared = index === this.#view.against;
-      pane.colour(layer.difference && !compared ? null : layer, compared || index === 0 ? marks : null);
+      const plain = layer.difference && index !== this.#pair[1];
+      pane.colour(plain ? null : layer, this.#pair.includes(index) ? marks : null);
     });
   }
 

@@ -11,17 +11,21 @@ export async function fetchComparison(api, first, second) {
   return answer.json();
 }
 
-/** A panel about `traces[0]` and `traces[against]`; `onAgainst` gets another choice of the second, `onStep` a step to go to. */
-export function comparisonPanel(traces, against, comparison, { onAgainst, onStep }) {
+/**
+ * A panel about two of `traces`, `pair` being their indices; `onPair` gets another choice, `onStep` a step to go to. Of two
+ * traces the one further to the left is the first.
+ */
+export function comparisonPanel(traces, pair, comparison, { onPair, onStep }) {
+  const choose = (side, index) => {
+    const other = pair[1 - side] === index ? pair[side] : pair[1 - side];
+    onPair([index, other].sort((a, b) => a - b));
+  };
+  const name = (side, label) => (traces.length === 2 ? el('span', {}, traces[pair[side]].label)
+    : el('select', { 'aria-label': label, onchange: (event) => choose(side, Number(event.target.value)) },
+      traces.map((trace, index) => el('option', { value: index, selected: index === pair[side] }, trace.label))));
   return el('section', { class: 'gs-compare', 'aria-label': 'Comparison' },
-    el('h3', {}, el('span', {}, `${traces[0].label} against`), otherChoice(traces, against, onAgainst)),
+    el('h3', {}, name(0, 'Compared first'), el('span', {}, 'against'), name(1, 'Compared second')),
     comparison.problems ? problemBox('These cannot be compared', comparison.problems) : summary(comparison, onStep));
-}
-
-function otherChoice(traces, against, onAgainst) {
-  if (traces.length === 2) return el('span', {}, traces[against].label);
-  return el('select', { 'aria-label': 'Compare the first with', onchange: (event) => onAgainst(Number(event.target.value)) },
-    traces.slice(1).map(({ label }, i) => el('option', { value: i + 1, selected: i + 1 === against }, label)));
 }
 
 function summary({ same_tokens: same, length, divergence, settings }, onStep) {

@@ -1,8 +1,8 @@
 /**
  * Traces of one prompt side by side, step by step, while they are made and afterwards. `data` is
  * {traces: [{id, label, state, edits, document}], api, offline, step, comparisons}: traces without a `document` come from the
- * backend at `api`, and so do `comparisons` of the first trace with each other when none are given. `offline` is the address
- * of a page that plays traces without a backend, `step` where to begin.
+ * backend at `api`, and so do `comparisons` (by the traces' indices, "0-1") when none are given. `offline` is the address
+ * of a page that plays traces without a backend, `step` where to begin, `compare` which two to compare.
  * onAction('cancel', {traces}) stops traces, onAction('branch', {trace, cursor, edits, traces}) goes on from one; both only
  * where there is a backend.
  */
@@ -20,12 +20,13 @@ const OVER = ['cancelled', 'failed', 'lost'];
 
 export function mount(host, { data, onAction }) {
   // Kept over updates, so that the next traces are seen the way the last ones were left.
-  const view = { layer: 'entropy', range: FITTED, alignment: 'step', against: 1, comparisons: new Map() };
+  const view = { layer: 'entropy', range: FITTED, alignment: 'step', pair: [0, 1], comparisons: new Map() };
   let known = new Map();
 
   function draw(next, signal) {
     if (!next?.traces?.length) return [empty()];
     const traces = next.traces.map((each) => taken(each));
+    if (next.compare) view.pair = next.compare;
     known = new Map(traces.map((trace) => [trace.id, trace]));
     const player = new Player(traces, { ...next, view, onAction, onClose: (index) => close(next, index) }, signal);
     const left = traces.filter((trace) => !trace.settled);

@@ -4,7 +4,7 @@ import { el } from './dom.js';
 
 // How the strip draws a line break, and how it can be typed into a field of one line.
 const BREAK = '⏎';
-const HINT = 'Click a token to change it.';
+const HINT = 'Click a token to edit.';
 
 /** `onBranch` gets the edits, [{position, text}] with text null for the mask; `onHover` a position or null. */
 export function editor({ onBranch, onHover, popover }) {

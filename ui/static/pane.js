@@ -24,10 +24,10 @@ export function pane(trace, index, { popover, signal, api, onHover, onBranch, on
   const links = el('span', { class: 'gs-links' });
   const waiting = el('p', { class: 'gs-note' });
   const body = el('div', { class: 'gs-pane-body' }, waiting);
+  const closer = onClose ? el('button', { type: 'button', class: 'gs-close', onclick: onClose }, '×') : null;
   const root = el('section', { class: 'gs-pane' },
     el('header', {},
-      el('h3', {}, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(index) }), title),
-      onClose ? el('button', { type: 'button', class: 'gs-close', 'aria-label': `Close ${trace.label}`, onclick: onClose }, '×') : null,
+      el('h3', {}, el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(index) }), title), closer,
       el('p', { class: 'gs-outcomes' }, chip, verdict), facts),
     body);
 
@@ -66,6 +66,7 @@ export function pane(trace, index, { popover, signal, api, onHover, onBranch, on
     /** Shows what has become known since. */
     refresh: () => {
       title.textContent = trace.label;
+      closer?.setAttribute('aria-label', `Close ${trace.label}`);
       root.dataset.state = trace.state;
       chip.textContent = progress(trace);
       verdict.textContent = replay.end?.verdict ?? '';

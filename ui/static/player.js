@@ -48,6 +48,7 @@ export class Player {
   #states = el('ul', { class: 'gs-states' });
   #comparing = el('div', { class: 'gs-slot' });
   #prompt = el('section', { class: 'gs-pane gs-prompt' }, el('header', {}, el('h3', {}, 'Prompt')));
+  #below = el('div', { class: 'gs-slot' });
   #export = el('a', { download: '', hidden: true }, 'Download as an offline page');
 
   constructor(traces, options, signal) {
@@ -67,6 +68,11 @@ export class Player {
       follow: this.#making.length > 0 && this.#wanted === null, under: this.#density.root,
       onSeek: (row) => this.#show(row), name: (row, last) => this.#name(row, last),
     }, signal);
+    this.#below.append(
+      el('div', { class: 'gs-charts' }, this.#charts.roots),
+      el('section', { class: 'gs-maps' },
+        el('header', {}, el('h3', {}, 'Confidence, step by step'), el('p', { class: 'gs-help' }, MAP_HELP), legend(BEST)),
+        el('div', { class: 'gs-charts' }, this.#maps.map((each) => each.root))));
     signal.addEventListener('abort', () => clearTimeout(this.#addressing));
     this.onChange();
   }
@@ -101,10 +107,7 @@ export class Player {
       this.#comparing,
       el('div', { class: `gs-panes${this.#isLong() ? ' gs-long' : ''}` }, this.#panes.map((each) => each.root)),
       el('p', { class: 'gs-links' }, this.#export),
-      el('div', { class: 'gs-charts' }, this.#charts.roots),
-      el('section', { class: 'gs-maps' },
-        el('header', {}, el('h3', {}, 'Confidence, step by step'), el('p', { class: 'gs-help' }, MAP_HELP), legend(BEST)),
-        el('div', { class: 'gs-charts' }, this.#maps.map((each) => each.root)))),
+      this.#below),
       this.#popover.root,
     ];
   }
@@ -230,25 +233,24 @@ export class Player {
     this.#live.hidden = !running;
     this.#cancel.hidden = !running || !onAction;
     this.#alignment.disabled = !settled;
+    this.#below.hidden = settled && this.#replays.every(({ start }) => !start);
     this.#export.hidden = !offline || !this.#traces.every((trace) => trace.complete);
     if (api && offline) {
       this.#export.href = `${offline}?${this.#traces.map(({ id }) => `trace=${encodeURIComponent(id)}`).join('&')}`;
     }
   }
 
-  /** The first trace against another, once both are whole. */
+  /** Two of the traces, once both are whole. */
   async #compare() {
-    const { view } = this.#options;
-    if (view.against >= this.#traces.length) view.against = 1;
-    const [first, second] = [this.#traces[0], this.#traces[view.against]];
+    const pair = this.#pair();
+    const [first, second] = pair.map((index) => this.#traces[index]);
     if (!second || !first.complete || !second.complete) return;
-    const comparison = await this.#comparison(first, second);
-    if (!comparison) return;
-    if (this.#signal.aborted || second !== this.#traces[view.against]) return;
-    this.#comparing.replaceChildren(comparisonPanel(this.#traces, view.against, comparison, {
+    const comparison = await this.#comparison(...pair);
+    if (!comparison || this.#signal.aborted || String(pair) !== String(this.#pair())) return;
+    this.#comparing.replaceChildren(comparisonPanel(this.#traces, pair, comparison, {
       onStep: (step) => this.#seekStep(step),
-      onAgainst: (index) => {
-        view.against = index;
+      onPair: (chosen) => {
+        this.#view.pair = chosen;
         this.#compare();
       },
     }));
@@ -256,14 +258,21 @@ export class Player {
     this.#divergence.disabled = step === null;
     this.#divergence.textContent = step === null && !comparison.problems ? 'Identical at every step' : 'First divergence';
     this.#divergence.onclick = () => this.#seekStep(step);
-    this.#colouring.compare(comparison.problems ? null : comparison);
+    this.#colouring.compare(comparison.problems ? null : comparison, pair);
   }
 
-  async #comparison(first, second) {
+  /** What is compared: as chosen, as far as it is still there. */
+  #pair() {
+    const { pair } = this.#view;
+    return pair.every((index) => index < this.#traces.length) ? pair : [0, 1];
+  }
+
+  async #comparison(one, other) {
     const { api, view, comparisons } = this.#options;
-    if (comparisons) return comparisons[view.against - 1];
-    const key = `${first.id} ${second.id}`;
-    if (!view.comparisons.has(key)) view.comparisons.set(key, fetchComparison(api, first.id, second.id));
+    if (comparisons) return comparisons[`${one}-${other}`];
+    const [first, second] = [one, other].map((index) => this.#traces[index].id);
+    const key = `${first} ${second}`;
+    if (!view.comparisons.has(key)) view.comparisons.set(key, fetchComparison(api, first, second));
     return view.comparisons.get(key);
   }
 }
