@@ -1,4 +1,4 @@
-"""A web server for one component at a time: the static files, Plotly, an empty page, documents and a stream of events."""
+"""A web server for one component: the static files, Plotly, an empty page, documents and a stream of events."""
 
 from __future__ import annotations
 
