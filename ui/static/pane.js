@@ -14,7 +14,7 @@ const FAILED = { failed: 'It could not be denoised', lost: 'This trace is not th
  */
 export function pane(trace, index, { popover, signal, api, onHover, onBranch, onClose }) {
   const { replay } = trace;
-  let [cursor, stepped, strip, drawnTo, final] = [0, true, null, 0, false];
+  let [cursor, stepped, strip, drawnTo, final, waits] = [0, true, null, 0, false, false];
   let paint = { layer: null, marks: null };
   const edits = onBranch ? editor({ onBranch: (list) => onBranch(cursor, list), onHover: (at) => strip.highlight(at), popover }) : null;
   const title = el('span', { class: 'gs-name' });
@@ -49,7 +49,14 @@ export function pane(trace, index, { popover, signal, api, onHover, onBranch, on
     strip.retell(replay.tokens());
   }
 
+  /** Once, however much is changed at a time. */
   function draw() {
+    if (!waits) queueMicrotask(drawNow);
+    waits = true;
+  }
+
+  function drawNow() {
+    waits = false;
     if (!strip) return;
     const { layer, marks } = paint;
     const values = layer && Array.from({ length: replay.length }, (_, i) => layer.value(replay, i, cursor));

@@ -17,8 +17,6 @@ import { TokenStrip } from './token_strip.js';
 import { Transport } from './transport.js';
 
 const ADDRESS_MILLISECONDS = 300;
-// Tokens from which responses are easier to compare line below line than side by side.
-const LONG = 96;
 const BEST = { title: 'Probability of the best candidate', ramp: 'sequential', ticks: ['0', '0.5', '1'] };
 const MAP_HELP = 'One row a step, one column a position. Red is where a token was committed. Click a row to go there.';
 
@@ -105,7 +103,7 @@ export class Player {
       el('div', { class: 'gs-toolbar' }, this.#colouring.choice, several ? this.#alignment : null),
       el('div', { class: 'gs-context' }, el('div', { class: 'gs-about' }, this.#states, this.#colouring.root), this.#prompt),
       this.#comparing,
-      el('div', { class: `gs-panes${this.#isLong() ? ' gs-long' : ''}` }, this.#panes.map((each) => each.root)),
+      el('div', { class: 'gs-panes' }, this.#panes.map((each) => each.root)),
       el('p', { class: 'gs-links' }, this.#export),
       this.#below),
       this.#popover.root,
@@ -133,10 +131,6 @@ export class Player {
 
   #hover(position) {
     this.#panes.forEach((each) => each.highlight(position));
-  }
-
-  #isLong() {
-    return this.#replays.some(({ start, length }) => start && length > LONG);
   }
 
   /** The prompt, as soon as it is there. */

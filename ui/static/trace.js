@@ -2,6 +2,8 @@
 
 // The end of a trace, which `docs/trace.md` describes with its other parts.
 const STOPPED = 'stopped early';
+// Keeps a place about as wide as most tokens.
+const UNKNOWN = { id: null, text: '   ', special: false };
 
 /** What is known of one trace so far. Parts come in their order: the start, frames, the end. */
 export class Replay {
@@ -111,7 +113,7 @@ export class Replay {
     if (this.end) return this.end.response;
     return Array.from({ length: this.length }, (_, position) => {
       const id = this.#commits.get(position)?.token;
-      return { ...(id === undefined ? this.start.mask : this.token(id)), glyph: position };
+      return { ...(id === undefined ? UNKNOWN : this.token(id)), glyph: position };
     });
   }
 
