@@ -109,10 +109,9 @@ class DenoisePage:
             found = Shown("", refusal("These traces cannot be shown", failure), "")
         elif identities:
             traces = [_reopened(identity, trace) for identity, trace in stored.items()]
-            step = linked(asked, "step", _Step, 0) if "step" in asked else None
-            found = Shown(_data(traces, step), "", "")
+            found = Shown(_data(traces, _step_of(asked)), "", "")
         else:
-            found = self._denoise(*form)
+            found = self._denoise(*form, step=_step_of(asked))
         return choices.checkpoint_input(), choices.example_input(prompt), *form[1:], *found
 
     def _stored(self, identities: Sequence[str]) -> dict[str, Trace | None]:
@@ -136,7 +135,9 @@ class DenoisePage:
     def _fill(self, title: str) -> str:
         return next(each for each in self._client.examples() if each.title == title).prompt
 
-    def _denoise(self, checkpoints: list[str], prompt: str, seed: int, given: str, *sampling: Any) -> Shown:
+    def _denoise(
+        self, checkpoints: list[str], prompt: str, seed: int, given: str, *sampling: Any, step: int | None = None
+    ) -> Shown:
         values = nested(dict(zip(_FIELDS, sampling, strict=True))).get("sampling", {})
         names: list[str] = []
         try:
@@ -158,7 +159,7 @@ class DenoisePage:
             given=given,
             **changed,
         )
-        return Shown(_data([_entry(each, names) for each in started]), "", link)
+        return Shown(_data([_entry(each, names) for each in started], step), "", link)
 
     def _act(self, event: gr.EventData) -> Shown:
         """What the player asks for: stopping traces, or going on from one."""
@@ -186,6 +187,10 @@ class DenoisePage:
         compare = sorted({identities.index(str(data.get("trace"))), len(others)}) if others else None
         document = _data([*others, _entry(made, names)], compare=compare)
         return Shown(document, "", address("denoise", traces=identities))
+
+
+def _step_of(asked: Mapping[str, str]) -> int | None:
+    return linked(asked, "step", _Step, 0) if "step" in asked else None
 
 
 def _data(traces: Sequence[Mapping[str, Any]], step: int | None = None, compare: Sequence[int] | None = None) -> str:

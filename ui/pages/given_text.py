@@ -28,7 +28,7 @@ def parse_given(text: str) -> GivenText:
     edits: list[dict[str, object]] = []
     names: list[str] = []
     problems = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if not line.strip():
             continue
         if found := _LINE.fullmatch(line):

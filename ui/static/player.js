@@ -175,7 +175,8 @@ export class Player {
     this.#maps.forEach((each, i) => each.seek(this.#rows[row][i]));
     this.#charts.seek(row);
     this.#live.setAttribute('aria-pressed', this.#transport.following);
-    if (this.#options.api) this.#remember(row);
+    // What is followed is not at a step of somebody's choice.
+    if (this.#options.api && !(this.#transport.following && this.#running().length)) this.#remember(row);
   }
 
   /** Where a row is among `last`, in short and as it is spoken. */

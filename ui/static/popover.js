@@ -10,13 +10,14 @@ const GAP = 8;
 export class Popover {
   #body = el('div');
   #foot = el('div', { class: 'gs-actions' });
-  #card = el('div', { class: 'gs-popover', role: 'tooltip', popover: 'manual' }, this.#body, this.#foot);
+  #card = el('div', { class: 'gs-popover', role: 'tooltip', 'aria-label': 'Token', popover: 'manual' }, this.#body, this.#foot);
   #cell = null;
   #content = null;
   #pinned = null;
 
   constructor(signal) {
     const place = () => this.#cell && this.#place();
+    this.#card.addEventListener('keydown', (event) => this.#key(event));
     window.addEventListener('scroll', place, { capture: true, passive: true, signal });
     window.addEventListener('resize', place, { signal });
   }
@@ -56,6 +57,7 @@ export class Popover {
     this.#pinned = cell;
     if (actions) {
       this.#foot.replaceChildren(actions);
+      this.#card.setAttribute('role', 'dialog');
       this.#place();
     }
     this.#card.classList.add('gs-pinned');
@@ -66,8 +68,16 @@ export class Popover {
     this.#pinned?.setAttribute('aria-selected', 'false');
     this.#pinned = null;
     this.#foot.replaceChildren();
+    this.#card.setAttribute('role', 'tooltip');
     this.#card.classList.remove('gs-pinned');
     this.hide();
+  }
+
+  #key(event) {
+    if (event.key !== 'Escape') return;
+    const cell = this.#pinned;
+    this.unpin();
+    cell?.focus();
   }
 
   #place() {
