@@ -60,6 +60,7 @@ def trace(
             first_step=branch.cursor if branch else 0,
             standing=list(standing),
             branch=branch,
+            played=branch.cursor if branch else 0,
             new_tokens=[response[each.position] for each in standing],
         ),
         frames=frames,

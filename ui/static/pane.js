@@ -3,7 +3,8 @@
 import { editor } from './edits.js';
 import { el } from './dom.js';
 import { problemBox } from './problems.js';
-import { decimal, duration, integer, percent, seriesStyle } from './scale.js';
+import { decimal, duration, integer, seriesStyle } from './scale.js';
+import { candidates, describe, details } from './token_facts.js';
 import { TokenStrip } from './token_strip.js';
 
 const FAILED = { failed: 'It could not be denoised', lost: 'This trace is not there any more' };
@@ -116,38 +117,4 @@ function summary(replay) {
 
 function download({ id, label }, api) {
   return el('a', { href: `${api}/traces/${encodeURIComponent(id)}`, download: `${id}.json`, 'aria-label': `${label} as JSON` }, 'Trace as JSON');
-}
-
-const STOOD = { given: 'given before the first step', edited: 'edited where the trace was left', placed: 'from the trace that this one goes on' };
-
-function describe(replay, i, cursor) {
-  if (replay.isMasked(i, cursor)) return unfilled(replay, i, cursor);
-  return replay.committedAt(i) ? `committed at step ${replay.offset + replay.committedAt(i)}` : STOOD[replay.kind(i)];
-}
-
-function unfilled(replay, i, cursor) {
-  if (replay.stoppedEarly && cursor >= replay.steps) return 'after the end, not computed';
-  const entropy = replay.entropy(i, cursor);
-  return entropy === null ? '' : `entropy ${decimal(entropy)} nats`;
-}
-
-function details(replay, i, cursor) {
-  if (replay.isMasked(i, cursor)) {
-    return [
-      ['Entropy now', `${decimal(replay.entropy(i, cursor))} nats`],
-      ['Best candidate now', percent(replay.confidence(i, cursor))],
-    ];
-  }
-  const { confidence, entropy } = replay.commit(i);
-  if (!replay.committedAt(i)) return [['Stood there', STOOD[replay.kind(i)]]];
-  return [
-    ['Committed at step', `${replay.offset + replay.committedAt(i)} of ${replay.offset + replay.steps}`],
-    ['Confidence then', decimal(confidence, 3)],
-    ['Entropy before', `${decimal(entropy)} nats`],
-  ];
-}
-
-function candidates(replay, i, cursor) {
-  if (replay.isMasked(i, cursor)) return [];
-  return replay.commit(i).top.map(({ id, probability }) => ({ token: replay.token(id), probability }));
 }

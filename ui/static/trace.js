@@ -89,9 +89,9 @@ export class Replay {
     return this.frames.length;
   }
 
-  /** How many steps of another trace a branch goes on from. */
+  /** How many steps of other traces a branch goes on from. */
   get offset() {
-    return this.start?.branch?.cursor ?? 0;
+    return this.start?.played ?? 0;
   }
 
   /** What this trace is called beside its parent. */
