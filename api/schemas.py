@@ -6,14 +6,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gift_core.dataset_document import DatasetInspection
 from gift_core.errors import Problem
+from gift_core.evaluation_report import ConditionResult
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
+from workers.dataset_inspections import MOST_EXAMPLES
+from workers.evaluations import EvaluationOrder, EvaluationSettings, EvaluationState
 from workers.live_traces import TraceState
 from workers.records import ENDED, RunState
 
 Text = Annotated[str, Field(max_length=20_000)]
 Edits = Annotated[list[Edit], Field(max_length=1000)]
+Positions = Annotated[list[int], Field(max_length=32_768)]
 CheckpointIds = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=4)]
 
 
@@ -213,6 +218,39 @@ class InspectionRequest(BaseModel):
     prompt: Text
     response: Text
     power: Annotated[float, Field(ge=0, le=4)] = Field(0.5, description="Masking rate beta_i = H_i ** power.")
+    masked: Positions | None = Field(
+        None, description="Positions of the response to mask for a second look; null for the probe alone."
+    )
+
+
+class DatasetInspectionRequest(BaseModel):
+    """Which data to look at, under which checkpoints."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoints: CheckpointIds
+    run: RunSpec = Field(
+        default_factory=RunSpec,
+        description="Its data, and what a run makes of them: tail, precision, and the rates of its objective.",
+    )
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] = Field(
+        256, description="Look at no more than this many of the training examples."
+    )
+    seed: Seed = Field(0, description="Seed of the choice.")
+    minimum_count: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        5, description="Occurrences that a token needs to be listed."
+    )
+
+
+class DatasetInspectionView(View):
+    """A look at a data set, and how far it is."""
+
+    id: str
+    state: TraceState
+    done: int = Field(description="Probes made so far: one for each example and checkpoint.")
+    total: int | None = Field(description="Probes to make; null before that is known.")
+    result: DatasetInspection | None = None
+    problems: list[Problem] = Field([], description="Why it failed.")
 
 
 class DenoisingRequest(BaseModel):
@@ -262,3 +300,47 @@ class TraceStreamEvent(View):
     event: Literal["part", "ended"]
     id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: TracePart
+
+
+class EvaluationRequest(EvaluationSettings):
+    """A list of problems to be solved by each of these checkpoints."""
+
+    checkpoints: CheckpointIds
+
+
+class EvaluationView(View):
+    """An evaluation, and how far it is over all its lengths and seeds."""
+
+    id: str
+    label: str = Field(description="The checkpoint's.")
+    order: EvaluationOrder
+    state: EvaluationState
+    done: int
+    total: int | None
+    solved: int = Field(description="Of those done.")
+    eta_seconds: float | None
+    problems: list[Problem] = Field(description="Why it failed.")
+
+
+class EvaluationDetail(EvaluationView):
+    """An evaluation with its scores so far."""
+
+    items: int | None = Field(None, description="On the list; null before the first answer.")
+    items_fingerprint: str | None = Field(None, description="Equal lists share it.")
+    model_fingerprint: str | None = None
+    versions: dict[str, str] = Field({}, description="Of the packages that began it.")
+    missing: int | None = Field(None, description="Answers that are not there yet.")
+    conditions: list[ConditionResult] = Field([], description="One for each length and seed with answers.")
+
+
+class AnswerView(View):
+    """An item and what the checkpoint made of it."""
+
+    item: str
+    prompt: str
+    expected: str
+    response: str
+    tokens: int
+    ended: bool
+    solved: bool
+    text: str = Field(description="The score in words.")

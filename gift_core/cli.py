@@ -7,32 +7,26 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from gift_core.cli_common import (
-    CHECKPOINTS_HELP,
-    AsJson,
     Changes,
-    Prompt,
-    TaskOption,
     console,
     fetch,
-    open_model,
     parse_changes,
-    prompt_and_response,
 )
 from gift_core.cli_denoise import compare, denoise
+from gift_core.cli_evaluate import evaluate
 from gift_core.cli_export import export, push
+from gift_core.cli_harness import HANDED_OVER, lm_eval
+from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
 from gift_core.spec import METHODS, ExperimentSpec, RunSpec, field_table
-
-if TYPE_CHECKING:
-    pass
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
 
@@ -51,7 +45,7 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except StoppedError as error:
-        console.print(f"{error} Run the same command with --resume.", highlight=False)
+        console.print(str(error), highlight=False)
         sys.exit(130)
     except GiftError as error:
         for problem in error.problems:
@@ -144,33 +138,10 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
     return True
 
 
-@app.command()
-def inspect(
-    checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
-    prompt: Prompt = None,
-    task: TaskOption = "sudoku",
-    response: Annotated[str | None, typer.Option(help="The response whose tokens to look at.")] = None,
-    power: Annotated[float, typer.Option(help="Masking rate beta_i = H_i ** power.")] = 0.5,
-    t: Annotated[
-        float, typer.Option(help="Diffusion time for the masking probability t_i.", min=0.001, max=0.999)
-    ] = 0.5,
-    as_json: AsJson = False,
-) -> None:
-    """Entropy and GIFT masking probability of every response token, with all of the response masked."""
-    from gift_core.inspection import inspect as inspect_text
-    from gift_core.progress import print_inspection
-    from gift_core.spec import ObjectiveSpec
-
-    prompt, response = prompt_and_response(prompt, response, task)
-    models = [(name, name, open_model(name)) for name in checkpoints]
-    result = inspect_text(models, prompt, response, ObjectiveSpec.parse({"power": power}))
-    if as_json:
-        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
-    else:
-        print_inspection(result, t)
-
-
+app.command()(inspect)
+app.command()(inspect_data)
 app.command()(denoise)
+app.command()(evaluate)
 app.command()(compare)
 
 
@@ -205,6 +176,7 @@ def convert(
 
 app.command()(export)
 app.command()(push)
+app.command(context_settings=HANDED_OVER)(lm_eval)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What several commands share: models by name, prompts, and `--set`."""
+"""What several commands share: their common options, opening a checkpoint, and where a prompt comes from."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fetch(name: str) -> None:
 
 
 def parse_changes(changes: list[str]) -> dict[str, Any]:
-    """The values of `--set FIELD=VALUE` by field; raises `SpecError`."""
+    """What `--set` was given, as dotted fields and values; raises `SpecError`."""
     parsed = {}
     for change in changes:
         field, separator, value = change.partition("=")
@@ -67,7 +67,7 @@ def parse_changes(changes: list[str]) -> dict[str, Any]:
 
 
 def prompt_and_response(prompt: str | None, response: str | None, task: str) -> tuple[str, str]:
-    """What was given, or a held-out problem of the task with its answer; raises `SpecError`."""
+    """A prompt of the user's own with its response, or a held-out problem of `task`; raises `SpecError`."""
     if prompt is None:
         from gift_core.data.sources import task_problems
 

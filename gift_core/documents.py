@@ -12,6 +12,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from gift_core.spec import Weighting
+
 
 class Document(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,6 +52,34 @@ class Candidate(Document):
     probability: float
 
 
+class WeightedMasking(Document):
+    """What a token counts in the loss under one weighting."""
+
+    weighting: Weighting
+    weight: list[float | None] = Field(description="w_i when masked; null where a token is never masked, [response].")
+    product: list[float] = Field(description="Frequency times weight, what a token counts on average, [response].")
+
+
+class TokenMasking(Document):
+    """How often training masks each token, and what that counts: at one t, or averaged over t uniform on (0.001, 1)."""
+
+    t: float | None = Field(description="Diffusion time; null for the average over t.")
+    frequency: list[float] = Field(description="t_i, or its average, [response].")
+    weighted: list[WeightedMasking]
+
+
+class PartialPrediction(Document):
+    """What a checkpoint predicts at the masked positions of a partial mask; null, and no candidates, at visible ones.
+
+    There are no rates here: beta, r_i and t_i are defined where all of the response is masked.
+    """
+
+    entropy: list[float | None] = Field(description="H_i in nats, [response].")
+    probability: list[float | None] = Field(description="Probability of the token that stands there, [response].")
+    rank: list[int | None] = Field(description="Rank of that token, 0 is the argmax, [response].")
+    top: list[list[Candidate]] = Field(description="Most probable tokens, [response, k].")
+
+
 class CheckpointInspection(Document):
     """Per response position, what one checkpoint predicts when all of the response is masked (the probe)."""
 
@@ -62,6 +92,8 @@ class CheckpointInspection(Document):
     probability: list[float] = Field(description="Probability of the token that stands there, [response].")
     rank: list[int] = Field(description="Rank of that token among the vocabulary, 0 is the argmax, [response].")
     top: list[list[Candidate]] = Field(description="Most probable tokens, [response, k].")
+    masking: list[TokenMasking] = Field([], description="Averaged over t first, then at each t that was asked for.")
+    partial: PartialPrediction | None = Field(None, description="At the partial mask, where one was asked for.")
 
 
 class Inspection(Document):
@@ -72,6 +104,7 @@ class Inspection(Document):
     response: list[Token]
     vocabulary_size: int
     power: float
+    masked: list[bool] = Field([], description="The partial mask, [response]; empty where only the probe was asked.")
     checkpoints: list[CheckpointInspection]
 
 

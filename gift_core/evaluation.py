@@ -1,38 +1,94 @@
-"""Scores with their uncertainty: how many held-out problems a checkpoint solves."""
+"""What a checkpoint answers to a list of problems."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 from gift_core.data.tokenisation import Encoder
+from gift_core.errors import Problem, SpecError
 from gift_core.models.forward import evaluating
 from gift_core.models.loading import DiffusionModel
-from gift_core.sampling import denoise, text_of
+from gift_core.sampling import denoise_all, end_of, text_of
 from gift_core.spec import SamplingSpec
-from gift_core.statistics import wilson_interval
-from gift_core.tasks.task import Problem, Task
+from gift_core.statistics import Share
+from gift_core.tasks.items import Item
+from gift_core.tasks.task import Problem as TaskProblem
+from gift_core.tasks.task import Task
 
 _BATCH = 64
+# Of items that do not fit, so many are named.
+_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A response to an item, what the item gave of it included. `tokens` were written before its end, in `passes`
+    forward passes; without an end it filled its window."""
+
+    item: str
+    response: str
+    tokens: int
+    ended: bool
+    passes: int
+
+
+def generate(
+    model: DiffusionModel, items: Sequence[Item], sampling: SamplingSpec, seed: int = 0, batch: int = _BATCH
+) -> Iterator[list[Generation]]:
+    """Respond to all items, `batch` at a time, those with short prompts first; a response depends on its item alone.
+
+    Raises `SpecError` that names the items which do not fit the context.
+    """
+    encoder = Encoder(model.tokenizer)
+    prompts = [(item, [*encoder.prompt(item.prompt), *encoder.text(item.prefill)]) for item in items]
+    _check_lengths(prompts, sampling.length, model.context_length)
+    prompts.sort(key=lambda pair: len(pair[1]))
+    for start in range(0, len(prompts), batch):
+        part = prompts[start : start + batch]
+        with evaluating(model.network):
+            answers = denoise_all(model, [ids for _, ids in part], sampling, seed)
+        found = []
+        for (item, _), answer in zip(part, answers, strict=True):
+            end = end_of(model, answer.ids)
+            text = item.prefill + text_of(model, answer.ids)
+            found.append(
+                Generation(item.id, text, len(answer.ids) if end is None else end, end is not None, answer.passes)
+            )
+        yield found
 
 
 def score_task(
     model: DiffusionModel,
     task: Task,
-    problems: Sequence[Problem],
+    problems: Sequence[TaskProblem],
     sampling: SamplingSpec,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, float | int]:
     """Problems solved: `correct` of `n`, their `share` and its 95 % Wilson interval `low` to `high`."""
-    encoder = Encoder(model.tokenizer)
-    correct = 0
-    for start in range(0, len(problems), _BATCH):
-        batch = problems[start : start + _BATCH]
-        with evaluating(model.network):
-            answers = denoise(model, [encoder.prompt(problem.prompt) for problem in batch], sampling)
-        verdicts = [
-            task.judge(problem.prompt, text_of(model, ids)) for problem, ids in zip(batch, answers, strict=True)
-        ]
+    items = [Item(str(number), problem.prompt, problem.answer) for number, problem in enumerate(problems)]
+    done = correct = 0
+    for part in generate(model, items, sampling):
+        verdicts = [task.judge(problems[int(each.item)].prompt, each.response) for each in part]
         correct += sum(verdict is not None and verdict.solved for verdict in verdicts)
-        on_progress(start + len(batch))
-    low, high = wilson_interval(correct, len(problems))
-    return {"correct": correct, "n": len(problems), "share": correct / len(problems), "low": low, "high": high}
+        done += len(part)
+        on_progress(done)
+    return asdict(Share.of(correct, len(problems)))
+
+
+def _check_lengths(prompts: Sequence[tuple[Item, list[int]]], length: int, context: int) -> None:
+    longest = context - length
+    over = [(item, ids) for item, ids in prompts if len(ids) > longest]
+    if not over:
+        return
+    problems = [
+        Problem(
+            f"The prompt has {len(ids)} tokens; with {length} to generate that is more than the model's context of "
+            f"{context}.",
+            field=item.id,
+        )
+        for item, ids in over[:_NAMED]
+    ]
+    remedy = "Lower the length, or evaluate a model with a longer context."
+    problems.append(Problem(f"{len(over):,} of {len(prompts):,} items do not fit.", "sampling.length", remedy))
+    raise SpecError.of(problems)

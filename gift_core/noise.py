@@ -26,6 +26,7 @@ class Stream(IntEnum):
     EVALUATION = 2
     SAMPLING = 3
     SHUFFLE = 4
+    LIKELIHOOD = 5
 
 
 def generator(stream: Stream, seed: int, item: int, counter: int = 0) -> np.random.Generator:

@@ -1,24 +1,21 @@
-"""How the command line shows a run, an inspection and a trace."""
+"""How the command line shows a run and a trace."""
 
 from __future__ import annotations
 
 import gc
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from gift_core.documents import Inspection, Token
-from gift_core.objectives import masking_probability
+from gift_core.errors import StoppedError
+from gift_core.interrupts import stop_asked_by_interrupt
 from gift_core.pretraining import PretrainingOptions, pretrain
 from gift_core.recording import Recording, record
 from gift_core.reporting import Line
@@ -65,7 +62,8 @@ def _shown(
     )
     with (
         Progress(*columns, console=console, disable=not process.is_main_process) as bar,
-        _stop_asked_by_interrupt(console, process.num_processes) as stop,
+        stop_asked_by_interrupt(console, "this step", process.num_processes) as stop,
+        _told_how_to_resume(),
     ):
         task = bar.add_task(f"{label} loading", total=None, shown="")
 
@@ -87,41 +85,8 @@ def _shown(
 
 
 @contextmanager
-def _stop_asked_by_interrupt(console: Console, processes: int) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second interrupts. Several processes cannot agree on a step to stop at:
-    with them, the first interrupts."""
-    stop = threading.Event()
-    if processes > 1:
-        yield stop
-        return
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        console.print("Stopping after this step. Press Ctrl-C again to stop at once.", highlight=False)
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, ask)
+def _told_how_to_resume() -> Iterator[None]:
     try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def print_inspection(inspection: Inspection, t: float) -> None:
-    """A table: one row per response token, entropy and t_i for each checkpoint."""
-    table = Table("", "token")
-    columns = []
-    for checkpoint in inspection.checkpoints:
-        table.add_column(f"{checkpoint.label}\nH nats", justify="right")
-        table.add_column(f"t_i at\nt={t:g}", justify="right")
-        relative = torch.tensor(checkpoint.relative_rate)
-        columns.append((checkpoint.entropy, masking_probability(torch.tensor(t), relative).tolist()))
-    for position, token in enumerate(inspection.response):
-        cells = [f"{value[position]:.3f}" for pair in columns for value in pair]
-        table.add_row(str(position), visible(token), *cells)
-    Console().print(table)
-
-
-def visible(token: Token) -> str:
-    """A token's text on one line, with something to see where it has none."""
-    return token.text.replace("\n", "⏎") or "·"
+        yield
+    except StoppedError as error:
+        raise StoppedError(error.problems[0].message, remedy="Run the same command with --resume.") from error

@@ -183,7 +183,7 @@ def _needs_frozen_rates(spec: RunSpec) -> bool:
 
 def rate_cache(spec: RunSpec, prepared: Prepared, directory: Path) -> ScoreCache:
     """The scores below `directory` that belong to the starting model, in the precision of the run."""
-    return ScoreCache(directory / f"{prepared.base[:32]}-{spec.training.precision}")
+    return ScoreCache.of_model(directory, prepared.base, spec.training.precision)
 
 
 def frozen_rates(

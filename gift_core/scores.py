@@ -101,6 +101,11 @@ class ScoreCache:
         self._pending: dict[str, np.ndarray] = {}
         self.reload()
 
+    @classmethod
+    def of_model(cls, directory: Path, fingerprint: str, precision: str) -> ScoreCache:
+        """The scores below `directory` that belong to one model in the precision of its probe."""
+        return cls(directory / f"{fingerprint[:32]}-{precision}")
+
     @staticmethod
     def key(example: TokenisedExample) -> str:
         """What an example's scores depend on: its tokens and where its response begins."""

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from gift_core.comparison import TraceComparison
 from gift_core.documents import Token, unpack
-from gift_core.progress import visible
 from gift_core.trace import Frame, Trace, TraceEnd, TraceStart
 from gift_core.tracing import TraceEvent
 
@@ -66,7 +65,7 @@ class _Drawing:
         line = Text(f"{self._frames:4d} ")
         for position in range(self._start.sampling.length):
             if position in self._shown:
-                token = visible(self._tokens[self._shown[position]])
+                token = _in_line(self._tokens[self._shown[position]])
                 line.append(token, style="reverse" if position in fresh else "")
             else:
                 line.append(_SHADES[int(entropy[position]) * len(_SHADES) // 256], style="dim")
@@ -104,7 +103,12 @@ def print_comparison(found: TraceComparison, first: Trace, second: Trace) -> Non
 
 
 def _text(token: int | None, vocabulary: Mapping[int, Token]) -> Text:
-    return Text("░" if token is None else visible(vocabulary[token]))
+    return Text("░" if token is None else _in_line(vocabulary[token]))
+
+
+def _in_line(token: Token) -> str:
+    """A token as part of a running line, with something to see where it has no text."""
+    return token.text.replace("\n", "⏎") or "·"
 
 
 def _signed(value: float | None) -> str:

@@ -83,7 +83,9 @@ def test_nothing_runs_text_as_code(path: Path) -> None:
                     assert ast.literal_eval(option.value) is False, f"line {node.lineno}: {option.arg}"
 
 
-@pytest.mark.parametrize("module", ["gift_core.spec", "gift_core.documents", "api.app", "ui.client"])
+@pytest.mark.parametrize(
+    "module", ["gift_core.spec", "gift_core.documents", "gift_core.dataset_document", "api.app", "ui.client"]
+)
 def test_what_passes_data_on_stays_small(module: str) -> None:
     """A process that only checks specs or serves pages takes seconds and gigabytes less without torch."""
     program = f"import sys, {module}; print([name for name in ('torch', 'transformers') if name in sys.modules])"

@@ -13,8 +13,13 @@ import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
 from api.schemas import (
+    AnswerView,
     CheckpointView,
+    DatasetInspectionView,
     DatasetView,
+    EvaluationDetail,
+    EvaluationRequest,
+    EvaluationView,
     ExampleView,
     ExperimentDetail,
     ExperimentView,
@@ -31,6 +36,7 @@ from api.schemas import (
 from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
+from gift_core.evaluation_report import LengthComparison
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
 
@@ -142,10 +148,33 @@ class StudioClient:
         body = run if isinstance(run, dict) else run.model_dump(mode="json")
         return self._compute(DatasetPreview, "/previews", {"run": body, "start": start, "rows": rows})
 
-    def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float = 0.5) -> Inspection:
-        """Entropy, masking rate and rivals of every response token, under each checkpoint."""
+    def inspect(
+        self,
+        checkpoints: Sequence[str],
+        prompt: str,
+        response: str,
+        power: float = 0.5,
+        masked: Sequence[int] | None = None,
+    ) -> Inspection:
+        """Entropy, masking rate and rivals of every response token, under each checkpoint; with `masked` positions also
+        what is predicted when only those are masked."""
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
-        return self._compute(Inspection, "/inspections", body)
+        return self._compute(Inspection, "/inspections", body | _given({"masked": masked}))
+
+    def start_dataset_inspection(
+        self, checkpoints: Sequence[str], run: RunSpec | dict[str, Any], **options: int
+    ) -> DatasetInspectionView:
+        """Begin to look at the run's data; `options`: examples, seed, minimum_count."""
+        plain = run if isinstance(run, dict) else run.model_dump(mode="json")
+        body = {"checkpoints": list(checkpoints), "run": plain, **options}
+        return self._request(DatasetInspectionView, "POST", "/dataset-inspections", json=body)
+
+    def dataset_inspection(self, identity: str) -> DatasetInspectionView:
+        """How far it is, and in the end what was found."""
+        return self._get(DatasetInspectionView, f"/dataset-inspections/{_part(identity)}")
+
+    def cancel_dataset_inspection(self, identity: str) -> DatasetInspectionView:
+        return self._request(DatasetInspectionView, "POST", f"/dataset-inspections/{_part(identity)}/cancel")
 
     def start_traces(
         self,
@@ -205,6 +234,30 @@ class StudioClient:
     def compare(self, first: str, second: str) -> TraceComparison:
         """Where two finished traces part."""
         return self._get(TraceComparison, "/comparisons", first=first, second=second)
+
+    def evaluate(self, request: EvaluationRequest | dict[str, Any]) -> list[EvaluationView]:
+        """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
+        body = request if isinstance(request, dict) else request.model_dump(mode="json")
+        return self._request(list[EvaluationView], "POST", "/evaluations", json=body)
+
+    def evaluations(self, limit: int = 50) -> list[EvaluationView]:
+        """The newest first."""
+        return self._get(list[EvaluationView], "/evaluations", limit=limit)
+
+    def evaluation(self, evaluation_id: str) -> EvaluationDetail:
+        return self._get(EvaluationDetail, f"/evaluations/{_part(evaluation_id)}")
+
+    def answers(self, evaluation_id: str, condition: int = 0, start: int = 0, limit: int = 50) -> list[AnswerView]:
+        """Items with their answers, of one length and seed."""
+        path = f"/evaluations/{_part(evaluation_id)}/answers"
+        return self._get(list[AnswerView], path, condition=condition, start=start, limit=limit)
+
+    def stop_evaluation(self, evaluation_id: str) -> EvaluationView:
+        return self._request(EvaluationView, "POST", f"/evaluations/{_part(evaluation_id)}/stop")
+
+    def compare_evaluations(self, first: str, second: str) -> list[LengthComparison]:
+        """The first minus the second, at each length."""
+        return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
 
     def _get(self, kind: type[T], path: str, **parameters: Any) -> T:
         return self._request(kind, "GET", path, params=_given(parameters))

@@ -5,8 +5,19 @@ threshold and cached prefixes after Fast-dLLM (arXiv 2505.22618); the entropy bo
 """
 
 from gift_core.sampling.canvas import Start
-from gift_core.sampling.denoiser import Step, denoise, denoise_steps, text_of
+from gift_core.sampling.denoiser import Denoised, Step, denoise, denoise_all, denoise_steps, end_of, text_of
 from gift_core.sampling.prediction import Predictions
 from gift_core.sampling.schedule import commit_counts
 
-__all__ = ["Predictions", "Start", "Step", "commit_counts", "denoise", "denoise_steps", "text_of"]
+__all__ = [
+    "Denoised",
+    "Predictions",
+    "Start",
+    "Step",
+    "commit_counts",
+    "denoise",
+    "denoise_all",
+    "denoise_steps",
+    "end_of",
+    "text_of",
+]

@@ -62,7 +62,7 @@ def denoise_steps(
         predictions = predict(rows, read)
         committed = random
         if committed is None:
-            committed = most_confident(sampling, open_, due, predictions.at(open_[read]))
+            committed = most_confident(sampling, open_, due, predictions.at(open_[read]) if top_k else predictions)
         canvas.commit(rows, committed, _laid_out(read, predictions.token))
         yield Step(
             numbers=canvas.spread(rows, numbers),
@@ -74,6 +74,33 @@ def denoise_steps(
         )
 
 
+@dataclass(frozen=True)
+class Denoised:
+    """A response's token `ids` [length], EOS after the end of one that was stopped early, and what it took."""
+
+    ids: list[int]
+    passes: int
+
+
+def denoise_all(
+    model: DiffusionModel,
+    prompts: Sequence[Sequence[int]],
+    sampling: SamplingSpec,
+    seed: int = 0,
+    *,
+    starts: Sequence[Start] | None = None,
+) -> list[Denoised]:
+    """Each prompt's response."""
+    canvas = Canvas(model, prompts, sampling, starts or [Start()] * len(prompts))
+    response, masked = canvas.response, canvas.masked
+    passes = torch.zeros(len(prompts), dtype=torch.long, device=model.device)
+    for step in denoise_steps(model, prompts, sampling, seed, starts=starts):
+        response, masked = step.tokens, step.masked
+        passes += step.read.any(1)
+    ids: list[list[int]] = response.masked_fill(masked, model.eos_id).tolist()
+    return [Denoised(row, count) for row, count in zip(ids, passes.tolist(), strict=True)]
+
+
 def denoise(
     model: DiffusionModel,
     prompts: Sequence[Sequence[int]],
@@ -82,19 +109,18 @@ def denoise(
     *,
     starts: Sequence[Start] | None = None,
 ) -> list[list[int]]:
-    """Token ids of each prompt's response, [batch][length]; EOS after the end of one that was stopped early."""
-    canvas = Canvas(model, prompts, sampling, starts or [Start()] * len(prompts))
-    response, masked = canvas.response, canvas.masked
-    for step in denoise_steps(model, prompts, sampling, seed, starts=starts):
-        response, masked = step.tokens, step.masked
-    ids: list[list[int]] = response.masked_fill(masked, model.eos_id).tolist()
-    return ids
+    """Token ids of each prompt's response, [batch][length]."""
+    return [each.ids for each in denoise_all(model, prompts, sampling, seed, starts=starts)]
 
 
 def text_of(model: DiffusionModel, ids: Sequence[int]) -> str:
     """The response as text, up to its first end of turn or EOS."""
-    ends = [i for i, token in enumerate(ids) if token in (model.eos_id, model.end_of_turn_id)]
-    return str(model.tokenizer.decode(list(ids[: ends[0] if ends else None]), skip_special_tokens=False))
+    return str(model.tokenizer.decode(list(ids[: end_of(model, ids)]), skip_special_tokens=False))
+
+
+def end_of(model: DiffusionModel, ids: Sequence[int]) -> int | None:
+    """Where a response ends: the position of its first end of turn or EOS, None without one."""
+    return next((i for i, token in enumerate(ids) if token in (model.eos_id, model.end_of_turn_id)), None)
 
 
 def _unfinished(canvas: Canvas, sampling: SamplingSpec, ends: tuple[int, ...]) -> Tensor:

@@ -28,6 +28,9 @@ ROUTES = {
     ("get", "/datasets"),
     ("post", "/previews"),
     ("post", "/inspections"),
+    ("post", "/dataset-inspections"),
+    ("get", "/dataset-inspections/{inspection_id}"),
+    ("post", "/dataset-inspections/{inspection_id}/cancel"),
     ("post", "/traces"),
     ("get", "/traces"),
     ("get", "/traces/events"),
@@ -35,6 +38,12 @@ ROUTES = {
     ("post", "/traces/{trace_id}/cancel"),
     ("post", "/traces/{trace_id}/branches"),
     ("get", "/comparisons"),
+    ("post", "/evaluations"),
+    ("get", "/evaluations"),
+    ("get", "/evaluations/{evaluation_id}"),
+    ("get", "/evaluations/{evaluation_id}/answers"),
+    ("post", "/evaluations/{evaluation_id}/stop"),
+    ("get", "/evaluation-comparisons"),
 }
 
 

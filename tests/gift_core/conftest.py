@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from gift_core.cli import main
 from gift_core.models.loading import DiffusionModel, load_base
 from gift_core.run import run_training
 from gift_core.spec import RunSpec
 from tests.gift_core.checkpoints import WRITERS
+
+# Arguments of `gift`; exit code, stdout and stderr.
+Here = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +86,19 @@ def adapter_spec(rows: Path) -> RunSpec:
             "training.precision": "fp32",
         }
     )
+
+
+@pytest.fixture
+def gift_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """The same in this process, which has everything imported: exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gift", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gift_core.cli import main
-
-Here = Callable[..., tuple[int, str, str]]
+from tests.gift_core.conftest import Here
 
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
@@ -31,22 +29,6 @@ def gift(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     with start(*arguments, cwd=cwd) as process:
         said, complained = process.communicate(timeout=240)
         return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
-
-
-@pytest.fixture
-def gift_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
-    """The same in this process, which has everything imported: exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gift", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return run
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -123,18 +123,27 @@ def test_the_slider_recolours_by_the_formula(mount: Mount) -> None:
 def test_every_layer_has_its_own_key(mount: Mount) -> None:
     page = mount("inspection", inspection())
     seen = set()
-    for layer in ("Entropy", "Masking probability tᵢ", "Weight when masked", "tᵢ − t"):
+    titles = {
+        "Entropy": "Entropy, nats",
+        "Probability": "Probability of the token",
+        "Rate β": "Masking rate β",
+        "Masked tᵢ": "Masking probability tᵢ",
+        "tᵢ − t": "tᵢ − t",
+        "Weight": "Weight when masked",
+        "tᵢ × weight": "tᵢ × weight",
+    }
+    for layer, title in titles.items():
         page.get_by_role("radio", name=layer, exact=True).check()
-        expect(page.locator(".gs-legend").first).to_contain_text(layer)
+        expect(page.locator(".gs-legend").first).to_contain_text(title)
         seen.add(tuple(fills(page, "Base: response")))
-    assert len(seen) == 4
+    assert len(seen) == len(titles)
 
 
 def test_a_long_response_is_recoloured_in_place(mount: Mount) -> None:
     response = words_of(*(f" w{i}" for i in range(2048)))
     document = inspection(response).model_copy(update={"checkpoints": [checkpoint("GIFT", response, 2)]})
     page = mount("inspection", document)
-    page.get_by_role("radio", name="Masking probability tᵢ").check()
+    page.get_by_role("radio", name="Masked tᵢ").check()
     before = fills(page, "GIFT: response")
     page.evaluate("window.cells = [...document.querySelectorAll('.gs-cell')]")
     set_slider(page, "Diffusion time t", 0.9)
@@ -159,11 +168,11 @@ def test_the_table_copies_as_csv_without_formulas(mount: Mount) -> None:
 
 def test_the_next_text_keeps_layer_and_time(mount: Mount) -> None:
     page = mount("inspection", inspection())
-    page.get_by_role("radio", name="Weight when masked").check()
+    page.get_by_role("radio", name="Weight", exact=True).check()
     set_slider(page, "Diffusion time t", 0.25)
     page.evaluate("data => component.update(data)", inspection(words_of("new")).model_dump(mode="json"))
     expect(page.get_by_role("listbox", name="Base: response")).to_have_text("new")
-    expect(page.get_by_role("radio", name="Weight when masked")).to_be_checked()
+    expect(page.get_by_role("radio", name="Weight", exact=True)).to_be_checked()
     expect(page.get_by_label("Diffusion time t")).to_have_value("0.25")
 
 
@@ -185,7 +194,7 @@ def test_one_scale_fits_all_panes_or_reaches_the_maximum(mount: Mount) -> None:
     # Another text is seen on the chosen scale, and layers of another measure have no such choice.
     page.evaluate("data => component.update(data)", document.model_dump(mode="json"))
     expect(page.get_by_role("radio", name="Full (ln V)")).to_be_checked()
-    page.get_by_role("radio", name="Weight when masked").check()
+    page.get_by_role("radio", name="Weight", exact=True).check()
     expect(page.get_by_role("group", name="Scale")).to_be_hidden()
 
 

@@ -8,10 +8,11 @@ import { component, el } from './dom.js';
 const EDIT = /^edits\.(\d+)/;
 
 export function mount(host, { data }) {
-  return component(host, 'problems', data, (next) => (next?.problems?.length ? [draw(next)] : []));
+  return component(host, 'problems', data, (next) => (next?.problems?.length ? [problemPanel(next)] : []));
 }
 
-function draw({ title, problems, edits }) {
+/** Problems under a title, brought into view. */
+export function problemPanel({ title, problems, edits }) {
   const panel = problemBox(title, problems, edits);
   // It may appear below the fold of the form that caused it.
   requestAnimationFrame(() => panel.scrollIntoView({ block: 'nearest' }));

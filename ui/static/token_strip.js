@@ -6,17 +6,22 @@ import { tokenCard } from './popover.js';
 import { colourAt } from './scale.js';
 
 // From least to most advanced: a cell of several tokens is as far as the last of them.
-const STATES = ['uncomputed', 'waiting', 'masked', 'revealed', 'committed', 'given', 'after', 'prompt', 'learned', 'tail'];
+const STATES = [
+  'uncomputed', 'waiting', 'masked', 'revealed', 'committed', 'given', 'after', 'prompt', 'learned', 'tail', 'asked', 'visible',
+];
 const DEFAULTS = {
   describe: () => '', details: () => [], candidates: () => [], hidden: () => false, onHover: () => {}, actions: () => null,
+  onChoose: () => false,
 };
-const EVENTS = ['pointerover', 'pointerleave', 'focusin', 'focusout', 'click', 'keydown'];
+const EVENTS = ['pointerdown', 'pointerover', 'pointerleave', 'focusin', 'focusout', 'click', 'keydown'];
 
 /**
  * `tokens` are drawn once, and again where `retell` changes them; `update` only changes attributes and custom properties.
  * Callbacks take the token's position: `describe` ends its spoken label, `details` gives the rows of its card,
  * `candidates` the tokens that could stand there, `hidden` whether the token must not be told yet.
- * `onHover` gets a position or null, `actions` returns what a pinned card offers to do.
+ * `onHover` gets a position or null, `actions` returns what a pinned card offers to do. `onChoose(first, last, extend)` gets
+ * the positions of a cell that was clicked, and says whether it had a use for them; otherwise the cell's card is pinned.
+ * `extend`: the range from the one before, by Shift.
  */
 export class TokenStrip {
   #tokens;
@@ -25,6 +30,7 @@ export class TokenStrip {
   #cellOf = [];
   #options;
   #painted = null;
+  #drag = null;
   #current = 0;
 
   constructor(tokens, { label, signal, ...options }) {
@@ -99,9 +105,30 @@ export class TokenStrip {
   handleEvent(event) {
     const index = this.#nodes.indexOf(event.target.closest('.gs-cell'));
     if (event.type === 'keydown') this.#key(event);
-    else if (event.type === 'click') this.#pin(index);
+    else if (event.type === 'pointerdown') this.#drag = event.shiftKey && index >= 0 ? { from: index, begun: false } : null;
+    else if (event.type === 'click') this.#choose(index, event.shiftKey);
     else if (event.type === 'pointerleave' || event.type === 'focusout' || index < 0) this.#leave();
-    else this.#enter(index, event.type === 'focusin');
+    else {
+      if (event.buttons && event.shiftKey && this.#drag) this.#reach(index);
+      this.#enter(index, event.type === 'focusin');
+    }
+  }
+
+  #choose(index, extend) {
+    if (index >= 0 && !this.#offer(index, extend)) this.#pin(index);
+  }
+
+  #offer(index, extend) {
+    const { first, count } = this.#cells[index];
+    return this.#options.onChoose(first, first + count - 1, extend);
+  }
+
+  /** With Shift, a drag chooses the cell that it started from, and then the range to each that it reaches. */
+  #reach(index) {
+    if (!this.#drag.begun && index === this.#drag.from) return;
+    if (!this.#drag.begun) this.#offer(this.#drag.from, false);
+    this.#drag.begun = true;
+    this.#offer(index, true);
   }
 
   #enter(index, focused) {
@@ -129,7 +156,7 @@ export class TokenStrip {
       ArrowDown: () => this.#nearestInLine(1), ArrowUp: () => this.#nearestInLine(-1),
       Home: () => 0, End: () => this.#nodes.length - 1,
     };
-    if (event.key === 'Enter' || event.key === ' ') this.#pin(this.#current);
+    if (event.key === 'Enter' || event.key === ' ') this.#choose(this.#current, event.shiftKey);
     else if (event.key === 'Escape') this.#options.popover.unpin();
     else if (moves[event.key]) this.#nodes[moves[event.key]()]?.focus();
     else return;

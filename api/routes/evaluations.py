@@ -1,0 +1,96 @@
+"""Evaluating checkpoints on lists of problems, and comparing them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.dependencies import EvaluationsDependency
+from api.errors import documented
+from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, EvaluationView
+from gift_core.errors import SpecError
+from gift_core.evaluation_report import Evaluation, LengthComparison, compare_evaluations
+from workers.evaluations import EvaluationOrder, EvaluationService
+
+router = APIRouter(tags=["evaluations"])
+
+EvaluationId = Annotated[str, Query(max_length=100)]
+
+
+@router.post("/evaluations", status_code=202, responses=documented(400, 413))
+def evaluate(request: EvaluationRequest, evaluations: EvaluationsDependency) -> list[EvaluationView]:
+    """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
+    settings = request.model_dump(exclude={"checkpoints"})
+    orders = [EvaluationOrder.parse(settings | {"checkpoint": checkpoint}) for checkpoint in request.checkpoints]
+    return [EvaluationView.from_record(job) for job in evaluations.start(orders)]
+
+
+@router.get("/evaluations")
+def list_evaluations(
+    evaluations: EvaluationsDependency, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> list[EvaluationView]:
+    """The newest evaluations first."""
+    return [EvaluationView.from_record(job) for job in evaluations.jobs()[:limit]]
+
+
+@router.get("/evaluations/{evaluation_id}", responses=documented(404))
+def get_evaluation(evaluation_id: str, evaluations: EvaluationsDependency) -> EvaluationDetail:
+    """An evaluation with its scores so far, computed from its answers."""
+    view = EvaluationView.from_record(evaluations.job(evaluation_id))
+    found = evaluations.evaluation(evaluation_id)
+    if found is None:
+        return EvaluationDetail(**dict(view))
+    result = found.result()
+    header = result.header.model_dump(include={"items", "items_fingerprint", "model_fingerprint", "versions"})
+    return EvaluationDetail(**dict(view), **header, missing=result.missing, conditions=result.conditions)
+
+
+@router.get("/evaluations/{evaluation_id}/answers", responses=documented(404))
+def list_answers(
+    evaluation_id: str,
+    evaluations: EvaluationsDependency,
+    condition: Annotated[int, Query(ge=0, le=256, description="Which length and seed, in their order.")] = 0,
+    start: Annotated[int, Query(ge=0, description="From this item of the list on.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> list[AnswerView]:
+    """Items with their answers, in the order of the list; those that were not asked yet are left out."""
+    found = _answered(evaluations, evaluation_id)
+    if condition >= len(found.generations):
+        raise SpecError(
+            f"There are {len(found.generations)} conditions.", field="condition", remedy="Choose one of them."
+        )
+    generations, scores = found.generations[condition], found.scores[condition]
+    return [
+        AnswerView(
+            item=item.id,
+            prompt=item.prompt,
+            expected=item.expected,
+            response=generations[item.id].response,
+            tokens=generations[item.id].tokens,
+            ended=generations[item.id].ended,
+            solved=scores[item.id].solved,
+            text=scores[item.id].text,
+        )
+        for item in found.items[start : start + limit]
+        if item.id in generations
+    ]
+
+
+@router.post("/evaluations/{evaluation_id}/stop", responses=documented(404))
+def stop(evaluation_id: str, evaluations: EvaluationsDependency) -> EvaluationView:
+    """Stop after the batch that is under way; the answers stay, and asking again goes on."""
+    return EvaluationView.from_record(evaluations.stop(evaluation_id))
+
+
+@router.get("/evaluation-comparisons", responses=documented(404))
+def compare(first: EvaluationId, second: EvaluationId, evaluations: EvaluationsDependency) -> list[LengthComparison]:
+    """The first minus the second, on the items that both have answered."""
+    return compare_evaluations(_answered(evaluations, first), _answered(evaluations, second))
+
+
+def _answered(evaluations: EvaluationService, identity: str) -> Evaluation:
+    found = evaluations.evaluation(identity)
+    if found is None:
+        raise SpecError("There are no answers yet.", field="evaluation", remedy="Wait for the first batch.")
+    return found
