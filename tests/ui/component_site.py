@@ -1,4 +1,4 @@
-"""A web server for one component at a time: the static files, Plotly, an empty page, runs and a stream of events."""
+"""A web server for one component: the static files, Plotly, an empty page, documents and a stream of events."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ class Site(ThreadingHTTPServer):
         self.changed = threading.Condition()
         self.events: list[bytes] = []
         self.runs: list[dict[str, Any]] = []
+        # Documents by their path below /api; what is not there is answered 404.
+        self.documents: dict[str, Any] = {}
+        self.refuses_streams = False
         self.streams = 0
         self.drops = 0
 
-    def publish(self, event: str, data: dict[str, Any]) -> None:
+    def publish(self, event: str, data: dict[str, Any], identity: str = "") -> None:
         with self.changed:
-            self.events.append(f"event: {event}\ndata: {json.dumps(data)}\nretry: 100\n\n".encode())
+            self.events.append(f"event: {event}\nid: {identity}\ndata: {json.dumps(data)}\nretry: 100\n\n".encode())
             self.changed.notify_all()
 
     def drop_streams(self) -> None:
@@ -53,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path == "/api/events":
+        if path.endswith("/events") and not self.server.refuses_streams:
             self._stream()
         elif path == "/api/runs":
             self._send(json.dumps(self.server.runs).encode(), "application/json")
@@ -61,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(PAGE.encode(), "text/html")
         elif path == "/assets/plotly.min.js":
             self._send(PLOTLY.read_bytes(), TYPES[".js"])
+        elif path.startswith("/api/"):
+            self._document(self.path.removeprefix("/api/"))
         else:
             file = STATIC / Path(path).name
             self._send(file.read_bytes(), TYPES[file.suffix])
@@ -68,8 +73,13 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None:
         """Requests are not worth a line in the tests' output."""
 
-    def _send(self, body: bytes, kind: str) -> None:
-        self.send_response(200)
+    def _document(self, path: str) -> None:
+        found = self.server.documents.get(path)
+        problems = {"problems": [{"field": "", "message": f"There is no {path}.", "remedy": "Check the link."}]}
+        self._send(json.dumps(found or problems).encode(), "application/json", 200 if found else 404)
+
+    def _send(self, body: bytes, kind: str, status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

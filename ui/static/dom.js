@@ -1,9 +1,11 @@
 /** Helpers over the DOM. Text only ever becomes text nodes: a token such as `</script>` is just a token. */
 
-await stylesheet(new URL('./studio.css', import.meta.url).href);
+await stylesheet('studio.css');
 
-/** Waits for the stylesheet so that nothing is drawn unstyled and then jumps. */
-function stylesheet(href) {
+/** Waits for a stylesheet beside this file so that nothing is drawn unstyled and then jumps; an offline page has its own. */
+export function stylesheet(name) {
+  if (document.querySelector('style.gs-styles')) return null;
+  const { href } = new URL(`./${name}`, import.meta.url);
   if ([...document.styleSheets].some((sheet) => sheet.href === href)) return null;
   return new Promise((done) => {
     document.head.append(el('link', { rel: 'stylesheet', href, onload: done, onerror: done }));

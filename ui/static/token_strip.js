@@ -6,18 +6,22 @@ import { tokenCard } from './popover.js';
 import { colourAt } from './scale.js';
 
 // From least to most advanced: a cell of several tokens is as far as the last of them.
-const STATES = ['waiting', 'masked', 'revealed', 'committed', 'after', 'prompt', 'learned', 'tail', 'asked', 'visible'];
+const STATES = [
+  'uncomputed', 'waiting', 'masked', 'revealed', 'committed', 'given', 'after', 'prompt', 'learned', 'tail', 'asked', 'visible',
+];
 const DEFAULTS = {
-  describe: () => '', details: () => [], candidates: () => [], hidden: () => false, onHover: () => {}, onChoose: () => false,
+  describe: () => '', details: () => [], candidates: () => [], hidden: () => false, onHover: () => {}, actions: () => null,
+  onChoose: () => false,
 };
 const EVENTS = ['pointerdown', 'pointerover', 'pointerleave', 'focusin', 'focusout', 'click', 'keydown'];
 
 /**
- * `tokens` are drawn once; `update` then only changes attributes and custom properties.
+ * `tokens` are drawn once, and again where `retell` changes them; `update` only changes attributes and custom properties.
  * Callbacks take the token's position: `describe` ends its spoken label, `details` gives the rows of its card,
  * `candidates` the tokens that could stand there, `hidden` whether the token must not be told yet.
- * `onHover` gets a position or null. `onChoose(first, last, extend)` gets the positions of a cell that was clicked, and says
- * whether it had a use for them; otherwise the cell's card is pinned. `extend`: the range from the one before, by Shift.
+ * `onHover` gets a position or null, `actions` returns what a pinned card offers to do. `onChoose(first, last, extend)` gets
+ * the positions of a cell that was clicked, and says whether it had a use for them; otherwise the cell's card is pinned.
+ * `extend`: the range from the one before, by Shift.
  */
 export class TokenStrip {
   #tokens;
@@ -30,24 +34,44 @@ export class TokenStrip {
   #current = 0;
 
   constructor(tokens, { label, signal, ...options }) {
-    this.#tokens = tokens;
     this.#options = { ...DEFAULTS, ...options };
-    this.#cells = cellsOf(tokens);
-    const drawn = this.#cells.map(drawCell);
-    this.#nodes = drawn.map(({ cell }) => cell);
-    this.#cells.forEach((cell, index) => this.#cellOf.push(...Array(cell.count).fill(index)));
-    this.root = el('div', { class: 'gs-strip', role: 'listbox', 'aria-label': label, 'aria-orientation': 'horizontal' },
-      drawn.flatMap(({ cell, ends }) => (ends ? [cell, el('br')] : [cell])));
-    this.#nodes[0]?.setAttribute('tabindex', '0');
-    this.#label();
+    this.root = el('div', { class: 'gs-strip', role: 'listbox', 'aria-label': label, 'aria-orientation': 'horizontal' });
+    this.#draw(tokens, cellsOf(tokens));
     EVENTS.forEach((type) => this.root.addEventListener(type, this));
     onThemeChange(() => this.#painted && this.#paint(this.#painted.values, this.#painted.scale), signal);
   }
 
-  /** `values` [tokens] colour the cells on `scale`, null leaving one plain; `states` [tokens] name looks of the stylesheet. */
-  update({ values, scale, states }) {
+  #draw(tokens, cells) {
+    this.#tokens = tokens;
+    this.#cells = cells;
+    const drawn = cells.map(drawCell);
+    this.#nodes = drawn.map(({ cell }) => cell);
+    this.#cellOf = cells.flatMap((cell, index) => Array(cell.count).fill(index));
+    this.root.replaceChildren(...drawn.flatMap(({ cell, ends }) => (ends ? [cell, el('br')] : [cell])));
+    this.#current = Math.min(this.#current, Math.max(this.#nodes.length - 1, 0));
+    this.#nodes[this.#current]?.setAttribute('tabindex', '0');
+    this.#label();
+  }
+
+  /** Other tokens in the same places: cells stay what they are as long as glyphs do not merge. */
+  retell(tokens) {
+    const cells = cellsOf(tokens);
+    if (cells.length !== this.#cells.length) {
+      this.#options.popover.unpin();
+      this.#draw(tokens, cells);
+      return;
+    }
+    cells.forEach((cell, index) => {
+      if (cell.text !== this.#cells[index].text || cell.special !== this.#cells[index].special) redraw(this.#nodes[index], cell);
+    });
+    [this.#tokens, this.#cells] = [tokens, cells];
+  }
+
+  /** `values` [tokens] colour the cells on `scale`, null leaving one plain; `states` [tokens] name looks of the stylesheet, `marks` [tokens] point some out. */
+  update({ values, scale, states, marks }) {
     if (values) this.#paint(values, scale);
     if (states) this.#cells.forEach((cell, index) => { this.#nodes[index].dataset.state = leastAdvanced(states, cell); });
+    if (marks) this.#cells.forEach(({ first }, index) => this.#nodes[index].classList.toggle('gs-differs', marks[first]));
     this.#label();
     this.#options.popover.refresh();
   }
@@ -121,7 +145,9 @@ export class TokenStrip {
   #pin(index) {
     if (index < 0) return;
     this.#nodes[index].focus({ preventScroll: true });
-    this.#options.popover.togglePin(this.#nodes[index], () => this.#card(index));
+    this.#options.popover.togglePin(
+      this.#nodes[index], () => this.#card(index), this.#options.actions(this.#cells[index].first),
+    );
   }
 
   #key(event) {
@@ -196,6 +222,16 @@ function drawCell({ text, special }) {
     class: looks.filter(Boolean).join(' '), role: 'option', 'aria-selected': 'false', tabindex: -1,
   }, special ? el('span', { class: 'gs-pill' }, pillName(text)) : inner.map(drawPiece));
   return { cell, ends };
+}
+
+/** Gives a cell another text in its place, with the line break that may follow it. */
+function redraw(node, content) {
+  const { cell, ends } = drawCell(content);
+  node.className = cell.className;
+  node.replaceChildren(...cell.childNodes);
+  const next = node.nextElementSibling;
+  if (next?.tagName === 'BR') next.remove();
+  if (ends) node.after(el('br'));
 }
 
 function drawPiece({ kind, text }) {
