@@ -104,7 +104,7 @@ class _OpenTabs(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
-        return not cancelled and "timeout graceful shutdown exceeded" not in record.msg
+        return not cancelled and "timeout graceful shutdown exceeded" not in str(record.msg)
 
 
 def main() -> None:
