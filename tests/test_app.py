@@ -25,7 +25,7 @@ from workers.store import RunStore
 from workers.studio import Studio
 
 STATIC = Path(__file__).parents[1] / "ui" / "static"
-PAGES = ("/", "/runs", "/tokens", "/denoise")
+PAGES = ("/", "/runs", "/tokens", "/denoise", "/evaluate")
 TYPES = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 

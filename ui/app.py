@@ -1,4 +1,4 @@
-"""The front end: four pages over one typed client."""
+"""The front end: five pages over one typed client."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import gradio as gr
 
 from ui.client import StudioClient
 from ui.pages.denoise import DenoisePage
+from ui.pages.evaluate import EvaluatePage
 from ui.pages.launch import LaunchPage
 from ui.pages.runs import RunsPage
 from ui.pages.tokens import TokensPage
@@ -33,6 +34,7 @@ def build_ui(client: StudioClient) -> gr.Blocks:
         ("Runs", "runs", RunsPage),
         ("Tokens", "tokens", TokensPage),
         ("Denoise", "denoise", DenoisePage),
+        ("Evaluate", "evaluate", EvaluatePage),
     ):
         with demo.route(name, path):
             _navigation()

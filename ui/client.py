@@ -133,12 +133,19 @@ class StudioClient:
             for fields in _parse_events(response.iter_lines()):
                 yield _EVENT.validate_python(fields)
 
-    def upload(self, path: Path, name: str) -> DatasetView:
-        """Stream a file to the backend under the name that the user gave it."""
+    def upload(self, path: Path, name: str, task: str | None = None) -> DatasetView:
+        """Stream a file to the backend under the name that the user gave it; `task`: problems to be evaluated on."""
         # The length is declared so that a file above the limit is refused before it is sent.
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
         with path.open("rb") as file:
-            return self._request(DatasetView, "POST", "/datasets", params={"name": name}, content=file, headers=headers)
+            return self._request(
+                DatasetView,
+                "POST",
+                "/datasets",
+                params=_given({"name": name, "task": task}),
+                content=file,
+                headers=headers,
+            )
 
     def datasets(self) -> list[DatasetView]:
         return self._get(list[DatasetView], "/datasets")

@@ -6,15 +6,27 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from gift_core.data.files import SUFFIXES, read_examples, unknown_kind
 from gift_core.errors import DataError
+from gift_core.tasks.items import EvaluationTaskName, FileItems
+from gift_core.tasks.registry import EVALUATION_TASKS
 from workers.records import Dataset
 
 _LABEL_LENGTH = 120
+
+
+def count_examples(path: Path) -> int:
+    """Rows to learn from; raises `DataError` where one has no prompt or response."""
+    return len(read_examples(path).examples)
+
+
+def count_items(task: EvaluationTaskName) -> Callable[[Path], int]:
+    """The same for problems of a task, whose columns are its own; raises `SpecError` where it takes no file."""
+    return lambda path: len(EVALUATION_TASKS[task].items(FileItems(path=path)))
 
 
 class DatasetTable(Protocol):
@@ -40,10 +52,17 @@ class DatasetStore:
         self._limit = limit_bytes
         directory.mkdir(parents=True, exist_ok=True)
 
-    async def receive(self, name: str, chunks: AsyncIterator[bytes], declared_bytes: int = 0) -> Dataset:
+    async def receive(
+        self,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        declared_bytes: int = 0,
+        count_rows: Callable[[Path], int] = count_examples,
+    ) -> Dataset:
         """Store an upload. Raises `DataError` when it is unreadable or too large, and keeps nothing of it.
 
-        One whose `declared_bytes` are too many is refused before anything of it is read.
+        One whose `declared_bytes` are too many is refused before anything of it is read. `count_rows` says how many
+        rows a file has, or raises `DataError` where one cannot be used.
         """
         label = _label(name)
         suffix = PurePosixPath(label).suffix.lower()
@@ -64,7 +83,7 @@ class DatasetStore:
                     await asyncio.to_thread(file.write, chunk)
             digest.update(suffix.encode())
             dataset_id = f"ds_{digest.hexdigest()[:16]}"
-            return await asyncio.to_thread(self._accept, partial, dataset_id, label[:_LABEL_LENGTH], size)
+            return await asyncio.to_thread(self._accept, partial, dataset_id, label[:_LABEL_LENGTH], size, count_rows)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -87,8 +106,10 @@ class DatasetStore:
     def list(self) -> Sequence[Dataset]:
         return self._store.datasets()
 
-    def _accept(self, partial: Path, dataset_id: str, label: str, size: int) -> Dataset:
-        rows = len(read_examples(partial).examples)
+    def _accept(
+        self, partial: Path, dataset_id: str, label: str, size: int, count_rows: Callable[[Path], int]
+    ) -> Dataset:
+        rows = count_rows(partial)
         partial.replace(self._directory / f"{dataset_id}{partial.suffix}")
         return self._store.add_dataset(Dataset(id=dataset_id, name=label, suffix=partial.suffix, bytes=size, rows=rows))
 

@@ -11,6 +11,8 @@ from api.errors import documented
 from api.limits import declared_bytes
 from api.schemas import DatasetView, PreviewRequest
 from gift_core.documents import DatasetPreview
+from gift_core.tasks.items import EvaluationTaskName
+from workers.datasets import count_examples, count_items
 
 router = APIRouter(tags=["datasets"])
 
@@ -27,9 +29,14 @@ async def upload_dataset(
     request: Request,
     studio: StudioDependency,
     name: Annotated[str, Query(min_length=1, max_length=255, description="The file's name, such as rows.jsonl.")],
+    task: Annotated[
+        EvaluationTaskName | None,
+        Query(description="Its rows are problems of this task, to be evaluated on rather than learned from."),
+    ] = None,
 ) -> DatasetView:
     """Receive a file, as the raw body. It is kept only when every row can be used."""
-    dataset = await studio.datasets.receive(name, request.stream(), declared_bytes(request.headers))
+    count_rows = count_items(task) if task else count_examples
+    dataset = await studio.datasets.receive(name, request.stream(), declared_bytes(request.headers), count_rows)
     return DatasetView.from_record(dataset)
 
 

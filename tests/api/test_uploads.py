@@ -97,3 +97,28 @@ def test_a_name_never_becomes_a_path(client, tmp_path):
     uploaded = client.upload(write(tmp_path / "u", 1), "../../escape.jsonl")
     assert uploaded.name == "escape.jsonl"
     assert [path.name for path in (tmp_path / "datasets").iterdir()] == [f"{uploaded.id}.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("gsm8k", {"question": "1+1?", "answer": "#### 2"}),
+        ("math500", {"problem": "1+1?", "answer": "2"}),
+        ("countdown3", {"nums": [1, 2, 3], "target": 6}),
+        ("sudoku4x4", {"puzzle": "0" + "234341221434321", "solution": "1234341221434321"}),
+    ],
+)
+def test_problems_of_a_task_are_taken_with_its_own_columns(client, tmp_path, task, row):
+    path = tmp_path / "mine.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    assert client.upload(path, path.name, task).rows == 1
+
+
+def test_problems_that_a_task_cannot_use_are_refused_with_their_row(client, tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"problem": "1+1?", "answer": "2"}\n{"problem": "1+2?"}\n')
+    with pytest.raises(StudioError, match=r'row 2.*no column "answer"'):
+        client.upload(path, path.name, "math500")
+    with pytest.raises(StudioError, match="sudoku has no items from a file"):
+        client.upload(path, path.name, "sudoku")
+    assert client.datasets() == []

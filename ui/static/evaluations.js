@@ -1,0 +1,66 @@
+/**
+ * All evaluations, newest first, to be opened or laid beside those that are open. They are asked for anew while one is active.
+ * `data` is {api, opened, most, evaluations}: ids that are open, how many may be, and EvaluationViews with `name` and `about`.
+ */
+
+import { component, el, stylesheet } from './dom.js';
+import { isOpen, stateShape } from './run_state.js';
+import { integer } from './scale.js';
+
+await stylesheet('evaluation.css');
+
+const REFRESH_MILLISECONDS = 3000;
+
+export function mount(host, { data }) {
+  return component(host, 'evaluations', data, (next, signal) =>
+    (next?.evaluations?.length ? [draw(next, signal)] : [el('p', { class: 'gs-empty' }, 'Nothing has been evaluated yet.')]));
+}
+
+function draw({ api, opened, most, evaluations }, signal) {
+  const tasks = evaluations.filter(({ id }) => opened.includes(id)).map(({ order }) => order.task);
+  const room = opened.length && opened.length < most;
+  const entries = evaluations.map((each) => entry(each, opened, room && tasks.includes(each.order.task)));
+  const timer = setInterval(() => {
+    if (!document.hidden && entries.some((each) => each.isOpen())) refresh(api, entries, signal);
+  }, REFRESH_MILLISECONDS);
+  signal.addEventListener('abort', () => clearInterval(timer));
+  return el('ul', { class: 'gs-evaluation-list', 'aria-label': 'Evaluations' }, entries.map((each) => each.root));
+}
+
+/** `comparable`: it may be laid beside what is open. */
+function entry(evaluation, opened, comparable) {
+  const { id, name, about } = evaluation;
+  const state = el('span', { class: 'gs-run-states' });
+  let open = false;
+
+  function show({ state: next, done, total, solved }) {
+    open = isOpen(next);
+    const counts = total ? `, ${integer(solved)} of ${integer(done)} solved` : '';
+    state.replaceChildren(el('span', { 'data-state': next }, stateShape(next), `${next}${counts}`));
+  }
+
+  show(evaluation);
+  const shown = opened.includes(id);
+  const root = el('li', { 'aria-current': shown && 'true' },
+    el('div', {}, el('b', {}, name), el('span', { class: 'gs-note' }, about), state),
+    el('nav', { class: 'gs-links', 'aria-label': name },
+      shown && opened.length === 1 ? null : el('a', { href: address([id]) }, 'Open'),
+      shown || !comparable ? null : el('a', { href: address([...opened, id]) }, 'Compare'),
+      shown && opened.length > 1 ? el('a', { href: address(opened.filter((each) => each !== id)) }, 'Leave out') : null));
+  return { id, root, show, isOpen: () => open };
+}
+
+function address(ids) {
+  return `evaluate?${new URLSearchParams({ evaluations: ids.join() })}`;
+}
+
+async function refresh(api, entries, signal) {
+  try {
+    const response = await fetch(`${api}/evaluations?limit=200`, { signal });
+    if (!response.ok) return;
+    const views = new Map((await response.json()).map((view) => [view.id, view]));
+    entries.filter(({ id }) => views.has(id)).forEach(({ id, show }) => show(views.get(id)));
+  } catch {
+    // The page was left, or the backend is away, which the evaluations above this list say; the next round asks again.
+  }
+}

@@ -1,0 +1,15 @@
+/** Reading from the API. */
+
+/** The JSON at an address of the API; an error says what was wrong in the API's own words. */
+export async function get(address, signal) {
+  const response = await fetch(address, { signal }).catch(() => {
+    throw new Error('The studio does not answer.');
+  });
+  if (!response.ok) throw new Error(await problemIn(response));
+  return response.json();
+}
+
+async function problemIn(response) {
+  const document = await response.json().catch(() => ({}));
+  return document.problems?.[0]?.message ?? `The studio answered ${response.status}.`;
+}
