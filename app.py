@@ -30,11 +30,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
+    from ui.export import offline_pages
 
     app = _proxy(settings.api_url) if settings.api_url else _backend(settings)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
     client = StudioClient(settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}")
+    app.include_router(offline_pages(client), include_in_schema=False)
     with warnings.catch_warnings():
         # Said of every application with several pages, whether or not anybody asked for server-side rendering.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
@@ -102,7 +104,7 @@ class _OpenTabs(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         cancelled = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
-        return not cancelled and "timeout graceful shutdown exceeded" not in record.msg
+        return not cancelled and "timeout graceful shutdown exceeded" not in str(record.msg)
 
 
 def main() -> None:

@@ -15,7 +15,19 @@ from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
 from api.limits import BodyLimit
 from api.origins import SameOrigin
-from api.routes import catalogue, datasets, evaluations, events, experiments, inference, metrics, runs, traces
+from api.routes import (
+    catalogue,
+    dataset_inspections,
+    datasets,
+    evaluations,
+    events,
+    experiments,
+    inference,
+    metrics,
+    runs,
+    traces,
+)
+from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
@@ -32,6 +44,7 @@ api_routers = (
     events.router,
     datasets.router,
     inference.router,
+    dataset_inspections.router,
     traces.router,
     evaluations.router,
 )
@@ -49,6 +62,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     hub = EventHub(studio.store, events_interval)
     shelf = ModelShelf(studio, studio.settings.inference_threads)
     denoisings = TraceService(studio.trace_files, shelf)
+    inspections = DatasetInspectionService(studio, shelf)
     scored = EvaluationService(studio.evaluation_files, shelf, studio.datasets.path)
 
     @asynccontextmanager
@@ -58,6 +72,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
                 yield
         finally:
             await asyncio.to_thread(denoisings.close)
+            await asyncio.to_thread(inspections.close)
             await asyncio.to_thread(scored.close)
 
     app = StudioApi(
@@ -68,7 +83,8 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.services = Services(studio, InferenceService(studio, shelf), denoisings, scored, hub)
+    inference_service = InferenceService(studio, shelf)
+    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)

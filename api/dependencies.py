@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.events import EventHub
+from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.studio import Studio
@@ -20,6 +21,7 @@ class Services:
 
     studio: Studio
     inference: InferenceService
+    dataset_inspections: DatasetInspectionService
     traces: TraceService
     evaluations: EvaluationService
     hub: EventHub
@@ -38,6 +40,10 @@ async def _inference(services: Annotated[Services, Depends(_services)]) -> Infer
     return services.inference
 
 
+async def _dataset_inspections(services: Annotated[Services, Depends(_services)]) -> DatasetInspectionService:
+    return services.dataset_inspections
+
+
 async def _traces(services: Annotated[Services, Depends(_services)]) -> TraceService:
     return services.traces
 
@@ -52,6 +58,7 @@ async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
 
 StudioDependency = Annotated[Studio, Depends(_studio)]
 InferenceDependency = Annotated[InferenceService, Depends(_inference)]
+DatasetInspectionsDependency = Annotated[DatasetInspectionService, Depends(_dataset_inspections)]
 TracesDependency = Annotated[TraceService, Depends(_traces)]
 EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

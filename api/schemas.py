@@ -6,16 +6,19 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gift_core.dataset_document import DatasetInspection
 from gift_core.errors import Problem
-from gift_core.evaluation_report import ConditionResult
+from gift_core.evaluation_document import ConditionResult
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
+from workers.dataset_inspections import MOST_EXAMPLES
 from workers.evaluations import EvaluationOrder, EvaluationSettings, EvaluationState
 from workers.live_traces import TraceState
 from workers.records import ENDED, RunState
 
 Text = Annotated[str, Field(max_length=20_000)]
 Edits = Annotated[list[Edit], Field(max_length=1000)]
+Positions = Annotated[list[int], Field(max_length=32_768)]
 CheckpointIds = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=4)]
 
 
@@ -215,6 +218,39 @@ class InspectionRequest(BaseModel):
     prompt: Text
     response: Text
     power: Annotated[float, Field(ge=0, le=4)] = Field(0.5, description="Masking rate beta_i = H_i ** power.")
+    masked: Positions | None = Field(
+        None, description="Positions of the response to mask for a second look; null for the probe alone."
+    )
+
+
+class DatasetInspectionRequest(BaseModel):
+    """Which data to look at, under which checkpoints."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    checkpoints: CheckpointIds
+    run: RunSpec = Field(
+        default_factory=RunSpec,
+        description="Its data, and what a run makes of them: tail, precision, and the rates of its objective.",
+    )
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)] = Field(
+        256, description="Look at no more than this many of the training examples."
+    )
+    seed: Seed = Field(0, description="Seed of the choice.")
+    minimum_count: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        5, description="Occurrences that a token needs to be listed."
+    )
+
+
+class DatasetInspectionView(View):
+    """A look at a data set, and how far it is."""
+
+    id: str
+    state: TraceState
+    done: int = Field(description="Probes made so far: one for each example and checkpoint.")
+    total: int | None = Field(description="Probes to make; null before that is known.")
+    result: DatasetInspection | None = None
+    problems: list[Problem] = Field([], description="Why it failed.")
 
 
 class DenoisingRequest(BaseModel):

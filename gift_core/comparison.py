@@ -102,19 +102,14 @@ def _commits(trace: Trace) -> dict[int, tuple[int, float, float]]:
     entropies = trace.entropies()
     for number, frame in enumerate(trace.frames):
         for position, confidence in zip(frame.positions, frame.confidence, strict=True):
-            found[position] = (_played_before(trace) + number + 1, confidence, float(entropies[number, position]))
+            found[position] = (trace.start.played + number + 1, confidence, float(entropies[number, position]))
     return found
 
 
-def _played_before(trace: Trace) -> int:
-    """How many steps of another trace a branch goes on from."""
-    return trace.start.branch.cursor if trace.start.branch else 0
-
-
 def _divergence(first: Trace, second: Trace) -> Divergence | None:
-    begin = max(map(_played_before, (first, second)))
-    for step in range(begin, max(_played_before(trace) + len(trace.frames) for trace in (first, second))):
-        one, other = (_pairs(trace, step - _played_before(trace)) for trace in (first, second))
+    begin = max(first.start.played, second.start.played)
+    for step in range(begin, max(trace.start.played + len(trace.frames) for trace in (first, second))):
+        one, other = (_pairs(trace, step - trace.start.played) for trace in (first, second))
         if one != other:
             return Divergence(step=step + 1, positions=sorted({position for position, _ in one ^ other}))
     return None
@@ -146,12 +141,13 @@ def _given(trace: Trace) -> dict[int, int]:
 def _by_step(first: Trace, second: Trace) -> list[tuple[int, int]]:
     """The same number of steps; whoever begins later or ends earlier waits there."""
     traces = (first, second)
-    last = max(_played_before(trace) + len(trace.frames) for trace in traces)
+    begin = min(trace.start.played for trace in traces)
+    last = max(trace.start.played + len(trace.frames) for trace in traces)
 
     def cursor(trace: Trace, step: int) -> int:
-        return min(max(step - _played_before(trace), 0), len(trace.frames))
+        return min(max(step - trace.start.played, 0), len(trace.frames))
 
-    return [(cursor(first, step), cursor(second, step)) for step in range(min(map(_played_before, traces)), last + 1)]
+    return [(cursor(first, step), cursor(second, step)) for step in range(begin, last + 1)]
 
 
 def _fractions(trace: Trace) -> np.ndarray:

@@ -38,14 +38,13 @@ from gift_core.scores import ScoreCache, fill, pick
 from gift_core.spec import ObjectiveSpec, RunSpec
 from gift_core.token_classes import classes_of
 
-# Tokens that go through a model at once, padding included.
-_TOKENS_AT_ONCE = 16_384
 _HISTOGRAM_BINS = 40
 
 
 @dataclass(frozen=True)
 class DatasetOptions:
-    """How much is looked at and listed. `rate_cache` is where probes are kept and found again, as in training."""
+    """How much is looked at and listed. `rate_cache` is where probes are kept and found again, as in training;
+    `tokens_at_once` go through a model together, padding included."""
 
     examples: int = 256
     seed: int = 0
@@ -53,6 +52,7 @@ class DatasetOptions:
     minimum_count: int = 5
     position_bins: int = 20
     rate_cache: Path | None = None
+    tokens_at_once: int = 16_384
 
 
 def inspect_dataset(
@@ -75,7 +75,7 @@ def inspect_dataset(
         if not tokenised:
             raise no_examples()
         with _cache(model, spec, options.rate_cache) as cache:
-            entropies = _probed(cache, model, tokenised, spec, partial(on_progress, label))
+            entropies = _probed(cache, model, tokenised, spec, options.tokens_at_once, partial(on_progress, label))
         responses = _responses(model, tokenised, entropies, spec.objective)
         found.append(_document(checkpoint, label, model.vocabulary_size, responses, spec.objective.power, options))
         # The next may need the memory before this name is bound to it.
@@ -111,11 +111,12 @@ def _probed(
     model: DiffusionModel,
     examples: Sequence[TokenisedExample],
     spec: RunSpec,
+    tokens_at_once: int,
     on_progress: Callable[[int, int], None],
 ) -> list[Tensor]:
     """Entropies of each example, [response] in nats."""
     longest = max(len(example.input_ids) for example in examples)
-    rows = max(1, _TOKENS_AT_ONCE // longest)
+    rows = max(1, tokens_at_once // longest)
     autocast = spec.training.precision == "bf16"
     fill(cache, model, examples, rows, autocast=autocast, on_progress=on_progress)
     # A copy: what comes from a cache file cannot be written to, which torch warns of.

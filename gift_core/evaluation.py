@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from gift_core.data.tokenisation import Encoder
 from gift_core.errors import Problem, SpecError
+from gift_core.evaluation_document import Generation
 from gift_core.models.forward import evaluating
 from gift_core.models.loading import DiffusionModel
 from gift_core.sampling import denoise_all, end_of, text_of
@@ -19,18 +20,6 @@ from gift_core.tasks.task import Task
 _BATCH = 64
 # Of items that do not fit, so many are named.
 _NAMED = 10
-
-
-@dataclass(frozen=True)
-class Generation:
-    """A response to an item, what the item gave of it included. `tokens` were written before its end, in `passes`
-    forward passes; without an end it filled its window."""
-
-    item: str
-    response: str
-    tokens: int
-    ended: bool
-    passes: int
 
 
 def generate(

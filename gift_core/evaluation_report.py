@@ -7,75 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
-from gift_core.documents import Document
 from gift_core.errors import SpecError
-from gift_core.evaluation import Generation
-from gift_core.evaluation_run import EvaluationHeader, read_generations, read_header, read_items
-from gift_core.spec import SamplingSpec
-from gift_core.statistics import (
-    Difference,
-    PairedComparison,
-    Share,
-    bootstrap_difference,
-    compare_paired,
-    mean_interval,
+from gift_core.evaluation_document import (
+    ConditionResult,
+    EvaluationHeader,
+    EvaluationResult,
+    Generation,
+    LengthComparison,
+    Measure,
+    SeedComparison,
 )
+from gift_core.evaluation_files import read_generations, read_header, read_items
+from gift_core.spec import SamplingSpec
+from gift_core.statistics import Share, bootstrap_difference, compare_paired
 from gift_core.tasks.items import Item, Score, fingerprint
-
-
-class Measure(Document):
-    """A mean over items with its 95 % t interval; null for one item alone."""
-
-    mean: float
-    low: float | None
-    high: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Measure:
-        mean = float(np.mean(values))
-        if len(set(values)) < 2:
-            return cls(mean=mean, low=None, high=None)
-        _, low, high = mean_interval(values)
-        return cls(mean=mean, low=low, high=high)
-
-
-class ConditionResult(Document):
-    """One length and seed. The shares below `solved` say how its responses end; docs/evaluation.md defines them."""
-
-    sampling: SamplingSpec
-    seed: int
-    solved: Share
-    measures: dict[str, Measure] = Field(description="Further measures of the task, such as Sudoku's cells.")
-    truncated: Share = Field(description="Without an end: the window was too short.")
-    eos_overflow: Share = Field(description="Ended at once: nothing was written.")
-    early_termination: Share = Field(description="Ended after something was written, but before an answer.")
-    tokens: Measure = Field(description="Written before the end.")
-    passes: Measure = Field(description="Forward passes of a response.")
-
-
-class EvaluationResult(Document):
-    """`missing` answers are not there yet: conditions count only what is."""
-
-    header: EvaluationHeader
-    missing: int
-    conditions: list[ConditionResult]
-
-
-class SeedComparison(Document):
-    """Of two checkpoints with one seed, over the items that both answered."""
-
-    seed: int
-    paired: PairedComparison
-
-
-class LengthComparison(Document):
-    """The first checkpoint minus the second at one length: each seed by itself, and over all seeds and items."""
-
-    length: int
-    seeds: list[SeedComparison]
-    over_seeds: Difference | None = Field(description="Paired bootstrap over seeds and items; null with one seed.")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from gift_core.evaluation_report import ConditionResult, EvaluationResult, LengthComparison, Measure
+from gift_core.evaluation_document import ConditionResult, EvaluationResult, LengthComparison, Measure
 from gift_core.evaluation_run import EvaluationOptions, EvaluationProgress, evaluate
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.interrupts import stop_asked_by_interrupt

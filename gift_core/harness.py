@@ -129,7 +129,7 @@ class GiftLM(LM):
         length = options.length or -(-wanted // block) * block
         temperature = float(arguments.get("temperature") or 0) if arguments.get("do_sample") else 0.0
         values = {"length": length, "block_length": block, "steps": options.steps or length, "temperature": temperature}
-        return SamplingSpec.parse(values)
+        return SamplingSpec.parse(usual.model_dump() | values)
 
     def _prompt(self, context: str, to_come: int) -> list[int]:
         ids = self.encoder.prompt(context) if self.options.chat else self.encoder.text(context)

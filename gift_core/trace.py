@@ -65,6 +65,9 @@ class TraceStart(Document):
     first_step: Annotated[int, Field(ge=0)] = 0
     standing: list[Standing] = Field([], description="What stands before the first step.")
     branch: Branch | None = None
+    played: Annotated[int, Field(ge=0)] = Field(
+        0, description="Frames that led to what stands: of all traces that a branch goes on from, one after the other."
+    )
     new_tokens: list[Token] = Field([], description="Tokens that `standing` refers to.")
     versions: dict[str, str] = Field({}, description="Of the packages that computed it.")
 

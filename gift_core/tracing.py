@@ -29,11 +29,12 @@ TraceEvent = TraceStart | Frame | TraceEnd
 
 @dataclass(frozen=True)
 class Beginning:
-    """What stands in the response before the first step, and of which trace this is a branch."""
+    """What stands in the response before the first step, whose branch this is, and how many frames led there."""
 
     standing: tuple[Standing, ...] = ()
     first_step: int = 0
     branch: Branch | None = None
+    played: int = 0
 
     def start(self) -> Start:
         """The same for the denoiser. What was edited counts as placed: the steps that are left keep their schedule."""
@@ -68,7 +69,12 @@ def branch(trace: Trace, cursor: int, edits: Sequence[Edit], model: DiffusionMod
         standing.pop(position, None)
         if edited is not None:
             standing[position] = Standing(position=position, token=edited, kind="edited")
-    return Beginning(tuple(standing.values()), trace.step_at(cursor), Branch(trace=identity, cursor=cursor))
+    return Beginning(
+        tuple(standing.values()),
+        trace.step_at(cursor),
+        Branch(trace=identity, cursor=cursor),
+        trace.start.played + cursor,
+    )
 
 
 def trace_steps(
@@ -108,6 +114,7 @@ def trace_steps(
         first_step=beginning.first_step,
         standing=list(beginning.standing),
         branch=beginning.branch,
+        played=beginning.played,
         new_tokens=recorder.new_tokens([each.token for each in beginning.standing]),
         versions=package_versions(),
     )

@@ -78,6 +78,21 @@ def test_plotly_comes_from_here(address: str, front_end: str) -> None:
         assert re.search(r"plotly\.js v\d", answer.text[:200])
 
 
+def test_an_offline_page_comes_from_wherever_the_pages_come_from(address: str, front_end: str) -> None:
+    with StudioClient(address) as client:
+        # Recorded: no model is loaded for it.
+        prompt = client.examples(1)[0].prompt
+        views = client.start_traces(["tiny", "run_recorded_sft"], prompt)
+        client.finished_traces([view.id for view in views])
+    query = "&".join(f"trace={view.id}" for view in views)
+    for server in (address, front_end):
+        answer = ok(f"{server}/offline.html?{query}")
+        assert "attachment" in answer.headers["content-disposition"]
+        assert '"0-1"' in answer.text
+        missing = httpx.get(f"{server}/offline.html?trace=nowhere")
+        assert (missing.status_code, "nowhere" in missing.text) == (404, True)
+
+
 def test_nothing_above_the_components_is_served(address: str) -> None:
     assert httpx.get(f"{address}/components/%2e%2e/client.py").status_code == 404
     assert httpx.get(f"{address}/components/..%2fclient.py").status_code == 404

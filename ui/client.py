@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from api.schemas import (
     AnswerView,
     CheckpointView,
+    DatasetInspectionView,
     DatasetView,
     EvaluationDetail,
     EvaluationRequest,
@@ -35,7 +36,7 @@ from api.schemas import (
 from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
-from gift_core.evaluation_report import LengthComparison
+from gift_core.evaluation_document import LengthComparison
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
 
@@ -154,10 +155,33 @@ class StudioClient:
         body = run if isinstance(run, dict) else run.model_dump(mode="json")
         return self._compute(DatasetPreview, "/previews", {"run": body, "start": start, "rows": rows})
 
-    def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float = 0.5) -> Inspection:
-        """Entropy, masking rate and rivals of every response token, under each checkpoint."""
+    def inspect(
+        self,
+        checkpoints: Sequence[str],
+        prompt: str,
+        response: str,
+        power: float = 0.5,
+        masked: Sequence[int] | None = None,
+    ) -> Inspection:
+        """Entropy, masking rate and rivals of every response token, under each checkpoint; with `masked` positions also
+        what is predicted when only those are masked."""
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
-        return self._compute(Inspection, "/inspections", body)
+        return self._compute(Inspection, "/inspections", body | _given({"masked": masked}))
+
+    def start_dataset_inspection(
+        self, checkpoints: Sequence[str], run: RunSpec | dict[str, Any], **options: int
+    ) -> DatasetInspectionView:
+        """Begin to look at the run's data; `options`: examples, seed, minimum_count."""
+        plain = run if isinstance(run, dict) else run.model_dump(mode="json")
+        body = {"checkpoints": list(checkpoints), "run": plain, **options}
+        return self._request(DatasetInspectionView, "POST", "/dataset-inspections", json=body)
+
+    def dataset_inspection(self, identity: str) -> DatasetInspectionView:
+        """How far it is, and in the end what was found."""
+        return self._get(DatasetInspectionView, f"/dataset-inspections/{_part(identity)}")
+
+    def cancel_dataset_inspection(self, identity: str) -> DatasetInspectionView:
+        return self._request(DatasetInspectionView, "POST", f"/dataset-inspections/{_part(identity)}/cancel")
 
     def start_traces(
         self,

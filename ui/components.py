@@ -8,7 +8,17 @@ from typing import Any, Literal
 import gradio as gr
 from pydantic import BaseModel
 
-Module = Literal["denoise", "evaluation", "evaluations", "experiments", "inspection", "preview", "problems", "runs"]
+Module = Literal[
+    "dataset",
+    "denoise",
+    "evaluation",
+    "evaluations",
+    "experiments",
+    "inspection",
+    "preview",
+    "problems",
+    "runs",
+]
 
 # The template holds no data: whatever a token says, it reaches the page as text set by the module.
 _TEMPLATE = '<div class="gift-host"></div>'

@@ -63,6 +63,16 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
             "sampling.temperature",
             "sampling.remasking",
         ),
+        "Sampling in detail": (
+            "sampling.sampler",
+            "sampling.top_p",
+            "sampling.cfg_scale",
+            "sampling.suppress_eos",
+            "sampling.confidence_threshold",
+            "sampling.entropy_bound",
+            "sampling.stop_early",
+            "sampling.cache",
+        ),
         "Evaluation": ("evaluation.loss_every", "evaluation.score"),
     }
 )

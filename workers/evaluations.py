@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from gift_core.errors import GiftError, OutOfMemoryError, Problem, StoppedError
+from gift_core.errors import GiftError, Problem, StoppedError
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.reporting import write_atomically
 from gift_core.spec import SamplingSpec, Section, Seed
 from gift_core.tasks.items import EvaluationTaskName, FileItems, GeneratedItems, HubItems
+from workers.failures import unexpected
 from workers.store import NotFoundError
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ class _Stored(BaseModel):
 
     order: EvaluationOrder
     label: str
-    finished: bool = False
+    state: EvaluationState
+    done: int = 0
+    total: int | None = None
+    solved: int = 0
 
 
 class EvaluationService:
@@ -156,8 +160,8 @@ class EvaluationService:
 
     def evaluation(self, identity: str) -> Evaluation | None:
         """The answers there are, scored; None before there is any. Raises `NotFoundError`."""
+        from gift_core.evaluation_files import HEADER_FILE
         from gift_core.evaluation_report import Evaluation
-        from gift_core.evaluation_run import HEADER_FILE
 
         folder = self._folder(self.job(identity))
         return Evaluation.read(folder) if (folder / HEADER_FILE).exists() else None
@@ -189,21 +193,13 @@ class EvaluationService:
     def _run(self, job: EvaluationJob) -> None:
         try:
             self._evaluate(job)
-            job.state = EvaluationState.FINISHED
-            self._store(job)
+            self._end(job, EvaluationState.FINISHED)
         except StoppedError:
-            job.state = EvaluationState.STOPPED
+            self._end(job, EvaluationState.STOPPED)
         except GiftError as error:
-            self._fail(job, error.problems)
+            self._end(job, EvaluationState.FAILED, error.problems)
         except Exception as error:
-            from gift_core.out_of_memory import is_out_of_memory
-
-            if is_out_of_memory(error):
-                self._fail(job, OutOfMemoryError("The memory did not suffice.", remedy="Lower the length.").problems)
-                return
-            logger.exception("Evaluation %s failed.", job.id)
-            unexpected = Problem("An unexpected error occurred.", remedy="The server's log has the details.")
-            self._fail(job, [unexpected])
+            self._end(job, EvaluationState.FAILED, unexpected(error, f"evaluation {job.id}"))
 
     def _evaluate(self, job: EvaluationJob) -> None:
         from gift_core.evaluation_run import EvaluationOptions, evaluate
@@ -221,9 +217,10 @@ class EvaluationService:
         options = EvaluationOptions(_BATCH, show, job.stop.is_set, turns=self._shelf.turns)
         evaluate(model, job.order.checkpoint, job.order.plan(self._dataset_path), self._folder(job), options)
 
-    def _fail(self, job: EvaluationJob, problems: Sequence[Problem]) -> None:
+    def _end(self, job: EvaluationJob, state: EvaluationState, problems: Sequence[Problem] = ()) -> None:
         job.problems = tuple(problems)
-        job.state = EvaluationState.FAILED
+        job.state = state
+        self._store(job)
 
     def _folder(self, job: EvaluationJob) -> Path:
         return self._directory / job.id
@@ -231,7 +228,9 @@ class EvaluationService:
     def _store(self, job: EvaluationJob) -> None:
         folder = self._folder(job)
         folder.mkdir(parents=True, exist_ok=True)
-        stored = _Stored(order=job.order, label=job.label, finished=job.state == EvaluationState.FINISHED)
+        stored = _Stored(
+            order=job.order, label=job.label, state=job.state, done=job.done, total=job.total, solved=job.solved
+        )
         write_atomically(folder / _ORDER_FILE, stored.model_dump_json(indent=2))
 
     def _read_stored(self) -> None:
@@ -243,5 +242,7 @@ class EvaluationService:
             except (OSError, ValidationError):
                 logger.warning("%s cannot be read and is left out.", path)
                 continue
-            state = EvaluationState.FINISHED if stored.finished else EvaluationState.STOPPED
-            self._jobs[stored.order.id] = EvaluationJob(stored.order, stored.label, state)
+            job = EvaluationJob(**dict(stored))
+            if job.active:
+                job.state = EvaluationState.STOPPED
+            self._jobs[job.id] = job

@@ -33,18 +33,27 @@ class InferenceService:
         self._studio = studio
         self._shelf = shelf
 
-    def inspect(self, checkpoints: Sequence[str], prompt: str, response: str, power: float) -> Inspection:
-        """Entropy, rates and top-k of each checkpoint; raises `ModelError` or `SpecError`."""
+    def inspect(
+        self,
+        checkpoints: Sequence[str],
+        prompt: str,
+        response: str,
+        power: float,
+        masked: Sequence[int] | None = None,
+    ) -> Inspection:
+        """Entropy, rates and top-k of each checkpoint, at the probe and with only `masked` positions of the response
+        masked; raises `ModelError` or `SpecError`."""
         known = [self._shelf.checkpoint(name) for name in checkpoints]
         request = InspectionRequest(checkpoints=tuple(checkpoints), prompt=prompt, response=response, power=power)
-        for kept in self._recording.inspections:
+        # No partial mask was recorded.
+        for kept in self._recording.inspections if masked is None else ():
             if kept.request == request:
                 return kept.inspection
         from gift_core.inspection import inspect
 
         with self._shelf.turns:
             models = [(checkpoint.id, checkpoint.label, self._shelf.load(checkpoint)) for checkpoint in known]
-            return inspect(models, prompt, response, ObjectiveSpec(power=power))
+            return inspect(models, prompt, response, ObjectiveSpec(power=power), masked=masked)
 
     @cached_property
     def _recording(self) -> Recording:

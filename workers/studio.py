@@ -41,6 +41,7 @@ class Studio:
         self._dataset_files = data / "datasets"
         self._rates = data / "rates"
         self.trace_files = data / "traces"
+        self.inspection_files = data / "inspections"
         self.evaluation_files = data / "evaluations"
         self.store = RunStore(data / "studio.sqlite3")
         self.queue = JobQueue(data / "queue.sqlite3")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import threading
 from collections import OrderedDict
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from gift_core.errors import GiftError, OutOfMemoryError, Problem
+from gift_core.errors import GiftError
 from gift_core.recording import Recording
 from gift_core.spec import SamplingSpec, Seed
 from gift_core.trace import Branch, Edit, Frame, Trace, TraceStart, load_trace, save_trace
+from workers.failures import unexpected
 from workers.live_traces import LiveTrace, TraceState
 from workers.store import ConflictError, NotFoundError
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
     from gift_core.tracing import Beginning
     from workers.models import ModelShelf
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 _MOST_WAITING = 64
@@ -155,17 +153,7 @@ class TraceService:
         except GiftError as error:
             live.end(TraceState.FAILED, error.problems)
         except Exception as error:
-            from gift_core.out_of_memory import is_out_of_memory
-
-            if is_out_of_memory(error):
-                text = OutOfMemoryError("The memory did not suffice.", remedy="Lower sampling.length.")
-                live.end(TraceState.FAILED, text.problems)
-                return
-            logger.exception("Trace %s failed.", live.id)
-            live.end(
-                TraceState.FAILED,
-                [Problem("An unexpected error occurred.", remedy="The server's log has the details.")],
-            )
+            live.end(TraceState.FAILED, unexpected(error, f"trace {live.id}"))
 
     def _denoise(self, live: LiveTrace, order: TraceOrder) -> None:
         from gift_core.tracing import trace_steps

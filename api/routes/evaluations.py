@@ -10,7 +10,8 @@ from api.dependencies import EvaluationsDependency
 from api.errors import documented
 from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, EvaluationView
 from gift_core.errors import SpecError
-from gift_core.evaluation_report import Evaluation, LengthComparison, compare_evaluations
+from gift_core.evaluation_document import LengthComparison
+from gift_core.evaluation_report import Evaluation, compare_evaluations
 from workers.evaluations import EvaluationOrder, EvaluationService
 
 router = APIRouter(tags=["evaluations"])

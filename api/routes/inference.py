@@ -16,4 +16,6 @@ router = APIRouter(tags=["inference"])
 # A plain function, which FastAPI runs in a thread: it computes for seconds.
 def inspect(request: InspectionRequest, inference: InferenceDependency) -> Inspection:
     """Per response token: its entropy, masking rate, probability and rivals, under each checkpoint."""
-    return inference.inspect(request.checkpoints, request.prompt, request.response, request.power)
+    return inference.inspect(
+        request.checkpoints, request.prompt, request.response, request.power, masked=request.masked
+    )

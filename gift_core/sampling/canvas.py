@@ -36,6 +36,7 @@ class Canvas:
         self, model: DiffusionModel, prompts: Sequence[Sequence[int]], sampling: SamplingSpec, starts: Sequence[Start]
     ) -> None:
         device, length = model.device, sampling.length
+        self._one_length = len({len(prompt) for prompt in prompts}) == 1
         self.prompt_lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         self.ids = _padded(prompts, int(self.prompt_lengths.max()) + length, model.eos_id).to(device)
         self.window = self.prompt_lengths[:, None] + torch.arange(length, device=device)
@@ -44,7 +45,9 @@ class Canvas:
         self.masked = (given < 0) & (placed < 0)
         content = torch.where(given >= 0, given, placed)
         self.ids.scatter_(1, self.window, torch.where(self.masked, model.mask_id, content))
+        self._rows = torch.arange(len(prompts), device=device)
         self._block_length = sampling.block_length
+        self._block_of = torch.arange(length, device=device) // sampling.block_length
         self._steps_per_block = sampling.steps * sampling.block_length // length
         self.schedule = Schedule.of(sampling, self._per_block(given < 0))
         self.block = self._first_masked_block()
@@ -66,15 +69,27 @@ class Canvas:
     @property
     def open(self) -> Tensor:
         """The masked positions of each row's own block."""
-        columns = torch.arange(self.masked.shape[1], device=self.masked.device)
-        return self.masked & (columns // self._block_length == self.block[:, None])
+        return self.masked & (self._block_of == self.block[:, None])
 
     @property
     def due(self) -> Tensor:
         """How many open positions each row commits in this step at least, [batch]; in a block's last step all."""
-        rows = torch.arange(len(self.block), device=self.block.device)
-        counts = self.schedule.counts[rows, self.block, self.step]
+        counts = self.schedule.counts[self._rows, self.block, self.step]
         return torch.where(self.step == self.schedule.last_step, self.masked.shape[1], counts)
+
+    def width(self, rows: Tensor) -> int:
+        """Up to where the longest of `rows` reaches."""
+        if self._one_length:
+            return self.ids.shape[1]
+        return int(self.prompt_lengths[rows].max()) + self.masked.shape[1]
+
+    def attention_mask(self, rows: Tensor, width: int) -> Tensor | None:
+        """1 where a token of `rows` is, 0 where padding, [rows, width]; None where no row is padded."""
+        if self._one_length:
+            return None
+        ends = self.prompt_lengths[rows] + self.masked.shape[1]
+        inside = torch.arange(width, device=rows.device) < ends[:, None]
+        return None if inside.all() else inside.long()
 
     def commit(self, rows: Tensor, committed: Tensor, tokens: Tensor) -> None:
         """Write `tokens` where `committed`, [rows, length], and take those rows to their next step."""
@@ -94,13 +109,14 @@ class Canvas:
 
     def spread(self, rows: Tensor, values: Tensor) -> Tensor:
         """`values` of `rows` among those of the whole batch; 0 or False for the others."""
+        if len(rows) == len(self.block):
+            return values
         whole = values.new_zeros(len(self.block), *values.shape[1:])
         whole[rows] = values
         return whole
 
     def _skip_idle_steps(self) -> None:
-        rows = torch.arange(len(self.block), device=self.block.device)
-        self.step = self.schedule.following[rows, self.block, self.step]
+        self.step = self.schedule.following[self._rows, self.block, self.step]
 
     def _first_masked_block(self) -> Tensor:
         """[batch]; 0 for a row without any."""

@@ -62,7 +62,7 @@ def denoise_steps(
         predictions = predict(rows, read)
         committed = random
         if committed is None:
-            committed = most_confident(sampling, open_, due, predictions.at(open_[read]))
+            committed = most_confident(sampling, open_, due, predictions.at(open_[read]) if top_k else predictions)
         canvas.commit(rows, committed, _laid_out(read, predictions.token))
         yield Step(
             numbers=canvas.spread(rows, numbers),

@@ -44,17 +44,16 @@ class _WholePass:
 
     def __call__(self, rows: Tensor, read: Tensor) -> Predictions:
         canvas, model = self._canvas, self._model
-        ends = canvas.prompt_lengths[rows] + read.shape[1]
-        width = int(ends.max())
-        ids = canvas.ids[rows, :width]
-        columns = torch.arange(width, device=ids.device)
-        inside = columns < ends[:, None]
+        width = canvas.width(rows)
+        ids, mask = canvas.ids[rows, :width], canvas.attention_mask(rows, width)
         in_row, positions = read.nonzero(as_tuple=True)
-        cells = in_row * width + canvas.window[rows][in_row, positions]
+        row = rows[in_row]
+        cells = in_row * width + canvas.window[row, positions]
         if self._reader.sampling.cfg_scale:
+            columns = torch.arange(width, device=ids.device)
             without_prompt = ids.masked_fill(columns < canvas.prompt_lengths[rows, None], model.mask_id)
-            ids, inside = torch.cat([ids, without_prompt]), torch.cat([inside, inside])
-        return _read_cells(model, self._reader, ids, inside, cells, canvas.step_number[rows][in_row], positions)
+            ids, mask = torch.cat([ids, without_prompt]), None if mask is None else torch.cat([mask, mask])
+        return _read_cells(model, self._reader, ids, mask, cells, canvas.step_number[row], positions)
 
 
 class _CachedPass:
@@ -99,18 +98,16 @@ class _CachedPass:
         if before:
             columns = torch.cat([columns[:, :1] - before, columns], 1)
         in_row, positions = read.nonzero(as_tuple=True)
-        cells = in_row * columns.shape[1] + canvas.window[rows][in_row, positions] - columns[in_row, 0]
-        inside = torch.arange(canvas.ids.shape[1], device=rows.device) < (
-            canvas.prompt_lengths[rows] + read.shape[1]
-        ).unsqueeze(1)
+        row = rows[in_row]
+        cells = in_row * columns.shape[1] + canvas.window[row, positions] - columns[in_row, 0]
         self._slots.use(rows, columns)
         return _read_cells(
             self._model,
             self._reader,
             canvas.ids[rows].gather(1, columns),
-            inside,
+            canvas.attention_mask(rows, canvas.ids.shape[1]),
             cells,
-            canvas.step_number[rows][in_row],
+            canvas.step_number[row],
             positions,
             position_ids=columns,
             past_key_values=self._slots.cache,
@@ -122,7 +119,7 @@ def _read_cells(
     model: DiffusionModel,
     reader: Reader,
     ids: Tensor,
-    inside: Tensor,
+    mask: Tensor | None,
     cells: Tensor,
     steps: Tensor,
     positions: Tensor,
@@ -130,24 +127,27 @@ def _read_cells(
 ) -> Predictions:
     """One forward pass: predictions at `cells`, [n] indices into the flattened `ids`, keyed by `steps` and `positions`.
 
-    `inside` is the attention mask. With guidance `ids` are twice as many rows, and the second half has no prompt.
+    `mask` is of the attention. With guidance `ids` are twice as many rows, and the second half has no prompt.
     """
-    # Neighbours share their noise.
-    order = (steps * (int(positions.max()) + 1) + positions).argsort(stable=True)
-    wanted = cells[order]
+    order = None
+    if reader.sampling.temperature > 0:
+        # Neighbours share their noise.
+        order = (steps * (positions.max() + 1) + positions).argsort(stable=True)
+        cells, steps, positions = cells[order], steps[order], positions[order]
     if reader.sampling.cfg_scale:
-        wanted = torch.cat([wanted, wanted + ids.numel() // 2])
+        cells = torch.cat([cells, cells + ids.numel() // 2])
     read = read_head(
         model.network,
         ids,
-        None if inside.all() else inside.long(),
-        wanted,
-        lambda hidden, head: reader(hidden, head, steps[order], positions[order]),
+        mask,
+        cells,
+        lambda hidden, head: reader(hidden, head, steps, positions),
         model.logit_shift,
         **inputs,
     )
     # A network that is spread over devices returns its outputs as plain tuples.
-    return Predictions(*read).at(order.argsort())
+    predictions = Predictions(*read)
+    return predictions if order is None else predictions.at(order.argsort())
 
 
 class _Slots:

@@ -34,7 +34,8 @@ class Predictions(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Iterable[Predictions]) -> Predictions:
-        return cls(*map(torch.cat, zip(*parts, strict=True)))
+        first, *others = parts
+        return cls(*map(torch.cat, zip(first, *others, strict=True))) if others else first
 
     def at(self, chosen: Tensor) -> Predictions:
         """Of these positions only: indices in the order wanted, or a mask [n]."""

@@ -78,6 +78,7 @@ def test_a_stopped_one_keeps_its_answers_and_goes_on_in_another_studio(client, s
     assert 0 < found.done < 400
     with serve(create_api(studio)) as address, StudioClient(address) as again:
         assert again.evaluation(view.id).state == "stopped"
+        assert again.evaluation(view.id).done == found.done
         assert again.evaluation(view.id).missing == 400 - found.done
         begin(again, source={"kind": "generated", "count": 400})
         deadline = time.monotonic() + 30

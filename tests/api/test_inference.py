@@ -59,6 +59,26 @@ def test_a_checkpoint_against_itself_is_identical(client, sudoku):
     assert one == other
 
 
+def test_a_partial_mask_is_looked_at_beside_the_probe(client, sudoku):
+    probe = client.inspect(["tiny"], sudoku.prompt, sudoku.response)
+    found = client.inspect(["tiny"], sudoku.prompt, sudoku.response, masked=[9, 3, 4])
+    assert probe.masked == []
+    assert [place for place, masked in enumerate(found.masked) if masked] == [3, 4, 9]
+    (seen,) = found.checkpoints
+    assert seen.model_copy(update={"partial": None}) == probe.checkpoints[0], "a mask changes no rate"
+    for place, masked in enumerate(found.masked):
+        assert (seen.partial.entropy[place] is not None) == masked == bool(seen.partial.top[place])
+    assert seen.partial.entropy[3] != seen.entropy[3]
+
+
+@pytest.mark.parametrize(
+    ("masked", "field"), [([], "masked"), ([10_000], "masked"), ([-1], "masked"), (["a"], "masked.0")]
+)
+def test_a_mask_that_is_none_is_named(client, sudoku, masked, field):
+    error = refused(lambda: client.inspect(["tiny"], sudoku.prompt, sudoku.response, masked=masked))
+    assert error.problems[0].field == field
+
+
 def test_an_unknown_checkpoint_is_named(client):
     for ask in (lambda: client.inspect(["tiny", "nope"], "1", "1"), lambda: client.denoise(["nope"], "1")):
         error = refused(ask)

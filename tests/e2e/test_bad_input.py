@@ -137,6 +137,8 @@ def test_gsm8k_rows_are_previewed_by_their_columns(page: Page, tmp_path: Path) -
     [
         ("tokens?power=abc", "#inspection", "power"),
         ("tokens?power=99", "#inspection", "power"),
+        ("tokens?mask=<b>x</b>", "#inspection", "mask"),
+        ("tokens?section=data&examples=abc", "#dataset", "examples"),
         ("denoise?seed=abc", "#denoise", "seed"),
         ("denoise?steps=<b>x</b>", "#denoise", "steps"),
         ("denoise?remasking=evil", "#denoise", "remasking"),

@@ -107,12 +107,14 @@ def test_a_pair_from_click_to_denoising(
     check_masking_probabilities(page, client, [run.id for run in runs])
 
     page.goto(f"{server.url}/denoise?experiment={experiment}")
-    expect(page.locator("#denoise .gs-verdict")).to_have_count(3)
+    expect(page.locator("#denoise .gs-verdict:visible")).to_have_count(3, timeout=LOADING)
+    assert len(page.locator("#denoise .gs-panes .gs-pane").all()) == 3
+    expect(page.locator("#denoise .gs-compare")).to_contain_text("of 48 tokens the same")
     masked = "#denoise .gs-panes .gs-cell[data-state=masked]"
+    page.get_by_label("Step", exact=True).fill("0")
     expect(page.locator(masked)).not_to_have_count(0)
     page.get_by_role("button", name="Play").click()
     expect(page.locator(masked)).to_have_count(0, timeout=60_000)
-    assert len(page.locator("#denoise .gs-panes .gs-pane").all()) == 3
 
 
 def check_that_all_metrics_can_be_charted(page: Page, client: StudioClient, runs: list[str]) -> None:

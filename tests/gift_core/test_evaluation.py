@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
-from gift_core import evaluation_run
 from gift_core.data.tokenisation import Encoder
 from gift_core.errors import SpecError, StoppedError
-from gift_core.evaluation import Generation, generate, score_task
+from gift_core.evaluation import generate, score_task
+from gift_core.evaluation_document import EvaluationHeader, Generation
+from gift_core.evaluation_files import begin
 from gift_core.evaluation_report import Evaluation, compare_evaluations
 from gift_core.evaluation_run import EvaluationOptions, EvaluationProgress, evaluate
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.models.loading import DiffusionModel
 from gift_core.sampling import denoise, text_of
 from gift_core.spec import SamplingSpec
-from gift_core.tasks.items import Item
+from gift_core.tasks.items import Item, fingerprint
 from gift_core.tasks.registry import EVALUATION_TASKS, TASKS
 from tests.gift_core.conftest import Here
 
@@ -165,15 +166,15 @@ def written(directory: Path, answers: Sequence[Generation], count: int = 4, **ch
     rows = [{"question": f"{i}?", "answer": f"#### {i}"} for i in range(count)]
     (directory / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     items = asked.evaluation_task.items(asked.source)  # type: ignore[arg-type]
-    header = evaluation_run.EvaluationHeader(
+    header = EvaluationHeader(
         model="m",
         model_fingerprint="f",
         plan=asked,
         items=len(items),
-        items_fingerprint=evaluation_run.fingerprint(items),
+        items_fingerprint=fingerprint(items),
         versions={},
     )
-    evaluation_run._begin(directory, header, items)
+    begin(directory, header, items)
     for sampling, seed in asked.conditions():
         lines = "".join(json.dumps(asdict(each)) + "\n" for each in answers)
         (directory / f"generations-{sampling.length}-{seed}.jsonl").write_text(lines)

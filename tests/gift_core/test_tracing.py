@@ -205,6 +205,19 @@ def test_a_branch_keeps_its_edits_and_fills_what_was_masked_again(tiny: Diffusio
     assert again.start.branch.cursor == 12
 
 
+def test_a_branch_of_a_branch_counts_on_from_the_first_trace(tiny: DiffusionModel) -> None:
+    whole = make(tiny)
+    once = make(tiny, beginning=branch(whole, 5, [], tiny, "whole"))
+    twice = make(tiny, beginning=branch(once, 4, [], tiny, "once"))
+    assert (once.start.played, twice.start.played) == (5, 9)
+    for other in (whole, once):
+        found = compare(other, twice)
+        assert found.divergence is None
+        differences = [each.commit_step_difference for each in found.positions]
+        assert set(differences) == {0, None}
+        assert found.alignments["step"][-1] == (len(other.frames), len(twice.frames))
+
+
 def test_a_branch_of_a_step_that_is_not_there_is_refused(tiny: DiffusionModel) -> None:
     with pytest.raises(SpecError, match="has 24 steps"):
         branch(make(tiny), 25, [], tiny, "parent")

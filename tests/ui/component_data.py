@@ -7,13 +7,10 @@ import numpy as np
 from gift_core.documents import (
     Candidate,
     CheckpointInspection,
-    Commit,
     DatasetPreview,
     Inspection,
     RowPreview,
     Token,
-    Trace,
-    pack,
 )
 
 VOCABULARY = 56
@@ -66,32 +63,6 @@ def inspection(response: list[Token] | None = None) -> Inspection:
         checkpoints=[
             checkpoint(label, response, sharpness) for label, sharpness in (("Base", 1.0), ("SFT", 2.5), ("GIFT", 4.0))
         ],
-    )
-
-
-def trace(label: str, order: list[int], swap_at: int | None = None, verdict: str = "solved") -> Trace:
-    """A denoising run that commits one position a step in `order`; `swap_at` makes it commit a wrong digit there."""
-    response = tokens_of(SOLUTION, tail=4)
-    if swap_at is not None:
-        response[swap_at] = response[swap_at].model_copy(update={"id": 55, "text": "9"})
-    length, steps = len(response), len(order)
-    left = 1 - np.arange(steps)[:, None] / steps
-    entropy = np.clip(left * np.random.default_rng(3).uniform(0.2, 0.9, length)[None, :], 0, 1)
-    return Trace(
-        checkpoint=label.lower(),
-        label=label,
-        prompt=tokens_of(PUZZLE),
-        vocabulary_size=VOCABULARY,
-        length=length,
-        block_length=8,
-        steps=[[Commit(position=p, token=response[p], confidence=0.9, top=candidates(response[p]))] for p in order],
-        entropy=pack(entropy),
-        confidence=pack(1 - entropy),
-        response=response,
-        text="".join(token.text for token in response if not token.special),
-        seconds=0.42,
-        forward_passes=steps,
-        verdict=verdict,
     )
 
 

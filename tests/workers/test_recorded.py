@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
+from gift_core.masking_frequency import masking_over_time
 from gift_core.recording import Recording, recorded_experiment, recording_directory
 from gift_core.spec import ExperimentSpec, RunSpec
 from tests.workers.conftest import Until
@@ -81,6 +83,23 @@ def test_what_the_pages_ask_first_is_answered_from_the_recording(shown: Studio) 
         recorded = traces.start([order(checkpoint, example.prompt) for checkpoint in checkpoints])
         assert [live.checkpoint for live in recorded] == checkpoints
         assert all(live.state == TraceState.FINISHED for live in recorded), "no model had to be loaded"
+
+
+def test_a_recorded_answer_says_as_much_as_a_fresh_one(shown: Studio) -> None:
+    inference = InferenceService(shown, ModelShelf(shown, threads=1))
+    checkpoints = [checkpoint.id for checkpoint in shown.checkpoints()]
+    example = inference.examples(1)[0]
+    kept = inference.inspect(checkpoints, example.prompt, example.response, 0.5)
+    fresh = inference.inspect(checkpoints, example.prompt, example.response, 0.5, masked=[0, 5])
+    for one, other in zip(kept.checkpoints, fresh.checkpoints, strict=True):
+        assert (one.partial is None, other.partial is None) == (True, False)
+        assert [masking.t for masking in one.masking] == [masking.t for masking in other.masking]
+        assert one.masking[0].frequency == pytest.approx(other.masking[0].frequency, rel=1e-2, abs=1e-3)
+        relative = torch.tensor(one.relative_rate)
+        for weighted in one.masking[0].weighted:
+            wanted = masking_over_time(relative, weighted.weighting)
+            assert one.masking[0].frequency == wanted.frequency.tolist()
+            assert weighted.product == wanted.product.tolist()
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,15 +36,17 @@ class Choices:
         return gr.update(choices=titles, value=current)
 
 
-def load_choices(client: StudioClient, request: gr.Request) -> Choices:
-    """Choices of the page that `request` opens: checkpoints of its link, of its experiment, or of the newest one."""
+def load_choices(client: StudioClient, request: gr.Request, shown: Sequence[str] = ()) -> Choices:
+    """Choices of the page that `request` opens: checkpoints of its link, those of what it shows, those of its
+    experiment, or of the newest one."""
     checkpoints = client.checkpoints()
     experiments = {experiment.id: experiment for experiment in client.experiments(limit=200)}
     names = {identity: experiment.name for identity, experiment in experiments.items()}
     labelled = [(_label(checkpoint, names), checkpoint.id) for checkpoint in checkpoints]
     known = {checkpoint.id: checkpoint for checkpoint in checkpoints}
     given = parameters(request)
-    linked = [part for part in given.get("checkpoints", "").split(",") if part in known]
+    wanted = given["checkpoints"].split(",") if "checkpoints" in given else list(dict.fromkeys(shown))
+    linked = [part for part in wanted if part in known][:_MOST]
     chosen = linked or _preselected(checkpoints, given.get("experiment"))
     examples = client.examples()
     sources = (experiments[name].spec.run.data.source for name in _experiments_of(chosen, known) if name in experiments)

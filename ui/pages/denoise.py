@@ -1,28 +1,55 @@
-"""Denoise: watch checkpoints fill the same prompt step by step, on the same noise."""
+"""Denoise: watch checkpoints fill the same prompt step by step, on the same noise, and go on from any step."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import time
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import gradio as gr
+from pydantic import Field
 
+from api.schemas import TraceView
+from gift_core.errors import Problem
 from gift_core.spec import SamplingSpec, Seed
+from gift_core.trace import Trace
 from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
+from ui.export import OFFLINE_ADDRESS
 from ui.forms import field_of, input_for, nested, shown
 from ui.links import REMEMBER, address, linked, parameters
 from ui.pages.checkpoints import Choices, load_choices
-from ui.pages.problems import refusal
+from ui.pages.given_text import given_text, parse_given
+from ui.pages.problems import problems_of, refusal
 
 _INTRODUCTION = """## How does an answer come about?
-The response starts fully masked. At every step each checkpoint commits the tokens it is most confident of.
+A diffusion language model does not write from left to right: its answer starts as blanks, and each step fills in those
+that it is surest of. Play the steps, see where two checkpoints part on the same noise, or change a token and go on.
 """
+_GIVEN_INFO = (
+    "What stands in the answer from the beginning, one piece a line: position: text, such as 3: So. "
+    "Positions count tokens from 0; ⏎ is a line break."
+)
 _FIELDS = tuple(f"sampling.{name}" for name in SamplingSpec.model_fields)
 _DEFAULT_SEED = 1
+# As the browser reaches it from this page.
+_API = "api/v1"
+# What one stream can carry.
+_MOST_PANES = 8
+_Step = Annotated[int, Field(ge=0)]
+_RUNNING = 409
+
+
+class Shown(NamedTuple):
+    """What the player, the problems and the address bar get."""
+
+    player: Any
+    problems: Any
+    link: Any
 
 
 class DenoisePage:
-    """`/denoise?experiment=…` or `/denoise?checkpoints=…,…&prompt=…&seed=…&steps=…`."""
+    """`/denoise?experiment=…`, `/denoise?checkpoints=…,…&prompt=…&seed=…&steps=…` or `/denoise?traces=…,…&step=…`."""
 
     def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
         self._client = client
@@ -42,48 +69,156 @@ class DenoisePage:
                     seed = gr.Number(
                         _DEFAULT_SEED, precision=0, minimum=0, label="Seed", info="Unused at temperature 0."
                     )
+                    given = gr.Textbox(
+                        label="Given text", info=_GIVEN_INFO, lines=2, max_lines=8, max_length=20_000, elem_id="given"
+                    )
                 denoise = gr.Button("Denoise", variant="primary", elem_id="denoise-button")
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "denoise-problems")
                 player = view("denoise", "denoise")
-        settings = [checkpoints, prompt, seed, *sampling]
+        settings = [checkpoints, prompt, seed, given, *sampling]
         outputs = [player, problems, link]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": player}
-        demo.load(self._open, None, [checkpoints, example, prompt, seed, *sampling], **options).then(
-            self._denoise, settings, outputs, **options
-        )
+        demo.load(self._open, None, [checkpoints, example, prompt, seed, given, *sampling, *outputs], **options)
         example.input(self._fill, example, prompt, **options).then(self._denoise, settings, outputs, **options).then(
             None, link, None, js=REMEMBER
         )
         denoise.click(self._denoise, settings, outputs, **options).then(None, link, None, js=REMEMBER)
+        player.submit(self._act, None, outputs, **options).then(None, link, None, js=REMEMBER)
 
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
-        choices = self._choices(request)
-        given = parameters(request)
+        """The form and what it shows: the traces of the link, or what the form says."""
+        asked = parameters(request)
+        identities = [part for part in asked.get("traces", "").split(",") if part]
+        try:
+            stored = self._stored(identities)
+            failure = None
+        except StudioError as error:
+            stored, failure = {}, error
+        first = next((trace for trace in stored.values() if trace), None)
+        given = {**_form_of(first), **asked} if first else asked
+        choices = self._choices(request, [trace.start.checkpoint for trace in stored.values() if trace])
         prompt = given.get("prompt", choices.first.prompt)
         seed = linked(given, "seed", Seed, _DEFAULT_SEED)
         sampling = [
             shown(linked(given, name, Annotated[info.annotation, info], info.default))
             for name, info in SamplingSpec.model_fields.items()
         ]
-        return choices.checkpoint_input(), choices.example_input(prompt), prompt, seed, *sampling
+        form = (choices.chosen, prompt, seed, given.get("given", ""), *sampling)
+        if failure:
+            found = Shown("", refusal("These traces cannot be shown", failure), "")
+        elif identities:
+            traces = [_reopened(identity, trace) for identity, trace in stored.items()]
+            found = Shown(_data(traces, _step_of(asked)), "", "")
+        else:
+            found = self._denoise(*form, step=_step_of(asked))
+        return choices.checkpoint_input(), choices.example_input(prompt), *form[1:], *found
 
-    def _choices(self, request: gr.Request) -> Choices:
+    def _stored(self, identities: Sequence[str]) -> dict[str, Trace | None]:
+        """Finished traces by their ids, None for one that is not finished; raises `StudioError` for an unknown one."""
+        found: dict[str, Trace | None] = {}
+        for identity in identities[:_MOST_PANES]:
+            try:
+                found[identity] = self._client.trace(identity)
+            except StudioError as error:
+                if error.status != _RUNNING:
+                    raise
+                found[identity] = None
+        return found
+
+    def _choices(self, request: gr.Request, checkpoints: Sequence[str]) -> Choices:
         try:
-            return load_choices(self._client, request)
+            return load_choices(self._client, request, checkpoints)
         except StudioError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
 
     def _fill(self, title: str) -> str:
         return next(each for each in self._client.examples() if each.title == title).prompt
 
-    def _denoise(self, checkpoints: list[str], prompt: str, seed: int, *sampling: Any) -> tuple[str, str, str]:
+    def _denoise(
+        self, checkpoints: list[str], prompt: str, seed: int, given: str, *sampling: Any, step: int | None = None
+    ) -> Shown:
         values = nested(dict(zip(_FIELDS, sampling, strict=True))).get("sampling", {})
+        names: list[str] = []
         try:
-            traces = self._client.denoise(checkpoints, prompt, values, seed)
+            infill = parse_given(given)
+            names = infill.names
+            started = self._client.start_traces(checkpoints, prompt, values, seed, infill.edits)
         except StudioError as error:
-            return "", refusal("Nothing to play", error), ""
+            return Shown("", refusal("Nothing to play", error, names), "")
         defaults = SamplingSpec()
-        changed = {name: str(value) for name, value in values.items() if str(value) != str(getattr(defaults, name))}
-        link = address("denoise", checkpoints=checkpoints, prompt=prompt, seed=str(seed), **changed)
-        return data_of({"traces": [trace.model_dump(mode="json") for trace in traces]}), "", link
+        changed = {
+            name: str(value) for name, value in values.items() if str(value) != str(shown(getattr(defaults, name)))
+        }
+        link = address(
+            "denoise",
+            traces=[each.id for each in started],
+            checkpoints=checkpoints,
+            prompt=prompt,
+            seed=str(seed),
+            given=given,
+            **changed,
+        )
+        return Shown(_data([_entry(each, names) for each in started], step), "", link)
+
+    def _act(self, event: gr.EventData) -> Shown:
+        """What the player asks for: stopping traces, or going on from one."""
+        data: dict[str, Any] = event._data or {}
+        try:
+            if data.get("name") == "cancel":
+                for identity in data.get("traces", []):
+                    self._client.cancel_trace(str(identity))
+                return Shown(gr.skip(), "", "")
+            return self._branch(data)
+        except StudioError as error:
+            edits = [f"edit at position {edit.get('position')}" for edit in data.get("edits", [])]
+            return Shown(gr.skip(), refusal("It was not done", error, edits), "")
+
+    def _branch(self, data: Mapping[str, Any]) -> Shown:
+        identities = list(dict.fromkeys(str(each) for each in data.get("traces", [])))
+        edits = data.get("edits", [])
+        if len(identities) >= _MOST_PANES:
+            problem = Problem(f"{_MOST_PANES} traces are open already.", remedy="Close one of them.")
+            return Shown(gr.skip(), problems_of("There is no room for another trace", problem), "")
+        made = self._client.branch(str(data.get("trace")), int(data.get("cursor", 0)), edits)
+        others = [{"id": identity, "label": "", "state": "running"} for identity in identities if identity != made.id]
+        names = [f"edit at position {edit['position']}" for edit in edits]
+        identities = [*(each["id"] for each in others), made.id]
+        compare = sorted({identities.index(str(data.get("trace"))), len(others)}) if others else None
+        document = _data([*others, _entry(made, names)], compare=compare)
+        return Shown(document, "", address("denoise", traces=identities))
+
+
+def _step_of(asked: Mapping[str, str]) -> int | None:
+    return linked(asked, "step", _Step, 0) if "step" in asked else None
+
+
+def _data(traces: Sequence[Mapping[str, Any]], step: int | None = None, compare: Sequence[int] | None = None) -> str:
+    # Traces that were cancelled are made again under their ids: `asked` tells the view that it is another request.
+    asked = time.time_ns()
+    document = {
+        "traces": traces,
+        "step": step,
+        "compare": compare,
+        "api": _API,
+        "offline": OFFLINE_ADDRESS,
+        "asked": asked,
+    }
+    return data_of(document)
+
+
+def _entry(trace: TraceView, edits: Sequence[str]) -> dict[str, Any]:
+    return {"id": trace.id, "label": trace.label, "state": trace.state, "edits": list(edits)}
+
+
+def _reopened(identity: str, trace: Trace | None) -> dict[str, Any]:
+    label = trace.start.label if trace else identity
+    return {"id": identity, "label": label, "state": "finished" if trace else "running"}
+
+
+def _form_of(trace: Trace) -> dict[str, str]:
+    """A trace's settings as parameters of a link."""
+    start = trace.start
+    values = {name: value for name, value in start.sampling.model_dump().items() if value is not None}
+    fixed = {"prompt": start.prompt_text, "seed": start.seed, "given": given_text(trace)}
+    return {name: str(value) for name, value in (values | fixed).items()}

@@ -1,179 +1,207 @@
-/** What checkpoints think of every response token, and how often GIFT would mask it. `data` is an Inspection. */
+/**
+ * What checkpoints think of every response token, how often GIFT would mask it, and what they make of a partial mask.
+ * `data` is an Inspection. A mask to look at is asked for with onAction('mask', {mask}), such as 3,5-9; '' is the probe alone.
+ */
 
 import { component, copyText, el, segmented, slider } from './dom.js';
 import { FITTED, rangeSwitch, scaleOver } from './entropy_range.js';
-import { shown } from './glyphs.js';
+import { pane, promptBlock } from './inspection_pane.js';
+import { numbers, tabulate } from './inspection_table.js';
 import { legend } from './legend.js';
-import { layersOf, maskingProbability } from './masking.js';
+import { MaskEditor, drawnMask, sameMask, wordAt, written } from './mask.js';
+import { WEIGHTINGS, layersOf } from './masking.js';
 import { Popover } from './popover.js';
-import { PROBABILITY, decimal, percent } from './scale.js';
-import { csv, dataTable } from './table.js';
-import { TokenStrip } from './token_strip.js';
+import { PROBABILITY, decimal, integer } from './scale.js';
+import { csv } from './table.js';
 
 const T = { min: 0.01, max: 0.99, step: 0.01, value: 0.5, format: decimal };
 // Tokens from which a response is easier to compare line below line than side by side.
 const LONG = 64;
+const SOURCES = [['mask', 'This mask'], ['probe', 'All masked (the probe)']];
 
-export function mount(host, { data }) {
+export function mount(host, { data, onAction }) {
   // Kept over updates, so that the next text is seen the way the last one was left.
-  const view = { layer: 'entropy', range: FITTED, t: T.value, table: false };
-  return component(host, 'inspection', data, (inspection, signal) =>
-    (inspection?.response.length ? draw(inspection, view, signal) : [empty()]));
+  const view = {
+    layer: 'entropy', range: FITTED, t: T.value, mean: false, weighting: 'inverse', source: 'probe', table: false, drawing: false,
+    editor: null, text: '',
+  };
+  return component(host, 'inspection', data, (inspection, signal) => {
+    if (!inspection?.response.length) return [empty()];
+    take(inspection, view);
+    return new Drawing(inspection, view, onAction, signal).parts();
+  });
 }
 
 function empty() {
   return el('p', { class: 'gs-empty' }, 'Choose checkpoints and a text, and every response token appears here with its entropy.');
 }
 
-function draw(inspection, view, signal) {
-  const popover = new Popover(signal);
-  const panes = inspection.checkpoints.map((checkpoint) => pane(checkpoint, inspection, view, popover, signal, hover));
-  const entropies = inspection.checkpoints.flatMap((checkpoint) => checkpoint.entropy);
-  const layers = () => layersOf(scaleOver(view.range, entropies, inspection.vocabulary_size));
-  const help = el('p', { class: 'gs-help' });
-  const key = el('div', { class: 'gs-key' });
-  const range = rangeSwitch(view.range, chooseRange);
-  const table = el('div');
-  const long = inspection.response.length > LONG;
-
-  function hover(position) {
-    panes.forEach((each) => each.highlight(position));
-  }
-
-  function chooseLayer(name) {
-    view.layer = name;
-    const layer = layers().find((each) => each.key === name);
-    const scales = name === 'entropy' ? [layer.scale, PROBABILITY] : [layer.scale];
-    help.textContent = layer.help;
-    key.replaceChildren(...scales.map((scale) => legend(scale)));
-    range.hidden = name !== 'entropy';
-    panes.forEach((each) => each.showLayer(layer));
-  }
-
-  function chooseRange(name) {
-    view.range = name;
-    chooseLayer(view.layer);
-  }
-
-  function chooseTime(t) {
-    view.t = t;
-    panes.forEach((each) => each.showTime());
-    if (view.table) table.replaceChildren(numbers(inspection, t));
-  }
-
-  function toggleTable(event) {
-    view.table = !view.table;
-    event.currentTarget.setAttribute('aria-pressed', String(view.table));
-    table.replaceChildren(...(view.table ? [numbers(inspection, view.t)] : []));
-  }
-
-  chooseLayer(view.layer);
-  chooseTime(view.t);
-  return [
-    el('div', { class: 'gs-toolbar' },
-      segmented('Layer', layers().map((layer) => [layer.key, layer.label]), view.layer, chooseLayer),
-      slider('Diffusion time t', { ...T, value: view.t }, chooseTime),
-      el('div', { class: 'gs-buttons' },
-        el('button', { type: 'button', 'aria-pressed': String(view.table), onclick: toggleTable }, 'Table'),
-        copyButton(() => csv(...tabulate(inspection, view.t))))),
-    el('div', { class: 'gs-context' },
-      el('div', { class: 'gs-about' }, help, el('div', { class: 'gs-legends' }, key, range)),
-      promptBlock(inspection.prompt, popover, signal)),
-    el('div', { class: long ? 'gs-panes gs-long' : 'gs-panes' }, panes.map((each) => each.root)),
-    table, popover.root,
-  ];
+/** What is drawn belongs to one text: another begins with everything masked. */
+function take({ response, masked }, view) {
+  const text = response.map(({ id }) => id).join();
+  const looked = masked.length > 0;
+  if (text !== view.text || looked) view.editor = new MaskEditor(looked ? masked : response.map(() => true));
+  view.source = looked ? 'mask' : 'probe';
+  view.drawing = view.drawing && text === view.text;
+  view.text = text;
 }
 
-function promptBlock(tokens, popover, signal) {
-  const strip = new TokenStrip(tokens, { label: 'Prompt', popover, signal, describe: () => 'prompt, never masked' });
-  strip.update({ states: tokens.map(() => 'prompt') });
-  return el('section', { class: 'gs-pane gs-prompt' },
-    el('header', {}, el('h3', {}, 'Prompt'), el('span', { class: 'gs-note' }, 'never masked')), strip.root);
-}
+/** One inspection on the page, and the switches that change how it is seen. */
+class Drawing {
+  #help = el('p', { class: 'gs-help' });
+  #about = el('p', { class: 'gs-help' });
+  #key = el('div', { class: 'gs-key' });
+  #table = el('div');
+  #count = el('span', { class: 'gs-note' });
 
-/** One checkpoint: its strip in the chosen layer, t_i beside its entropy, and how much is masked in all. */
-function pane(checkpoint, inspection, view, popover, signal, onHover) {
-  const rates = checkpoint.relative_rate;
-  const probability = (i) => maskingProbability(rates[i], view.t);
-  const common = {
-    popover, signal, onHover,
-    describe: (i) => `entropy ${decimal(checkpoint.entropy[i])} nats, masked with probability ${decimal(probability(i))}`,
-    details: (i) => details(checkpoint, i, probability(i), inspection.power),
-    candidates: (i) => checkpoint.top[i],
-  };
-  const main = new TokenStrip(inspection.response, { label: `${checkpoint.label}: response`, ...common });
-  const beside = new TokenStrip(inspection.response, { label: `${checkpoint.label}: masking probability`, ...common });
-  const [title, besideTitle, share] = [el('figcaption'), el('figcaption'), el('p', { class: 'gs-note', title: 'Expected share of the response' })];
-  const pair = el('div', { class: 'gs-pair' },
-    el('figure', {}, title, main.root), el('figure', {}, besideTitle, beside.root));
-  let layer = null;
-
-  function showTime() {
-    const masked = rates.map((_, i) => probability(i));
-    const mean = masked.reduce((sum, p) => sum + p, 0) / masked.length;
-    share.replaceChildren(
-      'Masked: SFT ', el('b', {}, percent(view.t, 1)), ', GIFT ', el('b', {}, percent(mean, 1)));
-    besideTitle.textContent = `tᵢ at t = ${decimal(view.t)}`;
-    main.update({ values: rates.map((_, i) => layer.value(checkpoint, i, view.t)), scale: layer.scale });
-    if (layer.key === 'entropy') beside.update({ values: masked, scale: PROBABILITY });
+  constructor(inspection, view, onAction, signal) {
+    this.inspection = inspection;
+    this.view = view;
+    this.onAction = onAction;
+    this.entropies = inspection.checkpoints.flatMap(({ entropy, partial }) =>
+      [...entropy, ...(partial?.entropy ?? []).filter((nats) => nats !== null)]);
+    this.rates = inspection.checkpoints.flatMap((checkpoint) => checkpoint.masking_rate);
+    this.popover = new Popover(signal);
+    this.range = rangeSwitch(view.range, (range) => this.#change({ range }));
+    this.weighting = segmented('Weighting', [['inverse', 'inverse'], ['elbo', 'elbo']], view.weighting,
+      (weighting) => this.#change({ weighting }));
+    this.source = segmented('What is masked', SOURCES, view.source, (source) => this.#change({ source }));
+    this.mean = el('button', { type: 'button', onclick: () => this.#change({ mean: !view.mean }) }, 'Mean over t');
+    this.panes = inspection.checkpoints.map((checkpoint) => pane(checkpoint, inspection, {
+      popover: this.popover, signal,
+      onHover: (position) => this.panes.forEach((each) => each.highlight(position)),
+      onChoose: (first, last, extend) => this.#choose(first, last, extend),
+    }));
+    this.prompt = promptBlock(inspection.prompt, this.popover, signal);
   }
 
-  function showLayer(next) {
-    layer = next;
-    title.textContent = layer.label;
-    pair.classList.toggle('gs-single', layer.key !== 'entropy');
-    showTime();
+  parts() {
+    const { inspection, view } = this;
+    const long = inspection.response.length > LONG;
+    this.grid = el('div', { class: long ? 'gs-panes gs-long' : 'gs-panes' }, this.panes.map((each) => each.root));
+    this.editor = this.#maskTools();
+    const children = [
+      el('div', { class: 'gs-toolbar' },
+        segmented('Layer', this.#layers().map(({ key, label }) => [key, label]), view.layer, (layer) => this.#change({ layer })),
+        el('div', { class: 'gs-buttons' }, this.drawButton, this.#tableButton(), this.#copyButton())),
+      el('div', { class: 'gs-toolbar' },
+        slider('Diffusion time t', { ...T, value: view.t }, (t) => this.#change({ t, mean: false })), this.mean,
+        this.weighting, this.source),
+      this.editor,
+      el('div', { class: 'gs-context' },
+        el('div', { class: 'gs-about' }, this.#help, this.#about, el('div', { class: 'gs-legends' }, this.#key, this.range)),
+        this.prompt),
+      this.grid, this.#table, this.popover.root,
+    ];
+    this.#show();
+    return children;
   }
 
-  return {
-    root: el('section', { class: 'gs-pane' }, el('header', {}, el('h3', {}, checkpoint.label), share), pair),
-    showLayer, showTime,
-    highlight: (position) => [main, beside].forEach((strip) => strip.highlight(position)),
-  };
-}
+  #layers() {
+    return layersOf(scaleOver(this.view.range, this.entropies, this.inspection.vocabulary_size), this.rates);
+  }
 
-function details(checkpoint, i, probability, power) {
-  return [
-    ['Entropy H', `${decimal(checkpoint.entropy[i], 3)} nats`],
-    [`Masking rate β = H^${power}`, decimal(checkpoint.masking_rate[i], 3)],
-    ['Relative rate r', decimal(checkpoint.relative_rate[i], 3)],
-    ['Masking probability tᵢ', decimal(probability, 3)],
-    ['Weight when masked, 1/tᵢ', decimal(1 / probability)],
-    ['Probability of this token', percent(checkpoint.probability[i], 1)],
-    ['Rank', String(checkpoint.rank[i] + 1)],
-  ];
-}
+  #change(changes) {
+    Object.assign(this.view, changes);
+    this.#show();
+  }
 
-function copyButton(text) {
-  const button = el('button', {
-    type: 'button', 'aria-live': 'polite',
-    onclick: async () => { button.textContent = (await copyText(text())) ? 'Copied' : 'Not allowed here'; },
-    onblur: () => { button.textContent = 'Copy CSV'; },
-  }, 'Copy CSV');
-  return button;
-}
+  /** Whether the mask on the page is the one that the checkpoints were asked about. */
+  get #looked() {
+    return this.inspection.masked.length > 0 && sameMask(this.inspection.masked, this.view.editor.mask);
+  }
 
-function numbers(inspection, t) {
-  return dataTable(`Every response token, at t = ${decimal(t)}`, ...tabulate(inspection, t));
-}
+  #show() {
+    const { view } = this;
+    const layer = this.#layers().find(({ key }) => key === view.layer);
+    // What training does with a token depends on the probe alone.
+    const here = Boolean(layer.here) && this.#looked && view.source === 'mask';
+    const how = {
+      layer,
+      when: { t: view.mean ? null : view.t, weighting: view.weighting },
+      here,
+      mask: view.drawing || here ? view.editor.mask : null,
+    };
+    this.#explain(layer, how);
+    this.range.hidden = layer.key !== 'entropy';
+    this.weighting.hidden = !layer.weighted;
+    this.source.hidden = !this.#looked || !layer.here;
+    this.mean.setAttribute('aria-pressed', String(view.mean));
+    this.panes.forEach((each) => each.show(how));
+    this.#table.replaceChildren(...(view.table ? [numbers(this.inspection, how.when)] : []));
+    this.#showTools();
+  }
 
-/** Column groups and rows of the table: a row for each response token, the columns once for each checkpoint. */
-function tabulate(inspection, t) {
-  const three = (x) => decimal(x, 3);
-  const measures = [
-    { label: 'H, nats', format: three, value: (c, i) => c.entropy[i] },
-    { label: 'β', format: three, value: (c, i) => c.masking_rate[i] },
-    { label: 'r', format: three, value: (c, i) => c.relative_rate[i] },
-    { label: 'tᵢ', format: three, value: (c, i) => maskingProbability(c.relative_rate[i], t) },
-    { label: '1/tᵢ', format: decimal, value: (c, i) => 1 / maskingProbability(c.relative_rate[i], t) },
-    { label: 'p', format: three, value: (c, i) => c.probability[i] },
-    { label: 'rank', value: (c, i) => c.rank[i] + 1 },
-  ];
-  const token = { label: '', columns: [{ label: 'position' }, { label: 'token' }, { label: 'id' }] };
-  const groups = [token, ...inspection.checkpoints.map(({ label }) => ({ label, columns: measures }))];
-  const rows = inspection.response.map(({ text, id }, i) => [
-    i, shown(text), id,
-    ...inspection.checkpoints.flatMap((checkpoint) => measures.map((measure) => measure.value(checkpoint, i))),
-  ]);
-  return [groups, rows];
+  #explain(layer, { here, when }) {
+    this.#help.textContent = here
+      ? 'Hatched tokens are in sight, and each checkpoint predicts the others from them. Below, the same with all of the response '
+        + 'masked: where seeing the rest helps, colours fade. Rates and weights stay those of the probe.'
+      : layer.help;
+    this.#about.textContent = layer.weighted ? WEIGHTINGS[when.weighting] : '';
+    this.#about.hidden = !layer.weighted;
+    const both = layer.key === 'entropy' && !here;
+    this.#key.replaceChildren(...[layer.scale, ...(both ? [PROBABILITY] : [])].map((scale) => legend(scale)));
+  }
+
+  /** Takes a click while a mask is being drawn. */
+  #choose(first, last, extend) {
+    if (!this.view.drawing) return false;
+    this.view.editor.choose(first, last, extend);
+    this.#show();
+    return true;
+  }
+
+  #maskTools() {
+    const { inspection, view } = this;
+    const { response, checkpoints } = inspection;
+    const button = (label, onclick, attributes = {}) => el('button', { type: 'button', onclick, ...attributes }, label);
+    const redraw = (change) => () => {
+      change(view.editor);
+      this.#show();
+    };
+    this.drawButton = button('Draw a mask', () => this.#change({ drawing: !view.drawing }));
+    this.lookButton = button('Look at this mask', () => this.onAction('mask', { mask: written(view.editor.mask) }), { class: 'gs-main' });
+    this.leaveButton = button('Back to the probe', () => this.onAction('mask', { mask: '' }));
+    return el('section', { class: 'gs-mask', 'aria-label': 'Mask' },
+      el('p', { class: 'gs-help' }, 'Click a response token to hide it or to put it in sight; with Shift, click or drag over a range. '
+        + 'Then ask the checkpoints what they make of the hidden ones.'),
+      el('div', { class: 'gs-tools' },
+        button('All masked', redraw((editor) => editor.set(0, response.length - 1, true))),
+        button('All visible', redraw((editor) => editor.set(0, response.length - 1, false))),
+        button('None of this word', redraw((editor) => editor.set(...wordAt(response, editor.position), false)),
+          { title: 'Puts the whole word that you clicked last in sight.' }),
+        button('A draw at t', redraw((editor) => { editor.mask = drawnMask(checkpoints[0].relative_rate, view.t); }),
+          { title: `Hides each token with GIFT’s probability tᵢ, at the rates of ${checkpoints[0].label}. Every press draws anew.` }),
+        this.#count, this.leaveButton, this.lookButton));
+  }
+
+  #showTools() {
+    const { view, inspection } = this;
+    const masked = view.editor.mask.filter(Boolean).length;
+    this.editor.hidden = !view.drawing;
+    this.grid.classList.toggle('gs-drawing', view.drawing);
+    this.drawButton.setAttribute('aria-pressed', String(view.drawing));
+    this.#count.textContent = `${integer(masked)} of ${integer(view.editor.mask.length)} masked`;
+    this.lookButton.disabled = masked === 0 || this.#looked;
+    this.leaveButton.hidden = inspection.masked.length === 0;
+  }
+
+  #tableButton() {
+    const toggle = ({ currentTarget }) => {
+      this.#change({ table: !this.view.table });
+      currentTarget.setAttribute('aria-pressed', String(this.view.table));
+    };
+    return el('button', { type: 'button', 'aria-pressed': String(this.view.table), onclick: toggle }, 'Table');
+  }
+
+  #copyButton() {
+    const { view } = this;
+    const text = () => csv(...tabulate(this.inspection, { t: view.mean ? null : view.t, weighting: view.weighting }));
+    const button = el('button', {
+      type: 'button', 'aria-live': 'polite',
+      onclick: async () => { button.textContent = (await copyText(text())) ? 'Copied' : 'Not allowed here'; },
+      onblur: () => { button.textContent = 'Copy CSV'; },
+    }, 'Copy CSV');
+    return button;
+  }
 }

@@ -8,13 +8,16 @@ const GAP = 8;
 
 /** Pinned cards stay until their cell is chosen again or Escape is pressed. */
 export class Popover {
-  #card = el('div', { class: 'gs-popover', role: 'tooltip', popover: 'manual' });
+  #body = el('div');
+  #foot = el('div', { class: 'gs-actions' });
+  #card = el('div', { class: 'gs-popover', role: 'tooltip', 'aria-label': 'Token', popover: 'manual' }, this.#body, this.#foot);
   #cell = null;
   #content = null;
   #pinned = null;
 
   constructor(signal) {
     const place = () => this.#cell && this.#place();
+    this.#card.addEventListener('keydown', (event) => this.#key(event));
     window.addEventListener('scroll', place, { capture: true, passive: true, signal });
     window.addEventListener('resize', place, { signal });
   }
@@ -39,17 +42,24 @@ export class Popover {
 
   refresh() {
     if (!this.#cell) return;
-    this.#card.replaceChildren(...this.#content());
-    if (!this.#card.matches(':popover-open')) this.#card.showPopover();
+    this.#body.replaceChildren(...this.#content());
+    // The source makes Tab lead from the cell into the card.
+    if (!this.#card.matches(':popover-open')) this.#card.showPopover({ source: this.#cell });
     this.#place();
   }
 
-  togglePin(cell, content) {
+  /** `actions` is what can be done with the token; it stays as it is while the card is refreshed. */
+  togglePin(cell, content, actions = null) {
     const again = this.#pinned === cell;
     this.unpin();
     if (again) return;
     this.show(cell, content);
     this.#pinned = cell;
+    if (actions) {
+      this.#foot.replaceChildren(actions);
+      this.#card.setAttribute('role', 'dialog');
+      this.#place();
+    }
     this.#card.classList.add('gs-pinned');
     cell.setAttribute('aria-selected', 'true');
   }
@@ -57,8 +67,17 @@ export class Popover {
   unpin() {
     this.#pinned?.setAttribute('aria-selected', 'false');
     this.#pinned = null;
+    this.#foot.replaceChildren();
+    this.#card.setAttribute('role', 'tooltip');
     this.#card.classList.remove('gs-pinned');
     this.hide();
+  }
+
+  #key(event) {
+    if (event.key !== 'Escape') return;
+    const cell = this.#pinned;
+    this.unpin();
+    cell?.focus();
   }
 
   #place() {

@@ -1,17 +1,29 @@
-/** What is wrong and what to do about it. `data` is {title, problems: [{field, message, remedy}]}. */
+/**
+ * What is wrong and what to do about it. `data` is {title, problems: [{field, message, remedy}], edits}; `edits` are the
+ * names of the edits that a field may refer to by number.
+ */
 
 import { component, el } from './dom.js';
 
+const EDIT = /^edits\.(\d+)/;
+
 export function mount(host, { data }) {
-  return component(host, 'problems', data, (next) => (next?.problems?.length ? [draw(next)] : []));
+  return component(host, 'problems', data, (next) => (next?.problems?.length ? [problemPanel(next)] : []));
 }
 
-function draw({ title, problems }) {
-  const panel = el('section', { class: 'gs-alert', role: 'alert', 'aria-live': 'assertive' },
-    el('h3', {}, title),
-    el('ul', {}, problems.map(({ field, message, remedy }) => el('li', {},
-      field ? el('code', {}, field) : null, el('span', {}, message), remedy ? el('b', {}, remedy) : null))));
+/** Problems under a title, brought into view. */
+export function problemPanel({ title, problems, edits }) {
+  const panel = problemBox(title, problems, edits);
   // It may appear below the fold of the form that caused it.
   requestAnimationFrame(() => panel.scrollIntoView({ block: 'nearest' }));
   return panel;
+}
+
+/** Problems under a title. */
+export function problemBox(title, problems, edits = []) {
+  return el('section', { class: 'gs-alert', role: 'alert', 'aria-live': 'assertive' },
+    el('h3', {}, title),
+    el('ul', {}, problems.map(({ field, message, remedy }) => el('li', {},
+      field ? el('code', {}, field.replace(EDIT, (_, number) => edits[number] ?? `edit ${Number(number) + 1}`)) : null,
+      el('span', {}, message), remedy ? el('b', {}, remedy) : null))));
 }

@@ -73,10 +73,29 @@ export const PROBABILITY = {
   ticks: ['0', '0.5', '1'],
 };
 
-// Logarithmic: 1 / t_i has no upper end.
+export const TRUTH = {
+  title: 'Probability of the token that stands there', ramp: 'sequential', position: clamp,
+  ticks: ['0', '0.5', '1'],
+};
+
+/** For masking rates up to the largest of `rates`. */
+export function rateScale(rates) {
+  const most = axisEnd(rates.reduce((largest, rate) => Math.max(largest, rate), 0));
+  return {
+    title: 'Masking rate β', ramp: 'sequential', position: (rate) => clamp(rate / most),
+    ticks: ['0', decimal(most / 2), decimal(most)],
+  };
+}
+
+// Logarithmic: 1 / t_i has no upper end, and the bound's weight no lower one.
 export const WEIGHT = {
-  title: 'Weight when masked, logarithmic', ramp: 'sequential', position: (weight) => clamp(Math.log10(weight) / 2),
-  ticks: ['1', '10', '≥ 100'],
+  title: 'Weight when masked, logarithmic', ramp: 'sequential', position: (weight) => clamp((Math.log10(weight) + 1) / 3),
+  ticks: ['≤ 0.1', '1', '10', '≥ 100'],
+};
+
+export const PRODUCT = {
+  title: 'tᵢ × weight, logarithmic', ramp: 'diverging', position: (product) => clamp(0.5 + Math.log2(product) / 4),
+  ticks: ['≤ ¼', '1', '≥ 4'],
 };
 
 export const DIFFERENCE = {

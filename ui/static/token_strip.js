@@ -6,15 +6,22 @@ import { tokenCard } from './popover.js';
 import { colourAt } from './scale.js';
 
 // From least to most advanced: a cell of several tokens is as far as the last of them.
-const STATES = ['waiting', 'masked', 'revealed', 'committed', 'after', 'prompt', 'learned', 'tail'];
-const DEFAULTS = { describe: () => '', details: () => [], candidates: () => [], hidden: () => false, onHover: () => {} };
-const EVENTS = ['pointerover', 'pointerleave', 'focusin', 'focusout', 'click', 'keydown'];
+const STATES = [
+  'uncomputed', 'waiting', 'masked', 'revealed', 'committed', 'given', 'after', 'prompt', 'learned', 'tail', 'asked', 'visible',
+];
+const DEFAULTS = {
+  describe: () => '', details: () => [], candidates: () => [], hidden: () => false, onHover: () => {}, actions: () => null,
+  onChoose: () => false,
+};
+const EVENTS = ['pointerdown', 'pointerover', 'pointerleave', 'focusin', 'focusout', 'click', 'keydown'];
 
 /**
- * `tokens` are drawn once; `update` then only changes attributes and custom properties.
+ * `tokens` are drawn once, and again where `retell` changes them; `update` only changes attributes and custom properties.
  * Callbacks take the token's position: `describe` ends its spoken label, `details` gives the rows of its card,
  * `candidates` the tokens that could stand there, `hidden` whether the token must not be told yet.
- * `onHover` gets a position or null.
+ * `onHover` gets a position or null, `actions` returns what a pinned card offers to do. `onChoose(first, last, extend)` gets
+ * the positions of a cell that was clicked, and says whether it had a use for them; otherwise the cell's card is pinned.
+ * `extend`: the range from the one before, by Shift.
  */
 export class TokenStrip {
   #tokens;
@@ -23,27 +30,48 @@ export class TokenStrip {
   #cellOf = [];
   #options;
   #painted = null;
+  #drag = null;
   #current = 0;
 
   constructor(tokens, { label, signal, ...options }) {
-    this.#tokens = tokens;
     this.#options = { ...DEFAULTS, ...options };
-    this.#cells = cellsOf(tokens);
-    const drawn = this.#cells.map(drawCell);
-    this.#nodes = drawn.map(({ cell }) => cell);
-    this.#cells.forEach((cell, index) => this.#cellOf.push(...Array(cell.count).fill(index)));
-    this.root = el('div', { class: 'gs-strip', role: 'listbox', 'aria-label': label, 'aria-orientation': 'horizontal' },
-      drawn.flatMap(({ cell, ends }) => (ends ? [cell, el('br')] : [cell])));
-    this.#nodes[0]?.setAttribute('tabindex', '0');
-    this.#label();
+    this.root = el('div', { class: 'gs-strip', role: 'listbox', 'aria-label': label, 'aria-orientation': 'horizontal' });
+    this.#draw(tokens, cellsOf(tokens));
     EVENTS.forEach((type) => this.root.addEventListener(type, this));
     onThemeChange(() => this.#painted && this.#paint(this.#painted.values, this.#painted.scale), signal);
   }
 
-  /** `values` [tokens] colour the cells on `scale`, null leaving one plain; `states` [tokens] name looks of the stylesheet. */
-  update({ values, scale, states }) {
+  #draw(tokens, cells) {
+    this.#tokens = tokens;
+    this.#cells = cells;
+    const drawn = cells.map(drawCell);
+    this.#nodes = drawn.map(({ cell }) => cell);
+    this.#cellOf = cells.flatMap((cell, index) => Array(cell.count).fill(index));
+    this.root.replaceChildren(...drawn.flatMap(({ cell, ends }) => (ends ? [cell, el('br')] : [cell])));
+    this.#current = Math.min(this.#current, Math.max(this.#nodes.length - 1, 0));
+    this.#nodes[this.#current]?.setAttribute('tabindex', '0');
+    this.#label();
+  }
+
+  /** Other tokens in the same places: cells stay what they are as long as glyphs do not merge. */
+  retell(tokens) {
+    const cells = cellsOf(tokens);
+    if (cells.length !== this.#cells.length) {
+      this.#options.popover.unpin();
+      this.#draw(tokens, cells);
+      return;
+    }
+    cells.forEach((cell, index) => {
+      if (cell.text !== this.#cells[index].text || cell.special !== this.#cells[index].special) redraw(this.#nodes[index], cell);
+    });
+    [this.#tokens, this.#cells] = [tokens, cells];
+  }
+
+  /** `values` [tokens] colour the cells on `scale`, null leaving one plain; `states` [tokens] name looks of the stylesheet, `marks` [tokens] point some out. */
+  update({ values, scale, states, marks }) {
     if (values) this.#paint(values, scale);
     if (states) this.#cells.forEach((cell, index) => { this.#nodes[index].dataset.state = leastAdvanced(states, cell); });
+    if (marks) this.#cells.forEach(({ first }, index) => this.#nodes[index].classList.toggle('gs-differs', marks[first]));
     this.#label();
     this.#options.popover.refresh();
   }
@@ -77,9 +105,30 @@ export class TokenStrip {
   handleEvent(event) {
     const index = this.#nodes.indexOf(event.target.closest('.gs-cell'));
     if (event.type === 'keydown') this.#key(event);
-    else if (event.type === 'click') this.#pin(index);
+    else if (event.type === 'pointerdown') this.#drag = event.shiftKey && index >= 0 ? { from: index, begun: false } : null;
+    else if (event.type === 'click') this.#choose(index, event.shiftKey);
     else if (event.type === 'pointerleave' || event.type === 'focusout' || index < 0) this.#leave();
-    else this.#enter(index, event.type === 'focusin');
+    else {
+      if (event.buttons && event.shiftKey && this.#drag) this.#reach(index);
+      this.#enter(index, event.type === 'focusin');
+    }
+  }
+
+  #choose(index, extend) {
+    if (index >= 0 && !this.#offer(index, extend)) this.#pin(index);
+  }
+
+  #offer(index, extend) {
+    const { first, count } = this.#cells[index];
+    return this.#options.onChoose(first, first + count - 1, extend);
+  }
+
+  /** With Shift, a drag chooses the cell that it started from, and then the range to each that it reaches. */
+  #reach(index) {
+    if (!this.#drag.begun && index === this.#drag.from) return;
+    if (!this.#drag.begun) this.#offer(this.#drag.from, false);
+    this.#drag.begun = true;
+    this.#offer(index, true);
   }
 
   #enter(index, focused) {
@@ -96,7 +145,9 @@ export class TokenStrip {
   #pin(index) {
     if (index < 0) return;
     this.#nodes[index].focus({ preventScroll: true });
-    this.#options.popover.togglePin(this.#nodes[index], () => this.#card(index));
+    this.#options.popover.togglePin(
+      this.#nodes[index], () => this.#card(index), this.#options.actions(this.#cells[index].first),
+    );
   }
 
   #key(event) {
@@ -105,7 +156,7 @@ export class TokenStrip {
       ArrowDown: () => this.#nearestInLine(1), ArrowUp: () => this.#nearestInLine(-1),
       Home: () => 0, End: () => this.#nodes.length - 1,
     };
-    if (event.key === 'Enter' || event.key === ' ') this.#pin(this.#current);
+    if (event.key === 'Enter' || event.key === ' ') this.#choose(this.#current, event.shiftKey);
     else if (event.key === 'Escape') this.#options.popover.unpin();
     else if (moves[event.key]) this.#nodes[moves[event.key]()]?.focus();
     else return;
@@ -171,6 +222,16 @@ function drawCell({ text, special }) {
     class: looks.filter(Boolean).join(' '), role: 'option', 'aria-selected': 'false', tabindex: -1,
   }, special ? el('span', { class: 'gs-pill' }, pillName(text)) : inner.map(drawPiece));
   return { cell, ends };
+}
+
+/** Gives a cell another text in its place, with the line break that may follow it. */
+function redraw(node, content) {
+  const { cell, ends } = drawCell(content);
+  node.className = cell.className;
+  node.replaceChildren(...cell.childNodes);
+  const next = node.nextElementSibling;
+  if (next?.tagName === 'BR') next.remove();
+  if (ends) node.after(el('br'));
 }
 
 function drawPiece({ kind, text }) {

@@ -1,99 +1,213 @@
-/** A Trace as states of positions over steps, apart from how it is drawn. A cursor s means: after s steps. */
+/** A trace as states of positions, apart from how it is drawn. A cursor s means: after s of its own frames. */
 
-/** Positions' states and measures at every cursor of one trace. */
+// The end of a trace, which `docs/trace.md` describes with its other parts.
+const STOPPED = 'stopped early';
+// Keeps a place about as wide as most tokens.
+const UNKNOWN = { id: null, text: '   ', special: false };
+
+/** What is known of one trace so far. Parts come in their order: the start, frames, the end. */
 export class Replay {
-  #committedAt;
-  #entropy;
-  #confidence;
-  #most;
-  #end;
+  start = null;
+  end = null;
+  frames = [];
+  #tokens = new Map();
+  #committedAt = [];
+  #commits = new Map();
+  #kinds = new Map();
+  #entropy = [];
+  #best = [];
+  #masked = [];
+  #means = [];
+  #largest = 0;
 
-  constructor(trace) {
-    this.trace = trace;
-    this.commits = new Map(trace.steps.flat().map((commit) => [commit.position, commit]));
-    this.#committedAt = Array(trace.length).fill(Infinity);
-    trace.steps.forEach((commits, step) => commits.forEach(({ position }) => { this.#committedAt[position] = step + 1; }));
-    this.#entropy = unpack(trace.entropy);
-    this.#confidence = unpack(trace.confidence);
-    this.#most = Math.log(trace.vocabulary_size);
-    this.#end = trace.response.findIndex((token) => token.special);
+  static of({ start, frames, end }) {
+    const replay = new Replay();
+    [start, ...frames, end].forEach((part) => replay.take(part));
+    return replay;
   }
 
+  take(part) {
+    if ('prompt_text' in part) this.#begin(part);
+    else if ('positions' in part) this.#add(part);
+    else this.end = part;
+  }
+
+  #begin(start) {
+    this.start = start;
+    this.#know(start.new_tokens);
+    this.#committedAt = Array(this.length).fill(Infinity);
+    for (const { position, token, kind } of start.standing) {
+      this.#committedAt[position] = 0;
+      this.#kinds.set(position, kind);
+      this.#commits.set(position, { token, confidence: null, entropy: null, top: [] });
+    }
+    this.#masked.push(this.length - start.standing.length);
+  }
+
+  #add(frame) {
+    const number = this.frames.push(frame);
+    this.#know(frame.new_tokens);
+    const entropy = unpack(frame.entropy);
+    this.#entropy.push(entropy);
+    this.#best.push(unpack(frame.best));
+    this.#measure(entropy);
+    frame.positions.forEach((position, i) => {
+      this.#committedAt[position] = number;
+      const top = frame.top[i].map((id, k) => ({ id, probability: frame.top_probability[i][k] }));
+      this.#commits.set(position, {
+        token: frame.tokens[i], confidence: frame.confidence[i], entropy: this.#nats(entropy[position]), top,
+      });
+    });
+    this.#masked.push(this.#masked.at(-1) - frame.positions.length);
+  }
+
+  #measure(entropy) {
+    let [sum, count] = [0, 0];
+    this.#committedAt.forEach((step, position) => {
+      if (step !== Infinity) return;
+      sum += entropy[position];
+      count += 1;
+      this.#largest = Math.max(this.#largest, entropy[position]);
+    });
+    this.#means.push(count ? this.#nats(sum / count) : null);
+  }
+
+  #know(tokens) {
+    tokens.forEach((token) => this.#tokens.set(token.id, token));
+  }
+
+  #nats(byte) {
+    return (byte / 255) * Math.log(this.start.vocabulary_size);
+  }
+
+  get length() {
+    return this.start?.sampling.length ?? 0;
+  }
+
+  /** How many frames there are. */
   get steps() {
-    return this.trace.steps.length;
+    return this.frames.length;
   }
 
-  /** The step, from 1, that fixed a position. */
+  /** How many steps of other traces a branch goes on from. */
+  get offset() {
+    return this.start?.played ?? 0;
+  }
+
+  /** What this trace is called beside its parent. */
+  get label() {
+    return this.start.branch ? `${this.start.label}, from step ${this.offset}` : this.start.label;
+  }
+
+  /** One forward pass a frame; guidance takes another without the prompt. */
+  get forwardPasses() {
+    return this.steps * (this.start.sampling.cfg_scale ? 2 : 1);
+  }
+
+  get stoppedEarly() {
+    return this.end?.outcome === STOPPED;
+  }
+
+  /** [length] tokens as the strip draws them: with whole glyphs once the response is known, one by one before. */
+  tokens() {
+    if (this.end) return this.end.response;
+    return Array.from({ length: this.length }, (_, position) => {
+      const id = this.#commits.get(position)?.token;
+      return { ...(id === undefined ? UNKNOWN : this.token(id)), glyph: position };
+    });
+  }
+
+  token(id) {
+    return this.#tokens.get(id) ?? this.start.mask;
+  }
+
+  /** The frame, from 1, that fixed a position; 0 if it stood before, Infinity if none did. */
   committedAt(position) {
     return this.#committedAt[position];
+  }
+
+  /** {token, confidence, entropy, top} of a position that holds a token; entropy in nats just before. */
+  commit(position) {
+    return this.#commits.get(position);
+  }
+
+  /** 'given', 'placed' or 'edited' where a token stood before the first step. */
+  kind(position) {
+    return this.#kinds.get(position) ?? null;
   }
 
   isMasked(position, cursor) {
     return this.#committedAt[position] > cursor;
   }
 
-  /** [length] of waiting (its block has not begun), masked, revealed (by the last step), committed, after (the end of turn). */
-  states(cursor) {
-    const { length, block_length: blockLength } = this.trace;
+  /**
+   * [length] of given (by a person), waiting (its block has not begun), masked, revealed (by the last step), committed,
+   * after (the end of turn) and uncomputed (left out, since the text ended before). `stepped` is false where the trace
+   * waits for others, and no step has just been taken.
+   */
+  states(cursor, stepped = true) {
     const at = Math.min(cursor, this.steps);
     const next = this.#committedAt.findIndex((step) => step > at);
-    const begun = next < 0 ? length : (Math.floor(next / blockLength) + 1) * blockLength;
-    const ended = this.#end >= 0 && this.#committedAt[this.#end] <= at;
+    const { block_length: blockLength } = this.start.sampling;
+    const begun = next < 0 ? this.length : (Math.floor(next / blockLength) + 1) * blockLength;
+    const end = this.#endAt(at);
+    const over = this.stoppedEarly && at === this.steps;
     return this.#committedAt.map((step, position) => {
-      if (step > at) return position < begun ? 'masked' : 'waiting';
-      if (step === cursor) return 'revealed';
-      return ended && position > this.#end ? 'after' : 'committed';
+      if (step > at) {
+        if (over) return 'uncomputed';
+        return position < begun ? 'masked' : 'waiting';
+      }
+      if (step === 0) return this.#kinds.get(position) === 'placed' ? this.#settled(position, end) : 'given';
+      return stepped && step === at ? 'revealed' : this.#settled(position, end);
     });
+  }
+
+  #settled(position, end) {
+    return position > end ? 'after' : 'committed';
+  }
+
+  /** Position of the first end of turn that stands at a cursor; Infinity if none does. */
+  #endAt(cursor) {
+    const isEnd = (position) => {
+      const token = this.token(this.#commits.get(position)?.token);
+      return token.special && token.id !== this.start.mask.id;
+    };
+    const first = this.#committedAt.findIndex((_, position) => isEnd(position));
+    return first >= 0 && this.#committedAt[first] <= cursor ? first : Infinity;
   }
 
   /** Entropy before the next step in nats; null where nothing is masked any more. */
   entropy(position, cursor) {
-    return this.isMasked(position, cursor) ? this.#most * this.#at(this.#entropy, position, cursor) : null;
-  }
-
-  /** Every step's largest entropy in nats, [steps]. */
-  largestEntropies() {
-    const { length } = this.trace;
-    return this.trace.steps.map((_, step) =>
-      this.#most * (Math.max(...this.#entropy.subarray(step * length, (step + 1) * length)) / 255));
+    const row = this.#row(this.#entropy, cursor);
+    return row && this.isMasked(position, cursor) ? this.#nats(row[position]) : null;
   }
 
   /** Probability of the most probable token before the next step; null where nothing is masked any more. */
   confidence(position, cursor) {
-    return this.isMasked(position, cursor) ? this.#at(this.#confidence, position, cursor) : null;
+    const row = this.#row(this.#best, cursor);
+    return row && this.isMasked(position, cursor) ? row[position] / 255 : null;
   }
 
-  #at(bytes, position, cursor) {
-    const row = Math.min(cursor, this.steps - 1);
-    return bytes[row * this.trace.length + position] / 255;
+  /** What the last step saw is all that is known after it. */
+  #row(rows, cursor) {
+    return rows[Math.min(cursor, this.steps - 1)];
+  }
+
+  get largestEntropy() {
+    return this.start ? this.#nats(this.#largest) : 0;
   }
 
   /** Masked positions at every cursor, [steps + 1]. */
   maskedCounts() {
-    let left = this.trace.length;
-    return [left, ...this.trace.steps.map((commits) => { left -= commits.length; return left; })];
+    return this.#masked;
   }
 
-  /** Mean entropy over masked positions at every cursor in nats, [steps + 1]; null where none is masked. */
+  /** Mean entropy over masked positions before every step in nats, [steps]; null where none is masked. */
   meanEntropies() {
-    return Array.from({ length: this.steps + 1 }, (_, cursor) => {
-      const values = this.#committedAt.flatMap((_, position) => this.entropy(position, cursor) ?? []);
-      return values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
-    });
+    return this.#means;
   }
 }
 
 function unpack(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-}
-
-/** The first step, from 1, at which two traces commit different tokens or positions; null if none. */
-export function firstDivergence(a, b) {
-  const steps = Math.max(a.steps.length, b.steps.length);
-  const index = Array.from({ length: steps }, (_, step) => step).find((step) => commitKey(a, step) !== commitKey(b, step));
-  return index === undefined ? null : index + 1;
-}
-
-function commitKey(trace, step) {
-  return (trace.steps[step] ?? []).map(({ position, token }) => `${position}:${token.id}`).sort().join();
 }

@@ -11,11 +11,17 @@ const ICONS = {
   forward: 'M7 3.5v13l8.5-6.5zM15.2 3.5H17v13h-1.8z',
 };
 
-/** `onSeek` is called with each new cursor, 0 to `steps`. Nothing plays by itself. */
+/**
+ * `onSeek` is called with each new row, 0 to the last; `name` says where a row of how many is, as [short, spoken].
+ * Nothing plays by itself, but with `follow` the newest row is shown as rows are added, until somebody goes back.
+ */
 export class Transport {
-  #steps;
+  #steps = 0;
+  #edge = 0;
   #onSeek;
+  #name;
   #cursor = 0;
+  #following;
   #timer = null;
   #play = button('Play', 'play', () => this.toggle());
   #scrubber;
@@ -23,25 +29,48 @@ export class Transport {
   #speed = el('select', { 'aria-label': 'Speed' }, SPEEDS.map((speed) =>
     el('option', { value: speed, selected: speed === 1 }, `${speed}×`)));
 
-  constructor(steps, onSeek, signal) {
-    this.#steps = steps;
+  constructor({ onSeek, name, follow, under }, signal) {
     this.#onSeek = onSeek;
+    this.#name = name;
+    this.#following = follow;
     this.#scrubber = el('input', {
-      type: 'range', min: 0, max: steps, step: 1, value: 0, 'aria-label': 'Step',
+      type: 'range', min: 0, max: 0, step: 1, value: 0, 'aria-label': 'Step',
       oninput: (event) => this.seek(event.target.valueAsNumber),
     });
     this.root = el('div', { class: 'gs-transport' },
       this.#play,
       button('Step back', 'back', () => this.seek(this.#cursor - 1)),
       button('Step forward', 'forward', () => this.seek(this.#cursor + 1)),
-      this.#scrubber, this.#count, this.#speed);
+      el('div', { class: 'gs-scrub' }, this.#scrubber, under), this.#count, this.#speed);
     signal.addEventListener('abort', () => clearTimeout(this.#timer));
   }
 
-  /** Pauses and goes to a cursor. */
+  get cursor() {
+    return this.#cursor;
+  }
+
+  /** Whether the newest row is shown as rows are added. */
+  get following() {
+    return this.#following;
+  }
+
+  /** There are now rows 0 to `steps`, of which `edge` is the newest. */
+  extend(steps, edge) {
+    this.#steps = steps;
+    this.#edge = edge;
+    this.#scrubber.max = steps;
+    this.#move(this.#following ? edge : this.#cursor);
+  }
+
+  /** Goes to the newest row and stays with it. */
+  follow() {
+    this.seek(this.#edge);
+  }
+
+  /** Pauses and goes to a row. */
   seek(cursor) {
     this.#pause();
-    this.#move(cursor);
+    this.#go(cursor);
   }
 
   toggle() {
@@ -49,7 +78,7 @@ export class Transport {
       this.#pause();
       return;
     }
-    if (this.#cursor >= this.#steps) this.#move(0);
+    if (this.#cursor >= this.#steps) this.#go(0);
     this.#show('pause', 'Pause');
     this.#schedule();
   }
@@ -67,7 +96,7 @@ export class Transport {
 
   #schedule() {
     this.#timer = setTimeout(() => {
-      this.#move(this.#cursor + 1);
+      this.#go(this.#cursor + 1);
       if (this.#cursor < this.#steps) this.#schedule();
       else this.#pause();
     }, 1000 / STEPS_PER_SECOND / Number(this.#speed.value));
@@ -79,11 +108,17 @@ export class Transport {
     this.#show('play', 'Play');
   }
 
+  #go(cursor) {
+    this.#following = cursor >= this.#edge;
+    this.#move(cursor);
+  }
+
   #move(cursor) {
     this.#cursor = Math.min(this.#steps, Math.max(0, cursor));
     this.#scrubber.value = this.#cursor;
-    this.#scrubber.setAttribute('aria-valuetext', `step ${this.#cursor} of ${this.#steps}`);
-    this.#count.textContent = `${this.#cursor} / ${this.#steps}`;
+    const [short, spoken] = this.#name(this.#cursor, this.#steps);
+    this.#scrubber.setAttribute('aria-valuetext', spoken);
+    this.#count.textContent = short;
     this.#onSeek(this.#cursor);
   }
 

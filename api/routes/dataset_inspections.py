@@ -1,0 +1,37 @@
+"""Looking at whole data sets: begun at once, watched, kept."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.dependencies import DatasetInspectionsDependency
+from api.errors import documented
+from api.schemas import DatasetInspectionRequest, DatasetInspectionView
+from workers.dataset_inspections import DatasetOrder
+
+router = APIRouter(prefix="/dataset-inspections", tags=["inference"])
+
+
+@router.post("", status_code=202, responses=documented(400, 409, 413))
+def start(request: DatasetInspectionRequest, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
+    """Begin to look at a data set with each checkpoint. What was asked for before is there at once."""
+    order = DatasetOrder(
+        checkpoints=tuple(request.checkpoints),
+        run=request.run,
+        examples=request.examples,
+        seed=request.seed,
+        minimum_count=request.minimum_count,
+    )
+    return DatasetInspectionView.from_record(inspections.start(order))
+
+
+@router.get("/{inspection_id}", responses=documented(404))
+def get(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
+    """How far it is, and in the end what was found."""
+    return DatasetInspectionView.from_record(inspections.live(inspection_id))
+
+
+@router.post("/{inspection_id}/cancel", responses=documented(404))
+def cancel(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
+    """Stop after the batch it is in; nothing happens to one that has ended."""
+    return DatasetInspectionView.from_record(inspections.cancel(inspection_id))
