@@ -11,7 +11,7 @@ import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gift_core.spec import FileSource, RunSpec, TaskSource
+from gift_core.spec import FileSource, RunSpec, SamplingSpec, TaskSource
 from gift_core.tasks.registry import TASKS
 
 # Sections of the form in the order they are shown, with the fields of each.
@@ -76,6 +76,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
         "Evaluation": ("evaluation.loss_every", "evaluation.score"),
     }
 )
+# What of the denoiser most people want to change.
+_SAMPLING = tuple(path for path in SECTIONS["Examples and sampling"] if path.startswith("sampling."))
 TASK_FIELDS = ("task", "difficulty", "examples", "seed")
 
 _ADAPTED = ("training.adapter", "lora")
@@ -132,6 +134,14 @@ def field_of(path: str, section: type[BaseModel] = RunSpec) -> Field:
     for parent in parents:
         section = next(kind for kind in _kinds(section.model_fields[parent].annotation) if _is_model(kind))
     return Field(path, section.model_fields[leaf])
+
+
+def sampling_inputs() -> dict[str, Any]:
+    """An input for each field of the denoiser by its path, in the spec's order; what is seldom changed is folded."""
+    inputs = {path: input_for(field_of(path)) for path in _SAMPLING}
+    with gr.Accordion("In detail", open=False):
+        inputs |= {path: input_for(field_of(path)) for path in SECTIONS["Sampling in detail"]}
+    return {f"sampling.{name}": inputs[f"sampling.{name}"] for name in SamplingSpec.model_fields}
 
 
 def input_for(field: Field, **options: Any) -> gr.components.Component:

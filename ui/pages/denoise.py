@@ -16,7 +16,7 @@ from gift_core.trace import Trace
 from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
 from ui.export import OFFLINE_ADDRESS
-from ui.forms import field_of, input_for, nested, shown
+from ui.forms import nested, sampling_inputs, shown
 from ui.links import REMEMBER, address, linked, parameters
 from ui.pages.checkpoints import Choices, load_choices
 from ui.pages.given_text import given_text, parse_given
@@ -65,7 +65,7 @@ class DenoisePage:
                 )
                 prompt = gr.Textbox(label="Prompt", lines=5, max_lines=16, max_length=20_000, elem_id="prompt")
                 with gr.Accordion("Sampling", open=False):
-                    sampling = [input_for(field_of(path)) for path in _FIELDS]
+                    sampling = list(sampling_inputs().values())
                     seed = gr.Number(
                         _DEFAULT_SEED, precision=0, minimum=0, label="Seed", info="Unused at temperature 0."
                     )

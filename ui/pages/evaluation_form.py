@@ -12,7 +12,7 @@ from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import GeneratedItems
 from gift_core.tasks.registry import EVALUATION_TASKS, TASKS
-from ui.forms import difficulty_choices, field_of, input_for, nested, shown
+from ui.forms import difficulty_choices, nested, sampling_inputs, shown
 from ui.pages.evaluation_entries import task_of, task_title
 
 OWN_LIST, FILE = "The task's list", "My own file"
@@ -27,7 +27,6 @@ _NEEDS: Mapping[str, str] = {
 _BUILT_IN = "Generated here, from problems that no run on a built-in task learns from."
 _UPLOAD_LABEL, _UPLOADED_LABEL = "JSONL, JSON or CSV", "The open evaluation's file; drop another to change it"
 _UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
-_PATHS = tuple(f"sampling.{name}" for name in SamplingSpec.model_fields)
 
 
 class EvaluationForm:
@@ -61,7 +60,7 @@ class EvaluationForm:
                 "0", label="Seeds", info="Of the noise: 1, 2, 3", min_width=110, elem_id="evaluation-seeds"
             )
         with gr.Accordion("Sampling", open=False, elem_id="section-sampling"):
-            self.sampling = {path: input_for(field_of(path)) for path in _PATHS}
+            self.sampling = sampling_inputs()
 
     @property
     def inputs(self) -> set[Any]:
