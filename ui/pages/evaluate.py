@@ -52,7 +52,9 @@ class EvaluatePage:
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": board}
         demo.load(self._open, None, [*self._form.inputs, *self._shown], **options)
         evaluate.click(self._evaluate, self._form.inputs, self._shown, **options).then(None, link, None, js=REMEMBER)
-        board.submit(self._act, opened, self._shown, api_visibility="private", show_progress="hidden")
+        # multiple: who stops one and then the next must not wait for the first to be answered.
+        stopping: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+        board.submit(self._act, opened, self._shown, **stopping)
         self._wire_form()
 
     def _wire_form(self) -> None:
