@@ -44,8 +44,11 @@ class Evaluation:
                 remedy="Restore items.jsonl, or evaluate again into another folder.",
             )
         task = header.plan.evaluation_task
-        generations = read_generations(directory, header)
         known = {item.id: item for item in items}
+        generations = [
+            {name: each for name, each in found.items() if name in known}
+            for found in read_generations(directory, header)
+        ]
         scores = [
             {name: task.score(known[name], each.response) for name, each in found.items()} for found in generations
         ]

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 _ID = re.compile(r"ev_[0-9a-f]{32}")
 _ORDER_FILE = "order.json"
 _BATCH = 16
+# So many evaluations are kept with their scores.
+_SCORED = 8
 
 
 class UploadedItems(Section):
@@ -131,6 +134,8 @@ class EvaluationService:
         self._dataset_path = dataset_path
         self._jobs: dict[str, EvaluationJob] = {}
         self._lock = threading.Lock()
+        self._read: OrderedDict[str, tuple[object, Evaluation]] = OrderedDict()
+        self._scoring = threading.Lock()
         # One at a time: an evaluation takes as long as it takes, and two would both take twice that.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
         self._read_stored()
@@ -164,7 +169,18 @@ class EvaluationService:
         from gift_core.evaluation_report import Evaluation
 
         folder = self._folder(self.job(identity))
-        return Evaluation.read(folder) if (folder / HEADER_FILE).exists() else None
+        if not (folder / HEADER_FILE).exists():
+            return None
+        # Pages ask again and again, and scoring a long list takes seconds.
+        state = tuple((path.name, path.stat().st_size) for path in sorted(folder.glob("*.jsonl")))
+        with self._scoring:
+            known = self._read.pop(identity, None)
+            if known is None or known[0] != state:
+                known = (state, Evaluation.read(folder))
+            self._read[identity] = known
+            while len(self._read) > _SCORED:
+                self._read.popitem(last=False)
+        return known[1]
 
     def stop(self, identity: str) -> EvaluationJob:
         """Stop an evaluation after its batch; what it has stays. Raises `NotFoundError`."""
