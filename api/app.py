@@ -95,6 +95,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     return app
 
 
-def health() -> dict[str, str]:
+async def health() -> dict[str, str]:
     """Whether the server answers."""
     return {"status": "ok"}

@@ -91,7 +91,7 @@ class StoppedError(GiftError):
 
 
 # Pydantic's union tags and validator names would otherwise stand in the middle of a field's path.
-_PATH_NOISE = frozenset({"task", "file", "float", "int", "constrained-float", "constrained-int"})
+_PATH_NOISE = frozenset({"task", "file", "float", "int", "constrained-float", "constrained-int", "generated", "hub"})
 
 
 def problems_of(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Problem]:
@@ -127,6 +127,8 @@ def _remedy(kind: str) -> str:
         return "Enter a number, such as 0.5 or 5e-4."
     if kind.endswith("_parsing") or kind.endswith("_type"):
         return "Enter a value of that type."
+    if kind.startswith(("less_than", "greater_than")):
+        return "Enter a number within that bound."
     if kind == "value_error":
         return "Change one of the values named."
     if kind in ("literal_error", "union_tag_invalid"):

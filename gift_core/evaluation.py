@@ -23,11 +23,17 @@ _NAMED = 10
 
 
 def generate(
-    model: DiffusionModel, items: Sequence[Item], sampling: SamplingSpec, seed: int = 0, batch: int = _BATCH
+    model: DiffusionModel,
+    items: Sequence[Item],
+    sampling: SamplingSpec,
+    seed: int = 0,
+    batch: int = _BATCH,
+    after_step: Callable[[], None] = lambda: None,
 ) -> Iterator[list[Generation]]:
     """Respond to all items, `batch` at a time, those with short prompts first; a response depends on its item alone.
 
-    Raises `SpecError` that names the items which do not fit the context.
+    `after_step` is called after each denoising step of a batch. Raises `SpecError` that names the items which do not
+    fit the context.
     """
     encoder = Encoder(model.tokenizer)
     prompts = [(item, [*encoder.prompt(item.prompt), *encoder.text(item.prefill)]) for item in items]
@@ -36,7 +42,7 @@ def generate(
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
         with evaluating(model.network):
-            answers = denoise_all(model, [ids for _, ids in part], sampling, seed)
+            answers = denoise_all(model, [ids for _, ids in part], sampling, seed, after_step=after_step)
         found = []
         for (item, _), answer in zip(part, answers, strict=True):
             end = end_of(model, answer.ids)

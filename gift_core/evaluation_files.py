@@ -22,14 +22,19 @@ T = TypeVar("T")
 HEADER_FILE, ITEMS_FILE = "evaluation.json", "items.jsonl"
 
 
+class AnotherEvaluationError(SpecError):
+    """A folder holds answers to something else."""
+
+
 def read_header(directory: Path) -> EvaluationHeader:
     """What a folder was asked; raises `SpecError` where it holds no evaluation."""
     try:
         return EvaluationHeader.model_validate_json((directory / HEADER_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        known = error.errors()[0]["msg"] if isinstance(error, ValidationError) else None
+        reason = known or getattr(error, "strerror", None) or error
         raise SpecError(
-            f"{directory} holds no evaluation that can be read: {reason}.".replace("..", "."),
+            f"{directory.name} holds no evaluation that can be read: {reason}.".replace("..", "."),
             field="evaluation",
             remedy="Name a folder that `gift evaluate` wrote.",
         ) from error
@@ -55,8 +60,8 @@ def begin(directory: Path, header: EvaluationHeader, items: Sequence[Item]) -> N
     if path.exists():
         before = read_header(directory)
         if differing := _differences(before, header):
-            raise SpecError(
-                f"{directory} holds another evaluation: {', '.join(differing)} differ.",
+            raise AnotherEvaluationError(
+                f"{directory.name} holds another evaluation: {', '.join(differing)} differ.",
                 field="--output",
                 remedy="Choose another folder.",
             )

@@ -39,7 +39,7 @@ class Evaluation:
         header, items = read_header(directory), read_items(directory)
         if fingerprint(items) != header.items_fingerprint:
             raise SpecError(
-                f"The items in {directory} are not those that were asked.",
+                f"The items in {directory.name} are not those that were asked.",
                 field="evaluation",
                 remedy="Restore items.jsonl, or evaluate again into another folder.",
             )

@@ -6,9 +6,9 @@ A folder that was left unfinished is gone on with; from a finished one all score
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from gift_core.errors import StoppedError
@@ -36,13 +36,13 @@ class EvaluationProgress:
 class EvaluationOptions:
     """How an evaluation is carried out; none of it changes the answers. `should_stop` is asked after each batch.
 
-    `turns` is entered for each batch: others who compute on the same machine get theirs in between.
+    `after_step` is called after each denoising step; what it raises ends the evaluation, without the batch under way.
     """
 
     batch: int = 32
     on_progress: Callable[[EvaluationProgress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
-    turns: AbstractContextManager[object] = field(default_factory=nullcontext)
+    after_step: Callable[[], None] = lambda: None
 
 
 def evaluate(
@@ -72,19 +72,12 @@ def evaluate(
         meter.count([(by_id[name], each) for found in answers for name, each in found.known.items()], made=False)
         for found, (sampling, seed) in zip(answers, plan.conditions(), strict=True):
             pending = [item for item in items if item.id not in found.known]
-            parts = generate(model, pending, sampling, seed, options.batch)
-            while part := _next(parts, options.turns):
+            for part in generate(model, pending, sampling, seed, options.batch, options.after_step):
                 found.add(part)
                 meter.count([(by_id[each.item], each) for each in part])
                 if options.should_stop() and meter.left:
                     stopped = f"Stopped after {meter.done:,} of {meter.total:,} answers."
                     raise StoppedError(stopped, remedy="Evaluate again into the same folder to go on.")
-
-
-def _next(parts: Iterator[list[Generation]], turns: AbstractContextManager[object]) -> list[Generation]:
-    """The next batch; [] after the last."""
-    with turns:
-        return next(parts, [])
 
 
 class _Meter:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -168,8 +169,8 @@ def load_trace(path: Path) -> Trace:
             zipped = file.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if zipped else path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
-    except (OSError, EOFError) as error:
-        raise _unreadable(path, str(error)) from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, getattr(error, "strerror", None) or str(error)) from error
     if len(content) > _LARGEST_FILE:
         raise _unreadable(path, f"it holds more than {_LARGEST_FILE:,} bytes")
     try:

@@ -251,8 +251,9 @@ class StudioClient:
         """The newest first."""
         return self._get(list[EvaluationView], "/evaluations", limit=limit)
 
-    def evaluation(self, evaluation_id: str) -> EvaluationDetail:
-        return self._get(EvaluationDetail, f"/evaluations/{_part(evaluation_id)}")
+    def evaluation(self, evaluation_id: str, *, scores: bool = True) -> EvaluationDetail:
+        """Without `scores` it is there at once, and has no conditions."""
+        return self._get(EvaluationDetail, f"/evaluations/{_part(evaluation_id)}", scores=scores)
 
     def answers(self, evaluation_id: str, condition: int = 0, start: int = 0, limit: int = 50) -> list[AnswerView]:
         """Items with their answers, of one length and seed."""

@@ -145,6 +145,8 @@ class DatasetInspectionService:
         """Stop after the batch it is in; leaves an ended one alone. Raises `NotFoundError`."""
         live = self.live(identity)
         live.cancelled.set()
+        if live.state == TraceState.QUEUED:
+            live.end(TraceState.CANCELLED)
         return live
 
     def close(self) -> None:

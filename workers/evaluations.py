@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,13 +18,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field, PositiveInt, ValidationError
 
-from gift_core.errors import GiftError, Problem, StoppedError
+from gift_core.errors import GiftError, Problem, SpecError, StoppedError
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.reporting import write_atomically
 from gift_core.spec import SamplingSpec, Section, Seed
 from gift_core.tasks.items import EvaluationTaskName, FileItems, GeneratedItems, HubItems
-from workers.failures import unexpected
-from workers.store import NotFoundError
+from workers.failures import not_written, unexpected
+from workers.store import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
     from gift_core.evaluation_report import Evaluation
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 _ID = re.compile(r"ev_[0-9a-f]{32}")
 _ORDER_FILE = "order.json"
 _BATCH = 16
+_MOST_WAITING = 32
+_MOST_ANSWERS = 50_000
 # So many evaluations are kept with their scores.
 _SCORED = 8
 
@@ -77,7 +81,13 @@ class EvaluationOrder(EvaluationSettings):
         )
         asked = {"task": self.task, "sampling": self.sampling, "lengths": self.lengths, "seeds": self.seeds}
         plan = EvaluationPlan.parse(asked | {"source": found.model_dump() if found else None})
-        plan.conditions()
+        wanted = len(plan.conditions()) * (found.count if isinstance(found, GeneratedItems) else 1)
+        if wanted > _MOST_ANSWERS:
+            raise SpecError(
+                f"That is {wanted:,} answers; {_MOST_ANSWERS:,} can be asked for at once.",
+                field="source.count",
+                remedy="Ask for fewer items, lengths or seeds, or use `gift evaluate`.",
+            )
         return plan
 
 
@@ -183,9 +193,12 @@ class EvaluationService:
         return known[1]
 
     def stop(self, identity: str) -> EvaluationJob:
-        """Stop an evaluation after its batch; what it has stays. Raises `NotFoundError`."""
+        """Stop an evaluation after its step; the answers it has stay. Raises `NotFoundError`."""
         job = self.job(identity)
-        job.stop.set()
+        if job.active:
+            job.stop.set()
+        if job.state == EvaluationState.QUEUED:
+            self._end(job, EvaluationState.STOPPED)
         return job
 
     def close(self) -> None:
@@ -197,16 +210,23 @@ class EvaluationService:
     def _start(self, order: EvaluationOrder, label: str) -> EvaluationJob:
         with self._lock:
             known = self._jobs.get(order.id)
-            if known and (known.active or known.state == EvaluationState.FINISHED) and not known.stop.is_set():
+            if known and (known.state == EvaluationState.FINISHED or (known.active and not known.stop.is_set())):
                 return known
+            waiting = sum(job.active for job in self._jobs.values())
+            if waiting >= _MOST_WAITING:
+                raise ConflictError(f"{waiting} evaluations are waiting.", remedy="Try again when some have ended.")
+            job = EvaluationJob(order, label, EvaluationState.QUEUED)
+            self._store(job)
             # To the end of the list: it is the newest again.
             self._jobs.pop(order.id, None)
-            job = self._jobs[order.id] = EvaluationJob(order, label, EvaluationState.QUEUED)
-        self._store(job)
+            self._jobs[order.id] = job
         self._pool.submit(self._run, job)
         return job
 
     def _run(self, job: EvaluationJob) -> None:
+        if not job.active:
+            # It was stopped before it began.
+            return
         try:
             self._evaluate(job)
             self._end(job, EvaluationState.FINISHED)
@@ -218,36 +238,53 @@ class EvaluationService:
             self._end(job, EvaluationState.FAILED, unexpected(error, f"evaluation {job.id}"))
 
     def _evaluate(self, job: EvaluationJob) -> None:
+        from gift_core.evaluation_files import AnotherEvaluationError
         from gift_core.evaluation_run import EvaluationOptions, evaluate
 
-        if job.stop.is_set():
-            raise StoppedError("Stopped before it began.")
         job.state = EvaluationState.RUNNING
 
         def show(progress: EvaluationProgress) -> None:
             job.done, job.total, job.solved = progress.done, progress.total, progress.solved
             job.eta_seconds = progress.eta_seconds
+            self._store(job)
 
+        def after_step() -> None:
+            if job.stop.is_set():
+                raise StoppedError("Stopped by request.")
+            # Others get their turn between steps.
+            self._shelf.turns.pass_on()
+
+        name, plan = job.order.checkpoint, job.order.plan(self._dataset_path)
+        options = EvaluationOptions(_BATCH, show, job.stop.is_set, after_step)
         with self._shelf.turns:
-            model = self._shelf.load(self._shelf.checkpoint(job.order.checkpoint))
-        options = EvaluationOptions(_BATCH, show, job.stop.is_set, turns=self._shelf.turns)
-        evaluate(model, job.order.checkpoint, job.order.plan(self._dataset_path), self._folder(job), options)
+            model = self._shelf.load(self._shelf.checkpoint(name))
+            try:
+                evaluate(model, name, plan, self._folder(job), options)
+            except AnotherEvaluationError:
+                # Of other weights or items under the same names, as after an update: nobody can ask for them any more.
+                shutil.rmtree(self._folder(job))
+                evaluate(model, name, plan, self._folder(job), options)
 
     def _end(self, job: EvaluationJob, state: EvaluationState, problems: Sequence[Problem] = ()) -> None:
         job.problems = tuple(problems)
         job.state = state
-        self._store(job)
+        # Of what cannot be written the answers are lost, and this with them.
+        with suppress(GiftError):
+            self._store(job)
 
     def _folder(self, job: EvaluationJob) -> Path:
         return self._directory / job.id
 
     def _store(self, job: EvaluationJob) -> None:
         folder = self._folder(job)
-        folder.mkdir(parents=True, exist_ok=True)
         stored = _Stored(
             order=job.order, label=job.label, state=job.state, done=job.done, total=job.total, solved=job.solved
         )
-        write_atomically(folder / _ORDER_FILE, stored.model_dump_json(indent=2))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / _ORDER_FILE, stored.model_dump_json(indent=2))
+        except OSError as error:
+            raise not_written(error) from error
 
     def _read_stored(self) -> None:
         """What an earlier studio left: finished ones, and others that are stopped until somebody goes on with them."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,10 +12,14 @@ from typing import TYPE_CHECKING
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.recording import InspectionRequest, Recording
 from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, TaskName, TaskSource
+from workers.store import ConflictError
 
 if TYPE_CHECKING:
     from workers.models import ModelShelf
     from workers.studio import Studio
+
+# Inspections at once, the one that computes included.
+_MOST_WAITING = 8
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,7 @@ class InferenceService:
     def __init__(self, studio: Studio, shelf: ModelShelf) -> None:
         self._studio = studio
         self._shelf = shelf
+        self._waiting = threading.Semaphore(_MOST_WAITING)
 
     def inspect(
         self,
@@ -51,9 +58,19 @@ class InferenceService:
                 return kept.inspection
         from gift_core.inspection import inspect
 
-        with self._shelf.turns:
+        with self._waiting_line(), self._shelf.turns:
             models = [(checkpoint.id, checkpoint.label, self._shelf.load(checkpoint)) for checkpoint in known]
             return inspect(models, prompt, response, ObjectiveSpec(power=power), masked=masked)
+
+    @contextmanager
+    def _waiting_line(self) -> Iterator[None]:
+        """A place among those who wait for their turn: each of them holds a thread that serves the pages as well."""
+        if not self._waiting.acquire(blocking=False):
+            raise ConflictError("Too many texts are being inspected.", remedy="Try again in a moment.")
+        try:
+            yield
+        finally:
+            self._waiting.release()
 
     @cached_property
     def _recording(self) -> Recording:

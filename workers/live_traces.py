@@ -27,7 +27,7 @@ ENDED = frozenset({TraceState.FINISHED, TraceState.CANCELLED, TraceState.FAILED}
 
 
 class LiveTrace:
-    """Written by one thread, read by any. `events` only grows, and is complete once the state is an ended one."""
+    """Written by one thread, ended and read by any. `events` only grows, and not after the end."""
 
     def __init__(self, identity: str, checkpoint: str, label: str) -> None:
         self.id = identity
@@ -57,14 +57,23 @@ class LiveTrace:
         """How many steps were taken so far."""
         return sum(isinstance(event, Frame) for event in self.events)
 
-    def add(self, event: TraceEvent) -> None:
-        self.events.append(event)
-        self.state = TraceState.RUNNING
+    def add(self, event: TraceEvent) -> bool:
+        """False, and nothing is added, where it has ended."""
+        with self._lock:
+            if self.ended:
+                return False
+            self.events.append(event)
+            self.state = TraceState.RUNNING
         self._tell()
+        return True
 
     def end(self, state: TraceState, problems: Sequence[Problem] = ()) -> None:
-        self.problems = tuple(problems)
-        self.state = state
+        """The first end counts."""
+        with self._lock:
+            if self.ended:
+                return
+            self.problems = tuple(problems)
+            self.state = state
         self._tell()
 
     def trace(self) -> Trace:

@@ -100,17 +100,18 @@ class TraceService:
         """Running, failed and cancelled traces, then finished ones, those used last first."""
         with self._lock:
             found = list(reversed(self._live.values()))
-        names = [path.name.removesuffix(_SUFFIX) for path in self._files()]
-        for name in names[: limit - len(found)]:
-            # One that is removed in between is not missed.
+        for path in self._files()[: max(0, limit - len(found))]:
+            # One that is removed in between is not missed, nor one that is damaged.
             with suppress(GiftError):
-                found.append(self.live(name))
+                found.append(LiveTrace.of(path.name.removesuffix(_SUFFIX), load_trace(path)))
         return found[:limit]
 
     def cancel(self, identity: str) -> LiveTrace:
         """Stop a trace after the step it is in; leaves an ended one alone. Raises `NotFoundError`."""
         live = self.live(identity)
         live.cancelled.set()
+        if live.state == TraceState.QUEUED:
+            live.end(TraceState.CANCELLED)
         return live
 
     def close(self) -> None:
@@ -159,7 +160,6 @@ class TraceService:
         from gift_core.tracing import trace_steps
 
         if live.cancelled.is_set():
-            live.end(TraceState.CANCELLED)
             return
         with self._shelf.turns:
             model = self._shelf.load(self._shelf.checkpoint(order.checkpoint))
@@ -178,14 +178,17 @@ class TraceService:
                 event = next(steps, None)
             if event is None:
                 break
-            live.add(event)
+            if not live.add(event):
+                return
             if live.cancelled.is_set() and isinstance(event, Frame | TraceStart):
                 live.end(TraceState.CANCELLED)
                 return
         save_trace(live.trace(), self._path(live.id))
         live.end(TraceState.FINISHED)
         with self._lock:
-            del self._live[live.id]
+            # Unless it was cancelled in its last moment, and asked for again.
+            if self._live.get(live.id) is live:
+                del self._live[live.id]
         self._remove_oldest()
 
     def _beginning(self, order: TraceOrder, model: DiffusionModel) -> Beginning:
@@ -209,7 +212,10 @@ class TraceService:
         path = self._path(identity) if _ID.fullmatch(identity) else None
         if path is None or not path.exists():
             raise NotFoundError(f"There is no trace {identity!r}.", remedy="Check the link, or denoise again.")
-        found = load_trace(path)
+        try:
+            found = load_trace(path)
+        except GiftError as error:
+            raise NotFoundError(f"Trace {identity!r} is damaged.", remedy="Denoise again.") from error
         with suppress(OSError):
             path.touch()
         return found

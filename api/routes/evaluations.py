@@ -19,7 +19,7 @@ router = APIRouter(tags=["evaluations"])
 EvaluationId = Annotated[str, Query(max_length=100)]
 
 
-@router.post("/evaluations", status_code=202, responses=documented(400, 413))
+@router.post("/evaluations", status_code=202, responses=documented(400, 409, 413))
 def evaluate(request: EvaluationRequest, evaluations: EvaluationsDependency) -> list[EvaluationView]:
     """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
     settings = request.model_dump(exclude={"checkpoints"})
@@ -36,10 +36,14 @@ def list_evaluations(
 
 
 @router.get("/evaluations/{evaluation_id}", responses=documented(404))
-def get_evaluation(evaluation_id: str, evaluations: EvaluationsDependency) -> EvaluationDetail:
+def get_evaluation(
+    evaluation_id: str,
+    evaluations: EvaluationsDependency,
+    scores: Annotated[bool, Query(description="Whether answers are scored, which may take seconds.")] = True,
+) -> EvaluationDetail:
     """An evaluation with its scores so far, computed from its answers."""
     view = EvaluationView.from_record(evaluations.job(evaluation_id))
-    found = evaluations.evaluation(evaluation_id)
+    found = evaluations.evaluation(evaluation_id) if scores else None
     if found is None:
         return EvaluationDetail(**dict(view))
     result = found.result()

@@ -12,7 +12,7 @@ from gift_core.documents import Inspection
 router = APIRouter(tags=["inference"])
 
 
-@router.post("/inspections", responses=documented(400, 413))
+@router.post("/inspections", responses=documented(400, 409, 413))
 # A plain function, which FastAPI runs in a thread: it computes for seconds.
 def inspect(request: InspectionRequest, inference: InferenceDependency) -> Inspection:
     """Per response token: its entropy, masking rate, probability and rivals, under each checkpoint."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,14 +89,16 @@ def denoise_all(
     seed: int = 0,
     *,
     starts: Sequence[Start] | None = None,
+    after_step: Callable[[], None] = lambda: None,
 ) -> list[Denoised]:
-    """Each prompt's response."""
+    """Each prompt's response. `after_step` may raise to stop, or let others compute."""
     canvas = Canvas(model, prompts, sampling, starts or [Start()] * len(prompts))
     response, masked = canvas.response, canvas.masked
     passes = torch.zeros(len(prompts), dtype=torch.long, device=model.device)
     for step in denoise_steps(model, prompts, sampling, seed, starts=starts):
         response, masked = step.tokens, step.masked
         passes += step.read.any(1)
+        after_step()
     ids: list[list[int]] = response.masked_fill(masked, model.eos_id).tolist()
     return [Denoised(row, count) for row, count in zip(ids, passes.tolist(), strict=True)]
 

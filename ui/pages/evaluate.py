@@ -99,7 +99,7 @@ class EvaluatePage:
         refusals: list[Problem] = []
         for identity in dict.fromkeys(ids):
             try:
-                found.append(self._client.evaluation(identity))
+                found.append(self._client.evaluation(identity, scores=False))
             except StudioError as error:
                 refusals += error.problems
         return found, problems_of("This cannot be shown", *refusals) if refusals else ""
@@ -121,7 +121,7 @@ class EvaluatePage:
             if data.get("name") == "stop":
                 self._client.stop_evaluation(identity)
                 return {self._problems: ""}
-            order = self._client.evaluation(identity).order.model_dump(mode="json")
+            order = self._client.evaluation(identity, scores=False).order.model_dump(mode="json")
             self._client.evaluate({"checkpoints": [order.pop("checkpoint")], **order})
         except StudioError as error:
             return {self._problems: refusal("This was not done", error)}

@@ -121,7 +121,7 @@ def _source_of(source: str, level: str, examples: int) -> dict[str, Any]:
     if source not in TASKS:
         return file_source(source)
     # As many as a run has by default, so that what is looked at is what such a run learns from.
-    return {"kind": "task", "task": source, "difficulty": level, "examples": max(_GENERATED, examples)}
+    return {"kind": "task", "task": source, "difficulty": level, "examples": max(_GENERATED, examples or 0)}
 
 
 def _level_of(source: str) -> Any:
