@@ -141,7 +141,9 @@ def main() -> None:
     """Print the table, in markdown."""
     parser = argparse.ArgumentParser(description="What the faster modes of denoising save, and what they cost.")
     parser.add_argument("--processes", type=int, default=2, help="tasks that are measured at once, a thread each")
-    parser.add_argument("--blocks", action="store_true", help="96 tokens in blocks of 16, not 48 in one: twice the time")
+    parser.add_argument(
+        "--blocks", action="store_true", help="96 tokens in blocks of 16, not 48 in one: twice the time"
+    )
     arguments = parser.parse_args()
     print("| task, length / block | mode | passes | times faster | solved, % | minus one by one, points | target |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
