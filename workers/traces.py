@@ -184,12 +184,12 @@ class TraceService:
                 live.end(TraceState.CANCELLED)
                 return
         save_trace(live.trace(), self._path(live.id))
-        live.end(TraceState.FINISHED)
+        self._remove_oldest()
         with self._lock:
-            # Unless it was cancelled in its last moment, and asked for again.
+            # From here on it is the file. Unless it was cancelled in its last moment, and asked for again.
             if self._live.get(live.id) is live:
                 del self._live[live.id]
-        self._remove_oldest()
+        live.end(TraceState.FINISHED)
 
     def _beginning(self, order: TraceOrder, model: DiffusionModel) -> Beginning:
         from gift_core.tracing import branch, infill

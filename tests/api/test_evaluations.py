@@ -71,7 +71,9 @@ def test_two_settings_are_compared_on_the_same_items(client):
 
 def test_a_stopped_one_keeps_its_answers_and_goes_on_in_another_studio(client, studio):
     (view,) = begin(client, source={"kind": "generated", "count": 400})
-    wait(client, view.id, states=("running",))
+    deadline = time.monotonic() + 60
+    while not client.evaluation(view.id).done:
+        assert time.monotonic() < deadline
     client.stop_evaluation(view.id)
     (found,) = wait(client, view.id)
     assert found.state == "stopped"
