@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markup import escape
 
 from gift_core.cli_common import (
@@ -21,7 +23,7 @@ from gift_core.cli_common import (
     parse_changes,
     prompt_and_response,
 )
-from gift_core.errors import SpecError
+from gift_core.errors import SpecError, problems_of
 from gift_core.spec import SamplingSpec, field_table
 from gift_core.trace import Edit, Trace, load_trace, save_trace
 
@@ -38,7 +40,7 @@ def denoise(
     checkpoints: Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)],
     prompt: Prompt = None,
     task: TaskOption = "sudoku",
-    seed: Annotated[int, typer.Option(help="Keys the noise; unused at temperature 0.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Keys the noise; unused at temperature 0.", min=0, max=2**32 - 1)] = 0,
     length: Annotated[int | None, typer.Option(help=f"Tokens to generate. {_OF_THE_FAMILY}")] = None,
     block_length: Annotated[int | None, typer.Option(help=f"Tokens denoised together. {_OF_THE_FAMILY}")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; one per token when left out.")] = None,
@@ -52,17 +54,27 @@ def denoise(
         ),
     ] = None,
     branch: Annotated[Path | None, typer.Option(help="Go on from a saved trace, with its prompt and settings.")] = None,
-    at: Annotated[int, typer.Option(help="With --branch: after so many of its steps.", min=0)] = 0,
+    at: Annotated[int | None, typer.Option(help="With --branch: after so many of its steps.", min=0)] = None,
     save: Annotated[
         Path | None, typer.Option(help="Folder for the traces, one file for each checkpoint.", file_okay=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fill one prompt step by step, with the same noise for every checkpoint. Ctrl-C stops after a step."""
+    """Fill one prompt step by step, with the same noise for every checkpoint. Ctrl-C stops it."""
     from gift_core.terminal import watch
     from gift_core.tracing import assembled, trace_steps
 
     edits = [_edit(text) for text in given or []]
+    own: dict[str, object] = {
+        "--prompt": prompt,
+        "--length": length,
+        "--block-length": block_length,
+        "--steps": steps,
+        "--set": changes,
+        "--seed": seed or None,
+        "--temperature": temperature or None,
+    }
+    _check_branch(branch, at, [name for name, value in own.items() if value is not None])
     parent = load_trace(branch) if branch else None
     traces: list[Trace] = []
     sampling: SamplingSpec | None = None
@@ -74,7 +86,7 @@ def denoise(
     for name in checkpoints:
         model = open_model(name)
         sampling = sampling or _sampling(model.family.sampling, length, block_length, steps, temperature, changes)
-        beginning = _beginning(model, edits, sampling, parent, at, branch)
+        beginning = _beginning(model, edits, sampling, parent, at or 0, branch)
         events = trace_steps(model, prompt, sampling, seed, checkpoint=name, label=name, beginning=beginning)
         traces.append(assembled(events if as_json else watch(events)))
         del model
@@ -117,11 +129,26 @@ def _beginning(
     return branch(parent, cursor, edits, model, path.name)
 
 
+def _check_branch(branch: Path | None, at: int | None, own: list[str]) -> None:
+    """Raises `SpecError` about options that would have no effect."""
+    if branch and own:
+        raise SpecError(
+            f"A branch has the prompt, settings and seed of its trace: {', '.join(own)} would change nothing.",
+            field="--branch",
+            remedy="Leave them out, or denoise anew.",
+        )
+    if at is not None and not branch:
+        raise SpecError("There is no trace to leave.", field="--at", remedy="Name one with --branch.")
+
+
 def _edit(text: str) -> Edit:
     position, separator, standing = text.partition(":")
-    if not separator or not position.isdigit():
+    if not separator or not re.fullmatch("[0-9]{1,6}", position):
         raise SpecError(f"{text!r} is not POSITION:TEXT.", field="--given", remedy="Write --given '0:<reasoning>'.")
-    return Edit(position=int(position), text=standing or None)
+    try:
+        return Edit(position=int(position), text=standing or None)
+    except ValidationError as error:
+        raise SpecError.of(problems_of(error, ("--given",))) from error
 
 
 def _sampling(

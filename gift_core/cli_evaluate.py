@@ -61,6 +61,22 @@ def evaluate(
     from gift_core.evaluation_tables import print_evaluations
 
     if rescore:
+        own: dict[str, object] = {
+            "--items": items,
+            "--hub": hub,
+            "--difficulty": difficulty,
+            "--item-seed": item_seed,
+            "--count": count,
+            "--length": length,
+            "--seed": seed,
+            "--set": changes,
+        }
+        if given := [name for name, value in own.items() if value is not None]:
+            raise SpecError(
+                f"Saved answers are scored as they are: {', '.join(given)} would change nothing.",
+                field="--rescore",
+                remedy="Leave them out.",
+            )
         folders = [Path(name) for name in checkpoints]
     else:
         source = _source(items, hub, difficulty, item_seed, count)
@@ -85,7 +101,11 @@ def _evaluated(checkpoints: Sequence[str], plan: EvaluationPlan, output: Path, b
 
     folders = [output / folder_name(name) for name in checkpoints]
     if len(set(folders)) < len(folders):
-        raise SpecError("A checkpoint is named twice.", field="checkpoints", remedy="Name each once.")
+        raise SpecError(
+            "Two of the checkpoints would share a folder.",
+            field="checkpoints",
+            remedy="Name each once, or evaluate apart.",
+        )
     # One model after the other: the memory may not hold two.
     for name, folder in zip(checkpoints, folders, strict=True):
         model = open_model(name)
@@ -131,9 +151,12 @@ def _plan(
     changed: SamplingSpec | None = None
     if sampling:
         changed = SamplingSpec.parse(plan.denoiser().model_dump() | sampling)
-    return EvaluationPlan.parse(
+    plan = EvaluationPlan.parse(
         {"task": task, "source": source, "sampling": changed, "lengths": lengths or (), "seeds": seeds or (0,)}
     )
+    # Before a model is opened, which may take minutes.
+    plan.conditions()
+    return plan
 
 
 def _own_list(plan: EvaluationPlan, given: dict[str, Any]) -> dict[str, Any]:

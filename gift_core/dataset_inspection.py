@@ -69,11 +69,12 @@ def inspect_dataset(
     cannot be used.
     """
     chosen = sample(examples, options.examples, options.seed)
-    found = []
+    found, looked_at = [], 0
     for checkpoint, label, model in models:
         tokenised = tokenise_all(chosen, model.tokenizer, spec.data, spec.sampling, model.context_length).examples
         if not tokenised:
             raise no_examples()
+        looked_at = max(looked_at, len(tokenised))
         with _cache(model, spec, options.rate_cache) as cache:
             entropies = _probed(cache, model, tokenised, spec, options.tokens_at_once, partial(on_progress, label))
         responses = _responses(model, tokenised, entropies, spec.objective)
@@ -83,7 +84,7 @@ def inspect_dataset(
     return DatasetInspection(
         power=spec.objective.power,
         reference=spec.objective.reference,
-        examples=len(chosen),
+        examples=looked_at,
         available=len(examples),
         seed=options.seed,
         minimum_count=options.minimum_count,

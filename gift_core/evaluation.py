@@ -32,12 +32,9 @@ def generate(
 ) -> Iterator[list[Generation]]:
     """Respond to all items, `batch` at a time, those with short prompts first; a response depends on its item alone.
 
-    `after_step` is called after each denoising step of a batch. Raises `SpecError` that names the items which do not
-    fit the context.
+    `after_step` is called after each denoising step of a batch. All must fit the context: see `check_lengths`.
     """
-    encoder = Encoder(model.tokenizer)
-    prompts = [(item, [*encoder.prompt(item.prompt), *encoder.text(item.prefill)]) for item in items]
-    _check_lengths(prompts, sampling.length, model.context_length)
+    prompts = _prompts(model, items)
     prompts.sort(key=lambda pair: len(pair[1]))
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
@@ -71,9 +68,16 @@ def score_task(
     return asdict(Share.of(correct, len(problems)))
 
 
-def _check_lengths(prompts: Sequence[tuple[Item, list[int]]], length: int, context: int) -> None:
-    longest = context - length
-    over = [(item, ids) for item, ids in prompts if len(ids) > longest]
+def _prompts(model: DiffusionModel, items: Sequence[Item]) -> list[tuple[Item, list[int]]]:
+    encoder = Encoder(model.tokenizer)
+    return [(item, [*encoder.prompt(item.prompt), *encoder.text(item.prefill)]) for item in items]
+
+
+def check_lengths(model: DiffusionModel, items: Sequence[Item], length: int) -> None:
+    """Raise `SpecError` that names the items which, with `length` tokens to come, do not fit the model's context."""
+    context = model.context_length
+    prompts = _prompts(model, items)
+    over = [(item, ids) for item, ids in prompts if len(ids) > context - length]
     if not over:
         return
     problems = [

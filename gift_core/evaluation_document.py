@@ -38,7 +38,7 @@ class EvaluationHeader(Document):
 
 
 class Measure(Document):
-    """A mean over items with its 95 % t interval; null for one item alone."""
+    """A mean over items with its 95 % t interval; null where all items have the same value."""
 
     mean: float
     low: float | None
@@ -86,5 +86,6 @@ class LengthComparison(Document):
     """The first checkpoint minus the second at one length: each seed by itself, and over all seeds and items."""
 
     length: int
+    settings: list[str] = Field(description="Fields of the denoiser in which the two were not asked alike.")
     seeds: list[SeedComparison]
     over_seeds: Difference | None = Field(description="Paired bootstrap over seeds and items; null with one seed.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from gift_core.errors import SpecError
@@ -19,6 +20,7 @@ from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import Item
 
 T = TypeVar("T")
+_LOCK_FILE = ".lock"
 HEADER_FILE, ITEMS_FILE = "evaluation.json", "items.jsonl"
 
 
@@ -34,7 +36,7 @@ def read_header(directory: Path) -> EvaluationHeader:
         known = error.errors()[0]["msg"] if isinstance(error, ValidationError) else None
         reason = known or getattr(error, "strerror", None) or error
         raise SpecError(
-            f"{directory.name} holds no evaluation that can be read: {reason}.".replace("..", "."),
+            f"{_name(directory)} holds no evaluation that can be read: {reason}.".replace("..", "."),
             field="evaluation",
             remedy="Name a folder that `gift evaluate` wrote.",
         ) from error
@@ -45,12 +47,21 @@ def read_items(directory: Path) -> list[Item]:
     return _rows(directory / ITEMS_FILE, Item)
 
 
-def read_generations(directory: Path, header: EvaluationHeader) -> list[dict[str, Generation]]:
-    """The answers there are by item, for each of the plan's conditions."""
-    return [
-        {each.item: each for each in _rows(directory / _file_of(sampling, seed), Generation)}
-        for sampling, seed in header.plan.conditions()
-    ]
+def read_generations(directory: Path, header: EvaluationHeader, items: Container[str]) -> list[dict[str, Generation]]:
+    """The answers there are to `items`, by item, for each of the plan's conditions."""
+    return [_answers(directory / _file_of(sampling, seed), items) for sampling, seed in header.plan.conditions()]
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """Keep other processes from answering into the same folder; raises `SpecError` where one does already."""
+    try:
+        with FileLock(directory / _LOCK_FILE, timeout=0):
+            yield
+    except Timeout as error:
+        raise SpecError(
+            f"Another process evaluates into {_name(directory)}.", field="--output", remedy="Wait for it, or stop it."
+        ) from error
 
 
 def begin(directory: Path, header: EvaluationHeader, items: Sequence[Item]) -> None:
@@ -61,7 +72,7 @@ def begin(directory: Path, header: EvaluationHeader, items: Sequence[Item]) -> N
         before = read_header(directory)
         if differing := _differences(before, header):
             raise AnotherEvaluationError(
-                f"{directory.name} holds another evaluation: {', '.join(differing)} differ.",
+                f"{_name(directory)} holds another evaluation: {', '.join(differing)} differ.",
                 field="--output",
                 remedy="Choose another folder.",
             )
@@ -80,9 +91,9 @@ def _differences(one: EvaluationHeader, other: EvaluationHeader) -> list[str]:
 class AnswerFile:
     """The file of one condition. What a dying process left half written is asked again."""
 
-    def __init__(self, directory: Path, sampling: SamplingSpec, seed: int) -> None:
+    def __init__(self, directory: Path, sampling: SamplingSpec, seed: int, items: Container[str]) -> None:
         path = directory / _file_of(sampling, seed)
-        self.known = {each.item: each for each in _rows(path, Generation)}
+        self.known = _answers(path, items)
         write_atomically(path, "".join(map(_line, self.known.values())))
         self._file = path.open("a", encoding="utf-8")
 
@@ -98,6 +109,15 @@ class AnswerFile:
         self._file.flush()
         os.fsync(self._file.fileno())
         self.known |= {each.item: each for each in part}
+
+
+def _name(directory: Path) -> str:
+    """A folder as it is told to people who may not see where it lies."""
+    return "/".join(directory.parts[-2:])
+
+
+def _answers(path: Path, items: Container[str]) -> dict[str, Generation]:
+    return {each.item: each for each in _rows(path, Generation) if each.item in items}
 
 
 def _file_of(sampling: SamplingSpec, seed: int) -> str:

@@ -45,10 +45,7 @@ class Evaluation:
             )
         task = header.plan.evaluation_task
         known = {item.id: item for item in items}
-        generations = [
-            {name: each for name, each in found.items() if name in known}
-            for found in read_generations(directory, header)
-        ]
+        generations = read_generations(directory, header, known)
         scores = [
             {name: task.score(known[name], each.response) for name, each in found.items()} for found in generations
         ]
@@ -117,7 +114,13 @@ def _compared(
         for (_, _, seed), a, b in zip(pairs, one.tolist(), other.tolist(), strict=True)
     ]
     over_seeds = bootstrap_difference(one, other) if len(pairs) > 1 else None
-    return [LengthComparison(length=length, seeds=seeds, over_seeds=over_seeds)]
+    settings = _differing(first.header.plan.denoiser(), second.header.plan.denoiser())
+    return [LengthComparison(length=length, settings=settings, seeds=seeds, over_seeds=over_seeds)]
+
+
+def _differing(one: SamplingSpec, other: SamplingSpec) -> list[str]:
+    """What is not alike apart from the length, which a plan's lengths replace."""
+    return [name for name, value in one if name != "length" and value != getattr(other, name)]
 
 
 def _condition(

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gift_core.errors import StoppedError
-from gift_core.evaluation import generate
+from gift_core.evaluation import check_lengths, generate
 from gift_core.evaluation_document import EvaluationHeader, Generation
-from gift_core.evaluation_files import AnswerFile, begin
+from gift_core.evaluation_files import AnswerFile, alone_in, begin
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.models.fingerprint import fingerprint as model_fingerprint
 from gift_core.models.loading import DiffusionModel
@@ -64,13 +64,16 @@ def evaluate(
         items_fingerprint=fingerprint(items),
         versions=package_versions(),
     )
+    conditions = plan.conditions()
+    check_lengths(model, items, max(sampling.length for sampling, _ in conditions))
     begin(directory, header, items)
     by_id = {item.id: item for item in items}
     meter = _Meter(plan, len(items), options)
     with ExitStack() as files:
-        answers = [files.enter_context(AnswerFile(directory, *condition)) for condition in plan.conditions()]
+        files.enter_context(alone_in(directory))
+        answers = [files.enter_context(AnswerFile(directory, *condition, by_id)) for condition in conditions]
         meter.count([(by_id[name], each) for found in answers for name, each in found.known.items()], made=False)
-        for found, (sampling, seed) in zip(answers, plan.conditions(), strict=True):
+        for found, (sampling, seed) in zip(answers, conditions, strict=True):
             pending = [item for item in items if item.id not in found.known]
             for part in generate(model, pending, sampling, seed, options.batch, options.after_step):
                 found.add(part)

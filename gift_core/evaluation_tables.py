@@ -74,7 +74,7 @@ def _condition(each: ConditionResult) -> list[str]:
 
 
 def _comparison(each: LengthComparison) -> list[str]:
-    lines = []
+    lines = [f"  not asked alike: {', '.join(each.settings)} differ"] if each.settings else []
     for of_seed in each.seeds:
         paired = of_seed.paired
         lines.append(

@@ -18,7 +18,12 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def visible(text: str) -> str:
     """Text on one line that shows where its spaces are."""
-    return text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or "·"
+    return printable(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣")) or "·"
+
+
+def printable(text: str) -> str:
+    """Text without what a terminal would obey: it may come from a file of somebody else's."""
+    return "".join(character if character.isprintable() or character == "\n" else "·" for character in text)
 
 
 def print_inspection(inspection: Inspection, weighting: Weighting) -> None:

@@ -30,6 +30,8 @@ Quantisation = Literal["none", "nf4"]
 WeightDtype = Literal["auto", "bf16", "fp32"]
 LoraTargets = Literal["attention", "all_linear"]
 EosTail = Literal["block", "longest", "max", "one"]
+# Logits divided by less overflow.
+_LEAST_TEMPERATURE = 1e-3
 SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
@@ -251,6 +253,8 @@ class SamplingSpec(Section):
 
     @check(mode="after")
     def _modes_fit_together(self) -> SamplingSpec:
+        if 0 < self.temperature < _LEAST_TEMPERATURE:
+            raise ValueError(f"temperature is 0 or at least {_LEAST_TEMPERATURE:g}, not {self.temperature:g}")
         if self.remasking == "origin" and self.sampler != "dream":
             raise ValueError("remasking origin needs the times of sampler dream")
         if self.confidence_threshold is not None and self.remasking != "low_confidence":

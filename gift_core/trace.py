@@ -54,7 +54,7 @@ class Branch(Document):
 class TraceStart(Document):
     """Everything that is known before the first step. With `sampling`, `seed` and the model it decides the rest."""
 
-    version: Literal[2] = 2
+    version: Literal[2]
     checkpoint: str
     label: str
     prompt_text: str
@@ -115,9 +115,28 @@ class Trace(Document):
                 raise ValueError(f"frame {number} has not as many tokens as positions")
             if any(len(unpack(packed)) != length for packed in (frame.entropy, frame.best)):
                 raise ValueError(f"frame {number} has not a byte for each of {length} positions")
+        self._check_references()
         if len(self.end.response) != length:
             raise ValueError(f"the response has {len(self.end.response)} tokens, not {length}")
         return self
+
+    def _check_references(self) -> None:
+        """Every position is in the response and committed once, and every token is told before it is referred to."""
+        free = set(range(self.length)) - {each.position for each in self.start.standing}
+        if any(each.position >= self.length for each in self.start.standing):
+            raise ValueError(f"a standing token is beyond the {self.length} positions")
+        told = {token.id for token in self.start.new_tokens}
+        if not {each.token for each in self.start.standing} <= told:
+            raise ValueError("a standing token is not among the new tokens")
+        for number, frame in enumerate(self.frames):
+            if len(set(frame.positions)) < len(frame.positions) or not set(frame.positions) <= free:
+                raise ValueError(f"frame {number} commits a position that is not there or was committed before")
+            free -= set(frame.positions)
+            told |= {token.id for token in frame.new_tokens}
+            if not {*frame.tokens, *(token for top in frame.top for token in top)} <= told:
+                raise ValueError(f"frame {number} refers to a token that was not told")
+        if any(token >= self.start.vocabulary_size for token in told):
+            raise ValueError(f"a token is beyond the vocabulary of {self.start.vocabulary_size}")
 
     @property
     def length(self) -> int:

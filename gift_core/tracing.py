@@ -62,13 +62,22 @@ def branch(trace: Trace, cursor: int, edits: Sequence[Edit], model: DiffusionMod
         raise SpecError(
             f"The trace has {len(trace.frames)} steps.", field="cursor", remedy="Branch at one of them, or at its end."
         )
+    if model.vocabulary_size != trace.start.vocabulary_size:
+        raise SpecError(
+            f"The trace is of a model with {trace.start.vocabulary_size:,} tokens, this one has "
+            f"{model.vocabulary_size:,}.",
+            field="checkpoints",
+            remedy="Branch with the trace's own model, or one that was fine-tuned from it.",
+        )
     standing = {each.position: each for each in trace.start.standing}
     for position, token in trace.tokens_at(cursor).items():
         standing.setdefault(position, Standing(position=position, token=token, kind="placed"))
     for position, edited in _ids_of(model, edits, trace.length).items():
-        standing.pop(position, None)
+        before = standing.pop(position, None)
         if edited is not None:
-            standing[position] = Standing(position=position, token=edited, kind="edited")
+            # What was given still is, so that the steps that are left keep their schedule.
+            kind = "given" if before and before.kind == "given" else "edited"
+            standing[position] = Standing(position=position, token=edited, kind=kind)
     return Beginning(
         tuple(standing.values()),
         trace.step_at(cursor),
@@ -103,6 +112,7 @@ def trace_steps(
     started = time.perf_counter()
     recorder = _Recorder(model, sampling.length)
     yield TraceStart(
+        version=2,
         checkpoint=checkpoint,
         label=label,
         prompt_text=prompt,

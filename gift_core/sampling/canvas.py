@@ -43,6 +43,7 @@ class Canvas:
         given = _tokens([start.given for start in starts], length).to(device)
         placed = _tokens([start.placed for start in starts], length).to(device)
         self.masked = (given < 0) & (placed < 0)
+        self.given = torch.zeros_like(self.ids, dtype=torch.bool).scatter_(1, self.window, given >= 0)
         content = torch.where(given >= 0, given, placed)
         self.ids.scatter_(1, self.window, torch.where(self.masked, model.mask_id, content))
         self._rows = torch.arange(len(prompts), device=device)

@@ -92,6 +92,8 @@ def denoise_all(
     after_step: Callable[[], None] = lambda: None,
 ) -> list[Denoised]:
     """Each prompt's response. `after_step` may raise to stop, or let others compute."""
+    if not prompts:
+        return []
     canvas = Canvas(model, prompts, sampling, starts or [Start()] * len(prompts))
     response, masked = canvas.response, canvas.masked
     passes = torch.zeros(len(prompts), dtype=torch.long, device=model.device)

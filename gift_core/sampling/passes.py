@@ -51,7 +51,8 @@ class _WholePass:
         cells = in_row * width + canvas.window[row, positions]
         if self._reader.sampling.cfg_scale:
             columns = torch.arange(width, device=ids.device)
-            without_prompt = ids.masked_fill(columns < canvas.prompt_lengths[rows, None], model.mask_id)
+            prompt = (columns < canvas.prompt_lengths[rows, None]) | canvas.given[rows, :width]
+            without_prompt = ids.masked_fill(prompt, model.mask_id)
             ids, mask = torch.cat([ids, without_prompt]), None if mask is None else torch.cat([mask, mask])
         return _read_cells(model, self._reader, ids, mask, cells, canvas.step_number[row], positions)
 
@@ -85,22 +86,25 @@ class _CachedPass:
 
     def _fill(self, rows: Tensor, read: Tensor) -> Predictions:
         columns = torch.arange(self._canvas.ids.shape[1], device=rows.device).expand(len(rows), -1)
-        return self._run(rows, read, columns)
+        return self._run(rows, read, columns, torch.zeros_like(rows))
 
     def _go_on(self, rows: Tensor, read: Tensor) -> Predictions:
+        canvas, shift = self._canvas, self._model.logit_shift
+        begins = canvas.block[rows] * self._reader.sampling.block_length
         # As many columns for every row as the one with the most left needs.
-        first = int((self._canvas.block[rows] * self._reader.sampling.block_length).min())
-        # Where position i is read from the logits of i-1, that one is needed too.
-        return self._run(rows, read, self._canvas.window[rows][:, first:], self._model.logit_shift)
+        columns = canvas.window[rows][:, int(begins.min()) :]
+        if shift:
+            # Where position i is read from the logits of i-1, that one is needed too.
+            columns = torch.cat([columns[:, :1] - shift, columns], 1)
+        return self._run(rows, read, columns, canvas.prompt_lengths[rows] + begins - shift)
 
-    def _run(self, rows: Tensor, read: Tensor, columns: Tensor, before: int = 0) -> Predictions:
+    def _run(self, rows: Tensor, read: Tensor, columns: Tensor, begins: Tensor) -> Predictions:
+        """Compute `columns` [rows, n]; what a row keeps of them begins at its column of `begins`."""
         canvas = self._canvas
-        if before:
-            columns = torch.cat([columns[:, :1] - before, columns], 1)
         in_row, positions = read.nonzero(as_tuple=True)
         row = rows[in_row]
         cells = in_row * columns.shape[1] + canvas.window[row, positions] - columns[in_row, 0]
-        self._slots.use(rows, columns)
+        self._slots.use(rows, columns, columns >= begins[:, None])
         return _read_cells(
             self._model,
             self._reader,
@@ -155,12 +159,12 @@ class _Slots:
 
     def __init__(self, batch: int, width: int, layers: int) -> None:
         self.batch, self.width = batch, width
-        self.rows = self.columns = torch.empty(0, dtype=torch.long)
+        self.rows = self.columns = self.kept = torch.empty(0, dtype=torch.long)
         self.cache = Cache(layers=[_SlotLayer(self) for _ in range(layers)])
 
-    def use(self, rows: Tensor, columns: Tensor) -> None:
-        """Say which `rows` [n] and `columns` [n, m] the next pass computes."""
-        self.rows, self.columns = rows, columns
+    def use(self, rows: Tensor, columns: Tensor, kept: Tensor) -> None:
+        """Say which `rows` [n] and `columns` [n, m] the next pass computes, and which of them it keeps, [n, m]."""
+        self.rows, self.columns, self.kept = rows, columns, kept
 
 
 class _SlotLayer(DynamicLayer):
@@ -175,9 +179,9 @@ class _SlotLayer(DynamicLayer):
             heads, size = key_states.shape[1], key_states.shape[3]
             self.keys = key_states.new_zeros(slots.batch, slots.width, heads, size)
             self.values = torch.zeros_like(self.keys)
-        where = slots.rows[:, None], slots.columns
-        self.keys[where] = key_states.transpose(1, 2)
-        self.values[where] = value_states.transpose(1, 2)
+        where, kept = (slots.rows[:, None], slots.columns), slots.kept[..., None, None]
+        self.keys[where] = torch.where(kept, key_states.transpose(1, 2), self.keys[where])
+        self.values[where] = torch.where(kept, value_states.transpose(1, 2), self.values[where])
         return self.keys[slots.rows].transpose(1, 2), self.values[slots.rows].transpose(1, 2)
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:

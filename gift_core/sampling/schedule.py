@@ -51,7 +51,8 @@ class Schedule:
         counts = torch.tensor([[table[count] for count in row] for row in masked.tolist()], device=masked.device)
         # Of each step, the first from it on that commits anything: a step that commits nothing needs no forward pass.
         own = torch.arange(steps, device=masked.device)
-        ahead = torch.where(counts > 0, own, steps - 1)
+        # Where each position is drawn by itself, any step may.
+        ahead = torch.where((counts > 0) | (sampling.remasking == "origin"), own, steps - 1)
         return cls(counts, ahead.flip(-1).cummin(-1).values.flip(-1))
 
     @property

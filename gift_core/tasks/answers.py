@@ -101,6 +101,8 @@ _FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 _SPELLINGS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (_FRACTION, r"\1/\2"),
     (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\s*\{([^{}]*)\}"), r" \1"),
+    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)(?!\d)"), r"\1/\2"),
+    (re.compile(r"^-\s+(?=\d)"), "-"),
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\[!,;:]|\\?[$€£%]|\*\*"), ""),
     (re.compile(r"[\u00a0\u2009\u202f~]|\\ "), " "),

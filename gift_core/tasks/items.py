@@ -111,10 +111,10 @@ class EvaluationTask(Protocol):
 
 
 def fingerprint(items: Iterable[Item]) -> str:
-    """Hexadecimal digits that equal lists share: of ids, prompts and expected answers, in order."""
+    """Hexadecimal digits that equal lists share: of ids, prompts, what is given and expected answers, in order."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(json.dumps([item.id, item.prompt, item.expected]).encode() + b"\n")
+        digest.update(json.dumps([item.id, item.prompt, item.prefill, item.expected]).encode() + b"\n")
     return digest.hexdigest()
 
 

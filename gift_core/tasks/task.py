@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from gift_core.errors import SpecError
 from gift_core.spec import Difficulty
+from gift_core.tasks.answers import tagged
 
-_ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL)
 # An answer is a line or a small grid; a model that rambles on must not make its scorer slow.
 _LONGEST_ANSWER = 400
 # So many proposals in a row without a new problem: there are hardly any left.
@@ -72,8 +71,8 @@ class Task(Protocol):
 
 def answer_in(response: str) -> str:
     """The text between the last answer tags; the whole response where it has none. Cut where it becomes too long."""
-    found = _ANSWER.findall(response[-10 * _LONGEST_ANSWER :])
-    return str(found[-1] if found else response)[:_LONGEST_ANSWER].strip()
+    found = tagged(response)
+    return (response if found is None else found)[:_LONGEST_ANSWER].strip()
 
 
 def draw_problems(

@@ -34,7 +34,7 @@ def llada(
             logits = whole_logits(model, ids)
             if sampling.cfg_scale:
                 unprompted = ids.clone()
-                unprompted[: len(prompt)] = model.mask_id
+                unprompted[[*range(len(prompt)), *(len(prompt) + i for i in given or {})]] = model.mask_id
                 other = whole_logits(model, unprompted)
                 logits = other + (sampling.cfg_scale + 1) * (logits - other)
             count = total // steps + (step < total % steps)

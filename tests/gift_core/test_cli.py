@@ -69,6 +69,11 @@ def test_train_inspect_and_denoise_as_the_readme_says(tmp_path: Path) -> None:
         (("train", "missing.yaml"), "missing.yaml"),
         (("train", "--output", "/dev/null/runs"), "/dev/null/runs/gift: Not a directory"),
         (("denoise", "nothing"), "no base model called 'nothing'"),
+        (("denoise", "tiny", "--given", "4096:x"), "--given.position"),
+        (("denoise", "tiny", "--given", "²:x"), "is not POSITION:TEXT"),
+        (("denoise", "tiny", "--at", "3"), "no trace to leave"),
+        (("denoise", "tiny", "--branch", "it.json", "--length", "7"), "settings and seed of its trace: --length"),
+        (("compare", "a.json", "b.json"), "a.json is no trace"),
         (("inspect", "tiny", "--prompt", "hello"), "--response"),
     ],
 )

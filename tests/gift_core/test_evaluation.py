@@ -12,12 +12,12 @@ import pytest
 
 from gift_core.data.tokenisation import Encoder
 from gift_core.errors import SpecError, StoppedError
-from gift_core.evaluation import generate, score_task
+from gift_core.evaluation import check_lengths, generate, score_task
 from gift_core.evaluation_document import EvaluationHeader, Generation
-from gift_core.evaluation_files import begin
+from gift_core.evaluation_files import alone_in, begin
 from gift_core.evaluation_report import Evaluation, compare_evaluations
 from gift_core.evaluation_run import EvaluationOptions, EvaluationProgress, evaluate
-from gift_core.evaluation_spec import EvaluationPlan
+from gift_core.evaluation_spec import PROTOCOL, EvaluationPlan
 from gift_core.models.loading import DiffusionModel
 from gift_core.sampling import denoise, text_of
 from gift_core.spec import SamplingSpec
@@ -75,7 +75,7 @@ def test_what_an_item_gives_of_the_response_is_part_of_it_and_not_counted(tiny: 
 def test_items_that_do_not_fit_are_named(tiny: DiffusionModel) -> None:
     items = [Item("a/0", "1", "1"), *(Item(f"a/{i}", "9" * 1000, "1") for i in range(1, 20))]
     with pytest.raises(SpecError, match="19 of 20 items do not fit") as caught:
-        list(generate(tiny, items, SamplingSpec()))
+        check_lengths(tiny, items, SamplingSpec().length)
     assert [problem.field for problem in caught.value.problems] == [
         *(f"a/{i}" for i in range(1, 11)),
         "sampling.length",
@@ -117,9 +117,32 @@ def test_half_a_line_of_a_process_that_died_is_asked_again(tiny: DiffusionModel,
     assert sorted(path.read_text().splitlines()) == sorted(whole.splitlines())
 
 
+def test_lines_of_other_lists_are_not_answers(tiny: DiffusionModel, tmp_path: Path) -> None:
+    run(tiny, tmp_path)
+    before = Evaluation.read(tmp_path).result()
+    with (tmp_path / "generations-48-0.jsonl").open("a") as file:
+        file.write(json.dumps(asdict(answer(0, "nonsense"))) + "\n")
+    assert Evaluation.read(tmp_path).result() == before
+    assert run(tiny, tmp_path)[0].done == 10
+
+
+def test_two_processes_do_not_answer_into_one_folder(tiny: DiffusionModel, tmp_path: Path) -> None:
+    run(tiny, tmp_path)
+    with alone_in(tmp_path), pytest.raises(SpecError, match="Another process evaluates into"):
+        run(tiny, tmp_path)
+    run(tiny, tmp_path)
+
+
+def test_what_cannot_be_asked_leaves_no_folder(tiny: DiffusionModel, tmp_path: Path) -> None:
+    for refused in (plan(lengths=[5]), plan(lengths=[1008])):
+        with pytest.raises(SpecError):
+            run(tiny, tmp_path / "new", refused)
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_of_another_evaluation_is_left_alone(tiny: DiffusionModel, tmp_path: Path) -> None:
     run(tiny, tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.js*")}
     for other, differing in (
         (plan(source={"kind": "generated", "count": 11}), "items_fingerprint, plan"),
         (plan(sampling=SamplingSpec(steps=12)), "plan"),
@@ -127,7 +150,7 @@ def test_a_folder_of_another_evaluation_is_left_alone(tiny: DiffusionModel, tmp_
         with pytest.raises(SpecError, match=f"holds another evaluation: {differing} differ") as caught:
             run(tiny, tmp_path, other)
         assert caught.value.problems[0].field == "--output"
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.js*")} == before
 
 
 def test_items_that_were_changed_are_noticed(tiny: DiffusionModel, tmp_path: Path) -> None:
@@ -240,6 +263,8 @@ def test_other_items_or_settings_are_not_compared(tmp_path: Path) -> None:
     one = written(tmp_path / "a", answers([True] * 4))
     with pytest.raises(SpecError, match="of different items"):
         compare_evaluations(one, written(tmp_path / "b", answers([True] * 5), count=5))
+    slower = written(tmp_path / "d", answers([True] * 4), sampling=PROTOCOL.model_copy(update={"steps": 256}))
+    assert compare_evaluations(one, slower)[0].settings == ["steps"]
     with pytest.raises(SpecError, match="No length and seed"):
         compare_evaluations(one, written(tmp_path / "c", answers([True] * 4), lengths=(128,)))
 
@@ -304,7 +329,9 @@ def test_gift_evaluate_asks_resumes_and_scores_again(gift_here: Here, tmp_path: 
         (("tiny", "--items", "a.jsonl", "--difficulty", "easy"), "for generated items"),
         (("tiny", "--task", "gsm8k", "--difficulty", "easy"), "gsm8k is a fixed list"),
         (("tiny", "--task", "gsm8k", "--items", "nowhere.jsonl"), "nowhere.jsonl"),
-        (("tiny", "tiny"), "named twice"),
+        (("tiny", "tiny"), "share a folder"),
+        (("tiny", "--length", "5", "--count", "4"), "whole number"),
+        (("--rescore", "nowhere", "--count", "3"), "scored as they are: --count would"),
         (("--rescore", "nowhere"), "holds no evaluation"),
         (("tiny", "--set", "steps=0"), "steps"),
         (("tiny", "--count", "4", "--set", "nothing=1"), "nothing"),

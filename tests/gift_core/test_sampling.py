@@ -73,9 +73,13 @@ def test_both_samplers_are_matched_on_models_as_published(published: DiffusionMo
     assert denoise(published, prompts, dream) == [references.dream(published, prompt, dream) for prompt in prompts]
 
 
-def test_infill_is_matched_where_rows_have_other_tokens_given(tiny: DiffusionModel, prompts: list[list[int]]) -> None:
-    sampling = spec(length=24, block_length=8, steps=9)
+@pytest.mark.parametrize("cfg_scale", [0.0, 1.5])
+def test_infill_is_matched_where_rows_have_other_tokens_given(
+    tiny: DiffusionModel, prompts: list[list[int]], cfg_scale: float
+) -> None:
+    sampling = spec(length=24, block_length=8, steps=9, cfg_scale=cfg_scale)
     tokens = tiny.tokenizer.encode("1234 So", add_special_tokens=False)
+    assert denoise(tiny, [], sampling) == []
     given = [{0: tokens[0], 5: tokens[1]}, dict(enumerate(tokens[:4], 8)), {}, {23: tokens[2]}]
     answers = denoise(tiny, prompts, sampling, starts=[Start(given=each) for each in given])
     expected = [references.llada(tiny, prompt, sampling, each) for prompt, each in zip(prompts, given, strict=True)]
@@ -122,6 +126,35 @@ def test_a_row_depends_neither_on_its_neighbours_nor_on_padding(tiny: DiffusionM
     ]
     assert together == alone
     assert denoise(tiny, prompts[::-1], sampling, seed=3, starts=starts[::-1]) == alone[::-1]
+
+
+def test_rows_in_other_blocks_leave_a_cached_row_as_it_is(tiny: DiffusionModel, prompts: list[list[int]]) -> None:
+    """A row that is two blocks on keeps the keys and values it would keep alone: what it predicts shows them."""
+    sampling = spec(length=24, block_length=8, steps=24, cache="prefix")
+    placed = dict(enumerate(denoise(tiny, prompts[:1], sampling)[0][:16]))
+    ahead = Start(placed=placed, step=16)
+    alone = list(denoise_steps(tiny, prompts[:1], sampling, starts=[ahead]))
+    beside = list(denoise_steps(tiny, prompts[:2], sampling, starts=[ahead, Start()]))
+    assert len(alone) == 8
+    for one, both in zip(alone, beside, strict=False):
+        count = int(one.read.sum())
+        expected = one.predictions.probability
+        assert torch.allclose(both.predictions.probability[:count], expected, atol=1e-5)
+
+
+def test_origin_draws_each_position_by_itself(tiny: DiffusionModel) -> None:
+    """Two of 24 positions are masked: the step that commits one is uniform over all steps, whatever was given."""
+    sampling = spec(sampler="dream", remasking="origin", length=24, block_length=24, steps=24)
+    start = Start(given=dict.fromkeys(range(2, 24), 7))
+    seen = torch.zeros(24)
+    for seed in range(60):
+        for step in denoise_steps(tiny, [[5, 6]], sampling, seed, starts=[start]):
+            seen[int(step.numbers[0])] += int(step.committed.sum())
+    assert seen.sum() == 120
+    halves = seen[:12].sum(), seen[12:].sum()
+    # Binomial with 120 draws: four standard deviations.
+    assert abs(float(halves[0] - halves[1])) < 44
+    assert seen[:4].sum() > 0
 
 
 @pytest.mark.parametrize("changes", [{"temperature": 1.0}, {"remasking": "random"}], ids=str)
@@ -322,6 +355,7 @@ def test_a_response_that_is_all_given_needs_no_pass(tiny: DiffusionModel) -> Non
         ({"entropy_bound": 0.1, "confidence_threshold": 0.9}, "not both"),
         ({"cache": "prefix", "cfg_scale": 1.0}, "cfg_scale"),
         ({"length": 20, "block_length": 8}, "multiple of block_length"),
+        ({"temperature": 1e-9}, "temperature is 0 or at least 0.001"),
     ],
 )
 def test_modes_that_do_not_fit_together_are_refused(changes: dict[str, Any], message: str) -> None:

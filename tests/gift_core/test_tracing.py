@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -142,9 +144,43 @@ def test_arrays_of_another_length_are_refused(tiny: DiffusionModel, tmp_path: Pa
     recorded = make(tiny).model_dump(mode="json")
     recorded["frames"][3]["entropy"] = "AAAA"
     path = tmp_path / "it.json"
-    path.write_text(__import__("json").dumps(recorded))
+    path.write_text(json.dumps(recorded))
     with pytest.raises(SpecError, match="frame 3 has not a byte for each of 48 positions"):
         load_trace(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data["start"].pop("version"), "start.version: Field required"),
+        (lambda data: data["frames"][0].update(positions=[47, 60]), "frame 0 commits a position that is not there"),
+        (lambda data: data["frames"][1].update(positions=data["frames"][0]["positions"]), "frame 1 commits a position"),
+        (lambda data: data["frames"][5].update(tokens=[700, 701]), "frame 5 refers to a token that was not told"),
+        (lambda data: data["start"].update(vocabulary_size=20), "beyond the vocabulary of 20"),
+        (
+            lambda data: data["start"].update(standing=[{"position": 99, "token": 1, "kind": "given"}]),
+            "standing token is beyond the 48 positions",
+        ),
+    ],
+)
+def test_parts_that_contradict_each_other_are_refused(
+    tiny: DiffusionModel, tmp_path: Path, change: Callable[[Any], object], message: str
+) -> None:
+    data = make(tiny).model_dump(mode="json")
+    change(data)
+    path = tmp_path / "it.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(SpecError, match=message):
+        load_trace(path)
+
+
+def test_bytes_that_were_damaged_are_refused(tiny: DiffusionModel, tmp_path: Path) -> None:
+    save_trace(make(tiny), tmp_path / "it.json.gz")
+    damaged = bytearray((tmp_path / "it.json.gz").read_bytes())
+    damaged[200:400] = bytes(200)
+    (tmp_path / "it.json.gz").write_bytes(damaged)
+    with pytest.raises(SpecError, match="no trace of version 2"):
+        load_trace(tmp_path / "it.json.gz")
 
 
 # Infill and branches

@@ -49,6 +49,7 @@ def trace(
     ]
     return Trace(
         start=TraceStart(
+            version=2,
             checkpoint=label.lower(),
             label=label,
             prompt_text=PUZZLE,
@@ -61,7 +62,7 @@ def trace(
             standing=list(standing),
             branch=branch,
             played=branch.cursor if branch else 0,
-            new_tokens=[response[each.position] for each in standing],
+            new_tokens=[response[each.position].model_copy(update={"id": each.token}) for each in standing],
         ),
         frames=frames,
         end=TraceEnd(
