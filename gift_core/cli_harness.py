@@ -24,4 +24,9 @@ def lm_eval(context: typer.Context) -> None:
             field="lm-eval",
             remedy='pip install "gift-studio[harness]"',
         ) from error
-    evaluate(context.args)
+    try:
+        evaluate(context.args)
+    except ValueError as error:
+        # So the harness says that a task or an argument is not what it knows.
+        reason = " ".join(str(error).split())[:500]
+        raise SpecError(reason, field="lm-eval", remedy="`gift lm-eval --help` lists the harness's options.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,14 +22,13 @@ from gift_core.cli_common import (
     prompt_and_response,
 )
 from gift_core.errors import SpecError
+from gift_core.positions import parse_positions
 from gift_core.reporting import SPEC_FILE
 from gift_core.spec import ObjectiveSpec, RunSpec, Weighting
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
 
-# Of few digits: a range as long as a number allows would fill the memory.
-_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 Checkpoints = Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)]
 
 
@@ -133,15 +131,3 @@ def _spec(first: str, data: Path | None, task: str | None, changes: list[str]) -
 def _progress() -> Progress:
     columns = (TextColumn("{task.description} probing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True)
-
-
-def parse_positions(text: str) -> list[int]:
-    """Positions of `3,5-9`, ranges with both ends; raises `SpecError`."""
-    positions: list[int] = []
-    for part in text.split(","):
-        found = _RANGE.fullmatch(part.strip())
-        if not found:
-            raise SpecError(f"{part.strip()!r} is no position.", field="--mask", remedy="Write positions as 3,5-9.")
-        first, last = found.groups()
-        positions += range(int(first), int(last or first) + 1)
-    return positions

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from gift_core.cli import app
-from gift_core.cli_inspect import parse_positions
 from gift_core.dataset_document import DatasetInspection
 from gift_core.documents import Inspection
 from gift_core.errors import GiftError, SpecError
+from gift_core.positions import parse_positions
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +90,7 @@ def test_positions_are_numbers_and_ranges(ranges: list[tuple[int, int]]) -> None
     assert parse_positions(text) == [first + step for first, more in ranges for step in range(more + 1)]
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "-3", "1-2-3", "3-", "٣", "0-999999999"])
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "-3", "1-2-3", "3-", "٣", "0-999999999", "5-3", "0-39999,1-2"])
 def test_other_text_is_no_position(text: str) -> None:
     with pytest.raises(SpecError):
         parse_positions(text)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from gift_core.cli_inspect import parse_positions
 from gift_core.inspection import WEIGHTINGS
 from gift_core.masking_frequency import masking_at, masking_over_time
+from gift_core.positions import parse_positions
 from tests.ui.inspection_data import HOSTILE_TEXT, dataset, recorded
 from tests.ui.mounting import Mount, fills, set_slider, states
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import gradio as gr
 from pydantic import Field
 
-from gift_core.cli_inspect import parse_positions
 from gift_core.errors import SpecError
+from gift_core.positions import parse_positions
 from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
 from ui.links import REMEMBER, address, linked, parameters
