@@ -57,7 +57,7 @@ def inspect(
 
     prompt, response = prompt_and_response(prompt, response, task)
     objective = ObjectiveSpec.parse({"power": power, "weighting": weighting})
-    positions = None if masked is None else parse_positions(masked)
+    positions = None if masked is None else parse_positions(masked, "--mask")
     models = [(name, name, open_model(name)) for name in checkpoints]
     result = inspect_text(models, prompt, response, objective, masked=positions, times=[t])
     if as_json:
