@@ -21,6 +21,8 @@ MEGABYTE = 2**20
 
 def upload(page: Page, path: Path) -> None:
     page.get_by_label("My own file").check()
+    # Nobody chooses a file before the task's rows have gone; a machine that is quicker would see them go after its own.
+    expect(page.locator("#preview")).to_contain_text("drop a file", timeout=30_000)
     page.locator("#upload input[type=file]").set_input_files(path)
 
 
