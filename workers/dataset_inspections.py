@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,8 +15,9 @@ from gift_core.errors import GiftError, Problem
 from gift_core.reporting import write_atomically
 from gift_core.spec import FileSource, RunSpec, Seed
 from workers.failures import unexpected
+from workers.kept import Jobs, KeptFiles, cancel
 from workers.live_traces import ENDED, TraceState
-from workers.store import ConflictError, NotFoundError
+from workers.store import NotFoundError
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
@@ -38,7 +35,6 @@ _KEPT = 200
 _TOKENS_AT_ONCE = 2048
 # Tokens at either end: as many as one can compare by eye.
 _LISTED = 12
-_ID = re.compile(r"di_[0-9a-f]{32}")
 
 
 class DatasetOrder(BaseModel):
@@ -88,6 +84,11 @@ class LiveInspection:
         self.result = result
         self.state = TraceState.FINISHED
 
+    def withdraw(self) -> None:
+        """End it if it has not begun."""
+        if self.state == TraceState.QUEUED:
+            self.end(TraceState.CANCELLED)
+
     def end(self, state: TraceState, *problems: Problem) -> None:
         self.problems = problems
         self.state = state
@@ -103,10 +104,14 @@ class DatasetInspectionService:
     def __init__(self, studio: Studio, shelf: ModelShelf) -> None:
         self._studio = studio
         self._shelf = shelf
-        self._directory = studio.inspection_files
-        self._live: OrderedDict[str, LiveInspection] = OrderedDict()
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="dataset-inspection")
+        self._files = KeptFiles(studio.inspection_files, "di", ".json", _KEPT)
+        self._jobs: Jobs[LiveInspection] = Jobs(
+            "dataset-inspection",
+            "data sets are being looked at",
+            at_once=_AT_ONCE,
+            most=_MOST_WAITING,
+            remembered=_REMEMBERED,
+        )
 
     def start(self, order: DatasetOrder) -> LiveInspection:
         """Begin what was not begun before; raises `ModelError` or `DataError` where a checkpoint or a data set is
@@ -114,29 +119,20 @@ class DatasetInspectionService:
         known = [self._shelf.checkpoint(name) for name in order.checkpoints]
         if isinstance(order.run.data.source, FileSource):
             self._studio.datasets.get(order.run.data.source.dataset)
-        with self._lock:
-            live = self._live.get(order.id)
-            if live and not live.ended and not live.cancelled.is_set():
-                return live
-            if stored := self._stored(order.id):
-                return LiveInspection.of(order.id, stored)
-            waiting = sum(not each.ended for each in self._live.values())
-            if waiting >= _MOST_WAITING:
-                raise ConflictError(f"{waiting} data sets are being looked at.", remedy="Try again when some are done.")
-            live = self._live[order.id] = LiveInspection(order.id)
-            self._live.move_to_end(order.id)
-            self._forget()
-        self._pool.submit(self._run, live, order, known)
-        return live
+
+        def stored() -> LiveInspection | None:
+            found = self._stored(order.id)
+            return LiveInspection.of(order.id, found) if found else None
+
+        return self._jobs.begin(
+            order.id, stored, lambda: LiveInspection(order.id), lambda live: self._run(live, order, known)
+        )
 
     def live(self, identity: str) -> LiveInspection:
         """One that is under way or was kept; raises `NotFoundError`."""
-        with self._lock:
-            found = self._live.get(identity)
-        if found:
+        if found := self._jobs.get(identity):
             return found
-        # An id comes from an address: it must be one before it becomes part of a path.
-        stored = self._stored(identity) if _ID.fullmatch(identity) else None
+        stored = self._stored(identity)
         if stored is None:
             raise NotFoundError(f"Nothing is known of {identity!r}.", remedy="Check the link, or look again.")
         return LiveInspection.of(identity, stored)
@@ -144,26 +140,20 @@ class DatasetInspectionService:
     def cancel(self, identity: str) -> LiveInspection:
         """Stop after the batch it is in; leaves an ended one alone. Raises `NotFoundError`."""
         live = self.live(identity)
-        live.cancelled.set()
-        if live.state == TraceState.QUEUED:
-            live.end(TraceState.CANCELLED)
+        cancel(live)
         return live
 
     def close(self) -> None:
         """Stop everything after the batches it is in."""
-        for live in list(self._live.values()):
-            live.cancelled.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._jobs.close()
 
     def _run(self, live: LiveInspection, order: DatasetOrder, checkpoints: list[Checkpoint]) -> None:
         try:
             result = self._look(live, order, checkpoints)
             self._keep(live.id, result)
+            # From here on it is the file.
+            self._jobs.drop(live)
             live.finish(result)
-            with self._lock:
-                # Unless it was cancelled in its last moment, and asked for again.
-                if self._live.get(live.id) is live:
-                    del self._live[live.id]
         except _CancelledError:
             live.end(TraceState.CANCELLED)
         except GiftError as error:
@@ -205,37 +195,22 @@ class DatasetInspectionService:
             return inspect_dataset(models(), examples, order.run, options, progress)
 
     def _keep(self, identity: str, result: DatasetInspection) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path(identity), result.model_dump_json())
-        for path in self._files()[_KEPT:]:
-            path.unlink(missing_ok=True)
+        path = self._files.path(identity)
+        assert path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, result.model_dump_json())
+        self._files.remove_oldest()
 
     def _stored(self, identity: str) -> DatasetInspection | None:
         """None where there is none, or none that can be read: it is then made again."""
-        path = self._path(identity)
+        path = self._files.path(identity)
+        if path is None:
+            return None
         with suppress(OSError, ValidationError):
             found = DatasetInspection.model_validate_json(path.read_bytes())
-            path.touch()
+            self._files.used(path)
             return found
         return None
-
-    def _path(self, identity: str) -> Path:
-        return self._directory / f"{identity}.json"
-
-    def _files(self) -> list[Path]:
-        """All files, those used last first."""
-
-        def age(path: Path) -> float:
-            with suppress(OSError):
-                return -path.stat().st_mtime
-            return 0.0
-
-        return sorted(self._directory.glob("di_*.json"), key=age)
-
-    def _forget(self) -> None:
-        ended = (identity for identity, live in list(self._live.items()) if live.ended)
-        while len(self._live) > _REMEMBERED and (oldest := next(ended, None)):
-            del self._live[oldest]
 
 
 def _go_on(live: LiveInspection) -> None:

@@ -76,6 +76,11 @@ class LiveTrace:
             self.state = state
         self._tell()
 
+    def withdraw(self) -> None:
+        """End it if it has not begun."""
+        if self.state == TraceState.QUEUED:
+            self.end(TraceState.CANCELLED)
+
     def trace(self) -> Trace:
         """The whole, of a trace that has come to its end."""
         start, *frames, end = self.events

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +16,7 @@ from gift_core.recording import Recording
 from gift_core.spec import SamplingSpec, Seed
 from gift_core.trace import Branch, Edit, Frame, Trace, TraceStart, load_trace, save_trace
 from workers.failures import unexpected
+from workers.kept import Jobs, KeptFiles, cancel
 from workers.live_traces import LiveTrace, TraceState
 from workers.store import ConflictError, NotFoundError
 
@@ -34,8 +31,6 @@ _MOST_WAITING = 64
 _REMEMBERED = 200
 # Files beyond this many go, those used longest ago first.
 _KEPT = 2000
-_ID = re.compile(r"tr_[0-9a-f]{32}")
-_SUFFIX = ".json.gz"
 
 
 class TraceOrder(BaseModel):
@@ -59,11 +54,11 @@ class TraceService:
     """Traces of one studio, in `directory`. Models are those of `shelf`."""
 
     def __init__(self, directory: Path, shelf: ModelShelf) -> None:
-        self._directory = directory
         self._shelf = shelf
-        self._live: OrderedDict[str, LiveTrace] = OrderedDict()
-        self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="denoising")
+        self._files = KeptFiles(directory, "tr", ".json.gz", _KEPT)
+        self._jobs: Jobs[LiveTrace] = Jobs(
+            "denoising", "traces are being made", at_once=_AT_ONCE, most=_MOST_WAITING, remembered=_REMEMBERED
+        )
 
     def start(self, orders: Sequence[TraceOrder]) -> list[LiveTrace]:
         """Begin what was not begun before; raises `ModelError`, or `ConflictError` when too many wait already."""
@@ -85,9 +80,7 @@ class TraceService:
 
     def live(self, identity: str) -> LiveTrace:
         """A trace, whether it is being made or is there; raises `NotFoundError`."""
-        with self._lock:
-            found = self._live.get(identity)
-        return found or LiveTrace.of(identity, self._stored(identity))
+        return self._jobs.get(identity) or LiveTrace.of(identity, self._stored(identity))
 
     def trace(self, identity: str) -> Trace:
         """A finished trace; raises `NotFoundError`, or `ConflictError` while it is no such."""
@@ -98,43 +91,31 @@ class TraceService:
 
     def recent(self, limit: int) -> list[LiveTrace]:
         """Running, failed and cancelled traces, then finished ones, those used last first."""
-        with self._lock:
-            found = list(reversed(self._live.values()))
-        for path in self._files()[: max(0, limit - len(found))]:
+        found = self._jobs.newest_first()
+        for path in self._files.latest()[: max(0, limit - len(found))]:
             # One that is removed in between is not missed, nor one that is damaged.
             with suppress(GiftError):
-                found.append(LiveTrace.of(path.name.removesuffix(_SUFFIX), load_trace(path)))
+                found.append(LiveTrace.of(self._files.name(path), load_trace(path)))
         return found[:limit]
 
     def cancel(self, identity: str) -> LiveTrace:
         """Stop a trace after the step it is in; leaves an ended one alone. Raises `NotFoundError`."""
         live = self.live(identity)
-        live.cancelled.set()
-        if live.state == TraceState.QUEUED:
-            live.end(TraceState.CANCELLED)
+        cancel(live)
         return live
 
     def close(self) -> None:
         """Stop everything after the steps it is in."""
-        for live in list(self._live.values()):
-            live.cancelled.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._jobs.close()
 
     def _start(self, order: TraceOrder, label: str) -> LiveTrace:
-        with self._lock:
-            known = self._live.get(order.id)
-            if known and not known.ended:
-                return known
-            if stored := self._recorded.get(order.id) or self._readable(order.id):
-                return LiveTrace.of(order.id, stored)
-            waiting = sum(not live.ended for live in self._live.values())
-            if waiting >= _MOST_WAITING:
-                raise ConflictError(f"{waiting} traces are being made.", remedy="Try again when some have ended.")
-            live = self._live[order.id] = LiveTrace(order.id, order.checkpoint, label)
-            self._live.move_to_end(order.id)
-            self._forget()
-        self._pool.submit(self._run, live, order)
-        return live
+        def stored() -> LiveTrace | None:
+            found = self._recorded.get(order.id) or self._readable(order.id)
+            return LiveTrace.of(order.id, found) if found else None
+
+        return self._jobs.begin(
+            order.id, stored, lambda: LiveTrace(order.id, order.checkpoint, label), lambda live: self._run(live, order)
+        )
 
     @cached_property
     def _recorded(self) -> dict[str, Trace]:
@@ -183,12 +164,12 @@ class TraceService:
             if live.cancelled.is_set() and isinstance(event, Frame | TraceStart):
                 live.end(TraceState.CANCELLED)
                 return
-        save_trace(live.trace(), self._path(live.id))
-        self._remove_oldest()
-        with self._lock:
-            # From here on it is the file. Unless it was cancelled in its last moment, and asked for again.
-            if self._live.get(live.id) is live:
-                del self._live[live.id]
+        path = self._files.path(live.id)
+        assert path
+        save_trace(live.trace(), path)
+        self._files.remove_oldest()
+        # From here on it is the file.
+        self._jobs.drop(live)
         live.end(TraceState.FINISHED)
 
     def _beginning(self, order: TraceOrder, model: DiffusionModel) -> Beginning:
@@ -209,35 +190,12 @@ class TraceService:
         if identity in self._recorded:
             return self._recorded[identity]
         # An id comes from an address: it must be one before it becomes part of a path.
-        path = self._path(identity) if _ID.fullmatch(identity) else None
+        path = self._files.path(identity)
         if path is None or not path.exists():
             raise NotFoundError(f"There is no trace {identity!r}.", remedy="Check the link, or denoise again.")
         try:
             found = load_trace(path)
         except GiftError as error:
             raise NotFoundError(f"Trace {identity!r} is damaged.", remedy="Denoise again.") from error
-        with suppress(OSError):
-            path.touch()
+        self._files.used(path)
         return found
-
-    def _path(self, identity: str) -> Path:
-        return self._directory / f"{identity}{_SUFFIX}"
-
-    def _files(self) -> list[Path]:
-        """All files, those used last first."""
-
-        def age(path: Path) -> float:
-            with suppress(OSError):
-                return -path.stat().st_mtime
-            return 0.0
-
-        return sorted(self._directory.glob(f"tr_*{_SUFFIX}"), key=age)
-
-    def _remove_oldest(self) -> None:
-        for path in self._files()[_KEPT:]:
-            path.unlink(missing_ok=True)
-
-    def _forget(self) -> None:
-        ended: Iterator[str] = (identity for identity, live in list(self._live.items()) if live.ended)
-        while len(self._live) > _REMEMBERED and (oldest := next(ended, None)):
-            del self._live[oldest]

@@ -191,7 +191,7 @@ def test_an_unknown_id_is_not_found(service: DatasetInspectionService, identity:
 def test_as_many_as_may_wait_and_no_more(
     service: DatasetInspectionService, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_MOST_WAITING", 2)
+    monkeypatch.setattr(service._jobs, "_most", 2)
     begun = [service.start(order(seed=seed)) for seed in (1, 2)]
     with pytest.raises(ConflictError):
         service.start(order(seed=3))
@@ -202,7 +202,7 @@ def test_as_many_as_may_wait_and_no_more(
 def test_files_used_longest_ago_go_and_a_broken_one_is_made_again(
     studio: Studio, service: DatasetInspectionService, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    monkeypatch.setattr(module, "_KEPT", 1)
+    monkeypatch.setattr(service._files, "_most", 1)
     for seed in (1, 2):
         live = service.start(order(examples=2, seed=seed))
         until(lambda live=live: live.ended)

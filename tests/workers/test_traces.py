@@ -13,7 +13,6 @@ from gift_core.errors import ModelError
 from gift_core.sampling import denoiser
 from gift_core.spec import SamplingSpec
 from gift_core.trace import Edit
-from workers import traces as module
 from workers.live_traces import LiveTrace, TraceState
 from workers.models import ModelShelf
 from workers.settings import Settings
@@ -173,7 +172,7 @@ def test_what_fails_says_why(traces: TraceService) -> None:
 
 
 def test_a_full_queue_refuses_more(traces: TraceService, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_WAITING", 3)
+    monkeypatch.setattr(traces._jobs, "_most", 3)
     traces.start([order(seed=seed) for seed in range(3)])
     with pytest.raises(ConflictError, match="3 traces are being made"):
         traces.start([order(seed=3)])
@@ -188,14 +187,15 @@ def test_an_id_that_is_none_is_not_found(traces: TraceService, identity: str) ->
 def test_a_damaged_file_is_made_again(traces: TraceService, open_service: Callable[[], TraceService]) -> None:
     (live,) = traces.start([order(steps=2)])
     ended(live)
-    path = traces._path(live.id)
+    path = traces._files.path(live.id)
+    assert path
     path.write_bytes(path.read_bytes()[:50])
     (again,) = open_service().start([order(steps=2)])
     assert ended(again).trace().frames == live.trace().frames
 
 
 def test_the_oldest_files_go(traces: TraceService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_KEPT", 2)
+    monkeypatch.setattr(traces._files, "_most", 2)
     made = [ended(traces.start([order(steps=1, seed=seed)])[0]).id for seed in range(3)]
     assert [live.id for live in traces.recent(10)] == made[:0:-1]
     with pytest.raises(NotFoundError):

@@ -79,7 +79,7 @@ export function pane(trace, index, { popover, signal, api, onHover, onBranch, on
       chip.textContent = progress(trace);
       verdict.textContent = replay.end?.verdict ?? '';
       verdict.hidden = !verdict.textContent;
-      waiting.textContent = trace.settled ? 'It ended before the first step.' : 'Waiting for the first step…';
+      waiting.textContent = trace.settled ? 'It ended before the first step.' : 'Waiting for its turn, or for the model to load…';
       facts.textContent = replay.start ? summary(replay) : '';
       if (trace.complete && api && !links.childElementCount) links.append(download(trace, api));
       if (replay.start && !strip) open();

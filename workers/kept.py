@@ -1,0 +1,131 @@
+"""What the services for the pages have in common: jobs under way by what was asked for, and results kept as files."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from workers.store import ConflictError
+
+
+class Job(Protocol):
+    """`cancelled` asks it to end, `ended` says that it has; `withdraw` ends it where it has not begun."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def cancelled(self) -> threading.Event: ...
+    def withdraw(self) -> None: ...
+
+
+J = TypeVar("J", bound=Job)
+
+
+class Jobs(Generic[J]):
+    """Jobs by id: those that wait or run, `at_once` in threads, and `remembered` ended ones that left no file.
+
+    `busy` says, after their number, what those who wait are doing.
+    """
+
+    def __init__(self, name: str, busy: str, *, at_once: int, most: int, remembered: int) -> None:
+        self._busy = busy
+        self._most = most
+        self._remembered = remembered
+        self._jobs: OrderedDict[str, J] = OrderedDict()
+        self._lock = threading.RLock()
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+
+    def get(self, identity: str) -> J | None:
+        with self._lock:
+            return self._jobs.get(identity)
+
+    def newest_first(self) -> list[J]:
+        with self._lock:
+            return list(reversed(self._jobs.values()))
+
+    def begin(
+        self, identity: str, otherwise: Callable[[], J | None], make: Callable[[], J], run: Callable[[J], None]
+    ) -> J:
+        """The job under way, or what `otherwise` finds, or a new one; raises `ConflictError` when too many wait."""
+        with self._lock:
+            known = self._jobs.get(identity)
+            if known and not known.ended and not known.cancelled.is_set():
+                return known
+            if found := otherwise():
+                return found
+            waiting = sum(not job.ended for job in self._jobs.values())
+            if waiting >= self._most:
+                raise ConflictError(f"{waiting} {self._busy}.", remedy="Try again when some have ended.")
+            job = self._jobs[identity] = make()
+            self._jobs.move_to_end(identity)
+            self._forget()
+        self._pool.submit(run, job)
+        return job
+
+    def drop(self, job: J) -> None:
+        """Its result has become a file. Unless it was cancelled in its last moment, and asked for again."""
+        with self._lock:
+            if self._jobs.get(job.id) is job:
+                del self._jobs[job.id]
+
+    def close(self) -> None:
+        """Cancel everything, and wait for what runs."""
+        for job in self.newest_first():
+            cancel(job)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _forget(self) -> None:
+        ended = (identity for identity, job in list(self._jobs.items()) if job.ended)
+        while len(self._jobs) > self._remembered and (oldest := next(ended, None)):
+            del self._jobs[oldest]
+
+
+def cancel(job: Job) -> None:
+    """Ask a job to end; one that has not begun ends at once, an ended one is left alone."""
+    job.cancelled.set()
+    job.withdraw()
+
+
+class KeptFiles:
+    """Files named by ids such as `tr_0a1b…`; of more than `most`, those used longest ago go."""
+
+    def __init__(self, directory: Path, prefix: str, suffix: str, most: int) -> None:
+        self._directory = directory
+        self._prefix, self._suffix, self._most = prefix, suffix, most
+        self._id = re.compile(rf"{prefix}_[0-9a-f]{{32}}")
+
+    def path(self, identity: str) -> Path | None:
+        """Where its file is or will be; None for what is no id, as it may come from an address."""
+        return self._directory / f"{identity}{self._suffix}" if self._id.fullmatch(identity) else None
+
+    def used(self, path: Path) -> None:
+        """Note that it was asked for."""
+        with suppress(OSError):
+            path.touch()
+
+    def latest(self) -> list[Path]:
+        """All files, those used last first."""
+        return sorted(self._directory.glob(f"{self._prefix}_*{self._suffix}"), key=_age)
+
+    def name(self, path: Path) -> str:
+        """The id of a file."""
+        return path.name.removesuffix(self._suffix)
+
+    def remove_oldest(self) -> None:
+        for path in self.latest()[self._most :]:
+            path.unlink(missing_ok=True)
+
+
+def _age(path: Path) -> float:
+    """Larger for what was used longer ago; a file that has just gone counts as the oldest."""
+    with suppress(OSError):
+        return -path.stat().st_mtime
+    return 0.0
