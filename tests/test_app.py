@@ -18,6 +18,7 @@ from gift_core.presets import PRESETS
 from gift_core.spec import ExperimentSpec
 from tests.serving import free_port, serve_on
 from ui.client import StudioClient, StudioError
+from workers.database import Database
 from workers.recorded import EXPERIMENT_ID
 from workers.records import RunState
 from workers.settings import Settings
@@ -171,7 +172,7 @@ def test_a_training_does_not_outlive_the_studio(tmp_path: Path) -> None:
     with ExitStack() as opened:
         server = opened.enter_context(studio_at(tmp_path))
         client = opened.enter_context(StudioClient(server))
-        store = RunStore(tmp_path / "studio.sqlite3")
+        store = RunStore(Database.in_file(tmp_path / "studio.sqlite3"))
         opened.callback(store.close)
         experiment = client.create_experiment(PRESETS["Quick pair"], "key")
         events = client.events(experiment.id)

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import URL, Connection, create_engine, event, func, update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, SQLModel, col, select
+from sqlmodel import Session, col, select
 
 from gift_core.errors import GiftError
 from gift_core.spec import ExperimentSpec, TaskSource
 from gift_core.tasks.registry import TASKS
+from workers.database import Database
 from workers.experiments import new_experiment, new_runs
 from workers.metrics import MetricLine
 from workers.records import ENDED, TRANSITIONS, Dataset, Experiment, MetricPoint, Run, RunState, Transition
 
-_BUSY_TIMEOUT_SECONDS = 30
 _ACTIVE = (RunState.RUNNING, RunState.STOPPING)
 
 
@@ -43,30 +39,16 @@ class IllegalTransitionError(RuntimeError):
 
 
 class RunStore:
-    """Experiments, runs, metric points, transitions and data sets in one SQLite file.
+    """Experiments, runs, metric points, transitions and data sets.
 
     Records come back detached: reading their fields needs no session, and changing them changes nothing here.
     Times are seconds since the epoch.
     """
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        url = URL.create("sqlite", database=str(path))
-        self._reader = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
-        event.listen(self._reader, "connect", _configure)
-        event.listen(self._reader, "begin", _begin)
-        # A transaction that reads and then writes fails at once, without waiting, when another one wrote in
-        # between. So every writer takes the write lock when it begins.
-        self._writer = self._reader.execution_options(begin="BEGIN IMMEDIATE")
-        with path.with_suffix(".lock").open("w") as lock:
-            # The switch to WAL and the creation of tables fail when two processes attempt them at once.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with closing(sqlite3.connect(path)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-            SQLModel.metadata.create_all(self._writer)
-
-    def close(self) -> None:
-        self._reader.dispose()
+    def __init__(self, database: Database) -> None:
+        self._read = database.read
+        self._write = database.write
+        self.close = database.close
 
     # Experiments
 
@@ -302,26 +284,6 @@ class RunStore:
         """Newest first."""
         with self._read() as session:
             return list(session.exec(select(Dataset).order_by(col(Dataset.created).desc())))
-
-    @contextmanager
-    def _read(self) -> Iterator[Session]:
-        with Session(self._reader, expire_on_commit=False) as session:
-            yield session
-
-    @contextmanager
-    def _write(self) -> Iterator[Session]:
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
-            yield session
-
-
-def _configure(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # The driver would begin transactions of its own; `_begin` does.
-    connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
 def _move(session: Session, run: Run, after: RunState, *, by: str, cause: str = "", **changes: Any) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.database import Database
 from workers.datasets import DatasetStore
 from workers.embedded import EmbeddedWorker
 from workers.outcome import LOG_FILE, tail
@@ -43,7 +44,7 @@ class Studio:
         self.trace_files = data / "traces"
         self.inspection_files = data / "inspections"
         self.evaluation_files = data / "evaluations"
-        self.store = RunStore(data / "studio.sqlite3")
+        self.store = RunStore(Database.in_file(data / "studio.sqlite3"))
         self.queue = JobQueue(data / "queue.sqlite3")
         self.datasets = DatasetStore(self._dataset_files, self.store, settings.upload_limit_mb * _MEGABYTE)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gift_core.spec import ExperimentSpec
+from workers.database import Database
 from workers.settings import training_environment
 from workers.store import RunStore
 from workers.supervisor import Supervisor
@@ -54,7 +55,7 @@ def until() -> Until:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RunStore]:
-    opened = RunStore(tmp_path / "studio.sqlite3")
+    opened = RunStore(Database.in_file(tmp_path / "studio.sqlite3"))
     yield opened
     opened.close()
 

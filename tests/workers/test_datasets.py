@@ -6,6 +6,7 @@ import pytest
 
 from gift_core.data.files import read_examples
 from gift_core.errors import DataError
+from workers.database import Database
 from workers.datasets import DatasetStore, TooLargeError
 from workers.records import Dataset
 from workers.store import RunStore
@@ -16,7 +17,7 @@ GOOD = b'{"prompt": "p", "response": "r"}\n{"prompt": "q", "response": "s"}\n'
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DatasetStore]:
-    records = RunStore(tmp_path / "studio.sqlite3")
+    records = RunStore(Database.in_file(tmp_path / "studio.sqlite3"))
     yield DatasetStore(tmp_path / "datasets", records, limit_bytes=5 * 2**20)
     records.close()
 

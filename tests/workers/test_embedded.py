@@ -114,6 +114,7 @@ def test_a_message_is_readable_and_not_code(queue: JobQueue, tmp_path: Path) -> 
 STUDIO = """
 import os, signal, sys
 from pathlib import Path
+from workers.database import Database
 from workers.embedded import EmbeddedWorker
 from workers.queue import JobQueue
 from workers.settings import training_environment
@@ -122,7 +123,7 @@ from workers.supervisor import Supervisor
 
 data, script, code = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 command = lambda directory: [sys.executable, script, str(directory), str(os.getpid())]
-store = RunStore(data / "studio.sqlite3")
+store = RunStore(Database.in_file(data / "studio.sqlite3"))
 environment = training_environment(1) | {"PYTHONPATH": code}
 supervisor = Supervisor(store, data / "runs", command, environment, lease_seconds=1)
 EmbeddedWorker(store, JobQueue(data / "queue.sqlite3"), supervisor).start()

@@ -16,6 +16,7 @@ from subprocess import PIPE
 import pytest
 
 from gift_core.spec import ExperimentSpec
+from workers.database import Database
 from workers.metrics import MetricLine
 from workers.records import TRANSITIONS, Dataset, Run, RunState
 from workers.store import ConflictError, IllegalTransitionError, NotFoundError, RunStore, _move
@@ -48,8 +49,9 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
     path = tmp_path / "studio.sqlite3"
     program = (
         "import sys; from pathlib import Path; from workers.store import RunStore;"
+        "from workers.database import Database;"
         "from gift_core.spec import ExperimentSpec;"
-        "print('ready', flush=True); sys.stdin.read(); store = RunStore(Path(sys.argv[1]));"
+        "print('ready', flush=True); sys.stdin.read(); store = RunStore(Database.in_file(Path(sys.argv[1])));"
         "[store.create_experiment(ExperimentSpec(), f'key {i}') for i in range(5)]"
     )
     with ExitStack() as stack:
@@ -66,7 +68,7 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
             assert process.stdin is not None
             process.stdin.close()
         assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
-    store = RunStore(path)
+    store = RunStore(Database.in_file(path))
     assert len(store.experiments()) == 5
     assert len(store.runs()) == 10
     store.close()

@@ -1,0 +1,90 @@
+"""The database behind the stores: SQLite in one file by default, PostgreSQL where the studio has outgrown it."""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlmodel import Session
+
+from workers.migrations import bring_up_to_date
+
+_BUSY_TIMEOUT_SECONDS = 30
+# Any number, the same for all who write.
+_WRITER_LOCK = 0x67696674
+
+
+class Database:
+    """Sessions on one database. One transaction writes at a time, so numbers that grow are seen in their order.
+
+    Records come back detached: reading their fields needs no session, and changing them changes nothing here.
+    """
+
+    def __init__(self, url: str | URL) -> None:
+        self._url = make_url(url)
+        sqlite = self._url.get_backend_name() == "sqlite"
+        self._engine, self._writer = _sqlite(self._url) if sqlite else _postgres(self._url)
+        with self._writer.begin() as connection:
+            bring_up_to_date(connection)
+
+    @classmethod
+    def in_file(cls, path: Path) -> Database:
+        """The SQLite file, made where there is none."""
+        return cls(URL.create("sqlite", database=str(path)))
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that is committed at the end, or rolled back by an error."""
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _sqlite(url: URL) -> tuple[Engine, Engine]:
+    path = Path(url.database or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    with path.with_suffix(".lock").open("w") as lock:
+        # The switch to WAL fails when two processes attempt it at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    # A transaction that reads and then writes fails at once, without waiting, when another one wrote in between. So
+    # every writer takes the write lock when it begins.
+    return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
+
+
+def _postgres(url: URL) -> tuple[Engine, Engine]:
+    # `postgresql://` is what people write; the driver is ours to choose.
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    event.listen(engine, "begin", _take_turn)
+    return engine, engine.execution_options(writes=True)
+
+
+def _configure(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # The driver would begin transactions of its own; `_begin` does.
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
+
+
+def _take_turn(connection: Connection) -> None:
+    if connection.get_execution_options().get("writes"):
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _WRITER_LOCK})
