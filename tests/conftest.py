@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -53,3 +54,19 @@ def postgres_server(_postgres: PostgresService) -> PostgresService:
 def s3_server(_s3: S3Service) -> S3Service:
     _s3.ensure()
     return _s3
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresService) -> Iterator[str]:
+    """An empty database."""
+    with postgres_server.new_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/studio.sqlite3"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
