@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -77,7 +77,10 @@ def _context(connection: Connection) -> MigrationContext:
 def test_an_older_studio_comes_through_with_every_row(old_studio: str) -> None:
     with connected(old_studio) as connection:
         before = observed(connection, "run", "run_id")
-    Database(old_studio).close()
+    database = Database(old_studio)
+    with database.read() as session:
+        assert session.scalar(text("PRAGMA foreign_keys")) == 1
+    database.close()
     with connected(old_studio) as connection:
         assert observed(connection, RUN, RUN_ID) == before
         assert compare_metadata(_context(connection), SQLModel.metadata) == []
@@ -97,7 +100,7 @@ def test_it_does_so_on_postgresql_too_where_numbers_go_on_after_it(old_studio: s
         assert compare_metadata(_context(connection), SQLModel.metadata) == []
 
 
-def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[tuple[Any, ...]]]:
+def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[str]]:
     """Every row of every table, in the columns that all versions have."""
     queries = {
         "experiments": "SELECT id, name, created, spec, idempotency_key, request_fingerprint FROM experiment",
@@ -107,7 +110,7 @@ def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[tu
         "transitions": f'SELECT id, {run_id}, time, "before", "after", owner, cause FROM transition',
         "datasets": "SELECT id, name, suffix, bytes, rows, created FROM dataset",
     }
-    found = {name: sorted(map(repr, connection.execute(text(query)))) for name, query in queries.items()}
+    found = {name: sorted(map(_plain, connection.execute(text(query)))) for name, query in queries.items()}
     assert {name: len(rows) for name, rows in found.items()} == {
         "experiments": 2,
         "runs": 4,
@@ -116,6 +119,11 @@ def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[tu
         "datasets": 1,
     }
     return found
+
+
+def _plain(row: Sequence[Any]) -> str:
+    # Nothing, and JSON's nothing, are the same to whoever reads the record.
+    return repr([None if value == "null" else value for value in row])
 
 
 def test_specs_of_an_older_studio_are_still_valid(old_studio: str) -> None:
@@ -158,10 +166,27 @@ def _datasets(session: Any) -> int:
 
 def test_an_error_undoes_the_whole_transaction(database_url: str) -> None:
     database = Database(database_url)
-    with pytest.raises(ZeroDivisionError), database.write() as session:
-        session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
-        session.flush()
-        raise ZeroDivisionError
+    dataset = records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0)
+
+    def fail() -> None:
+        with database.write() as session:
+            session.add(dataset)
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with database.read() as session:
         assert _datasets(session) == 0
     database.close()
+
+
+def test_an_older_database_that_contradicts_itself_is_left_as_it_is(old_studio: str) -> None:
+    path = make_url(old_studio).database or ""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM experiment")
+        before = list(connection.iterdump())
+    with pytest.raises(RuntimeError, match="left as it was"):
+        Database(old_studio)
+    with closing(sqlite3.connect(path)) as connection:
+        assert list(connection.iterdump()) == before
