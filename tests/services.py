@@ -170,6 +170,7 @@ class S3Service(Service):
     """Keeps a record of all requests, and does them again when it is started again."""
 
     bucket = "studio"
+    _has_bucket = False
 
     def _prepare(self) -> None:
         self._port = free_port()
@@ -185,10 +186,11 @@ class S3Service(Service):
 
     def start(self) -> None:
         super().start()
-        if (self.directory / "requests").exists():
+        if self._has_bucket:
             self._request("POST", "moto-api/recorder/replay-recording")
         else:
             self._request("PUT", self.bucket)
+            self._has_bucket = True
 
     def _answers(self) -> bool:
         try:

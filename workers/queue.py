@@ -22,7 +22,7 @@ from redis.retry import Retry
 from sqlalchemy import make_url
 
 from gift_core.errors import GiftError
-from workers.locations import QUEUE_SCHEMES, checked_url, without_secrets
+from workers.locations import check_queue_url, without_secrets
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
@@ -142,7 +142,7 @@ def _open(location: str | Path, name: str) -> tuple[Huey, str]:
     """The queue, and how its place may be shown."""
     if isinstance(location, Path):
         return _in_file(location, name), str(location)
-    shown = without_secrets(checked_url(location, QUEUE_SCHEMES, "queue_url"))
+    shown = without_secrets(check_queue_url(location))
     scheme = location.partition("://")[0]
     if scheme == "sqlite":
         return _in_file(Path(make_url(location).database or ""), name), shown
