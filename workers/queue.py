@@ -21,8 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import make_url
 
-from gift_core.errors import GiftError
-from workers.locations import check_queue_url, without_secrets
+from workers.locations import ServiceUnavailable, check_queue_url, without_secrets
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
@@ -38,7 +37,7 @@ _FAILURES = (RedisError, psycopg.Error, sqlite3.Error, OSError)
 T = TypeVar("T")
 
 
-class QueueUnavailable(GiftError):  # noqa: N818
+class QueueUnavailable(ServiceUnavailable):
     """The queue's server does not answer. Nothing is lost: jobs are in the store, and are announced again."""
 
     code = "queue_unavailable"
