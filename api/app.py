@@ -63,7 +63,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     shelf = ModelShelf(studio, studio.settings.inference_threads)
     denoisings = TraceService(studio.trace_files, shelf)
     inspections = DatasetInspectionService(studio, shelf)
-    scored = EvaluationService(studio.evaluation_files, shelf, studio.datasets.path)
+    scored = EvaluationService(studio, shelf)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -72,8 +72,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
                 yield
         finally:
             await asyncio.to_thread(denoisings.close)
-            await asyncio.to_thread(inspections.close)
-            await asyncio.to_thread(scored.close)
 
     app = StudioApi(
         title="GIFT Studio",

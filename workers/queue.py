@@ -33,14 +33,16 @@ class JobQueue:
         )
         self._train = self._huey.task(name="train")(self._run)
 
-    def enqueue(self, run_id: str) -> None:
-        self._train(run_id)
+    def wake(self, job_id: str) -> None:
+        self._train(job_id)
 
     def pending(self) -> list[str]:
         """The ids of the runs whose message nobody has taken yet, the next one first."""
         return [task.args[0] for task in self._huey.pending()]
 
-    def consumer(self, execute: Callable[[str], None], *, shutdown_timeout: float) -> EmbeddedConsumer:
+    def consumer(
+        self, execute: Callable[[str], None], *, workers: int = 1, shutdown_timeout: float
+    ) -> EmbeddedConsumer:
         """A consumer that calls `execute` with one run id after the other. Not started yet.
 
         `shutdown_timeout`, in seconds, is how long stopping it waits for `execute` to return.
@@ -48,7 +50,7 @@ class JobQueue:
         self._execute = execute
         return EmbeddedConsumer(
             self._huey,
-            workers=1,
+            workers=workers,
             worker_type="thread",
             periodic=False,
             initial_delay=_POLL_SECONDS,
