@@ -24,13 +24,13 @@ from api.routes import (
     experiments,
     inference,
     metrics,
+    outputs,
     runs,
     traces,
 )
-from workers.dataset_inspections import DatasetInspectionService
-from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
+from workers.outputs import OutputService
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -47,6 +47,7 @@ api_routers = (
     dataset_inspections.router,
     traces.router,
     evaluations.router,
+    outputs.router,
 )
 
 
@@ -62,8 +63,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     hub = EventHub(studio.store, events_interval)
     shelf = ModelShelf(studio, studio.settings.inference_threads)
     denoisings = TraceService(studio.trace_files, shelf)
-    inspections = DatasetInspectionService(studio, shelf)
-    scored = EvaluationService(studio, shelf)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -81,8 +80,15 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    inference_service = InferenceService(studio, shelf)
-    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
+    app.state.services = Services(
+        studio=studio,
+        inference=InferenceService(studio, shelf),
+        dataset_inspections=DatasetInspectionService(studio, shelf),
+        traces=denoisings,
+        evaluations=EvaluationService(studio, shelf),
+        outputs=OutputService(studio, shelf),
+        hub=hub,
+    )
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)

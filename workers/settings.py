@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 # A job's process inherits these names and nothing else, so no credential of the studio reaches it.
@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     devices: str = Field(
         "auto", description="What the embedded worker computes on: `auto`, `cpu`, or names such as `cuda:0,cuda:1`."
     )
+    hub_token: SecretStr | None = Field(
+        None,
+        description="Token for uploads to the Hub that are asked for without one. Only uploading processes get it.",
+    )
     side_slots: PositiveInt = Field(1, description="Jobs at once that need no device of their own.")
     stop_grace_seconds: PositiveFloat = Field(
         300.0, description="How long a stopped job may take to save what it can be resumed from."
@@ -56,6 +60,11 @@ def prepare_environment() -> None:
 def process_rank() -> int:
     """Which of the processes of one job this is, as torchrun says it; the first is 0."""
     return int(os.environ.get("RANK", "0"))
+
+
+def push_environment(token: str) -> dict[str, str]:
+    """What a process that uploads gets besides: the token, and access to the Hub."""
+    return {"HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
 
 
 def job_environment(threads: int) -> dict[str, str]:

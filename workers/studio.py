@@ -25,7 +25,8 @@ from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.recorded import install
 from workers.records import Experiment, Job, JobKind, JobState, StopMode
-from workers.settings import Settings, job_environment
+from workers.secrets import Secrets
+from workers.settings import Settings, job_environment, push_environment
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -56,6 +57,7 @@ class Studio:
         self.trace_files = self.data / "traces"
         self.store = JobStore(Database.in_file(self.data / "studio.sqlite3"))
         self.queue = JobQueue(self.data / "queue.sqlite3")
+        self.secrets = Secrets(settings.hub_token)
         self.datasets = DatasetStore(self.data / "datasets", self.store, settings.upload_limit_mb * _MEGABYTE)
 
     # Asking for jobs
@@ -157,11 +159,18 @@ class Studio:
             self.store,
             self.data,
             job_command(self.data),
-            lambda job: job_environment(settings.training_threads if job.devices else settings.side_threads),
+            self._environment,
             Patience(settings.lease_seconds, settings.stop_grace_seconds),
         )
         reaper = Reaper(self.store, settings.lease_seconds)
         return Worker(self.store, self.queue, supervisor, pool, reaper)
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        threads = self.settings.training_threads if job.devices else self.settings.side_threads
+        environment = job_environment(threads)
+        if job.kind == JobKind.PUSH:
+            environment |= push_environment(self.secrets.hand_out(job.id))
+        return environment
 
     def close(self) -> None:
         self.queue.close()
