@@ -16,7 +16,8 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from workers.settings import Settings, prepare_environment
+from gift_core.errors import GiftError
+from workers.settings import Settings, prepare_environment, read_settings
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
@@ -109,8 +110,11 @@ class _OpenTabs(logging.Filter):
 
 def main() -> None:
     """Serve until interrupted."""
-    settings = Settings()
-    app = create_app(settings)
+    try:
+        settings = read_settings()
+        app = create_app(settings)
+    except GiftError as error:
+        raise SystemExit(str(error)) from None
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
     uvicorn.run(

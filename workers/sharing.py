@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from gift_core.errors import GiftError
 from gift_core.recovery import is_complete
 from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY
 from gift_core.scratch import written_beside
 from workers.artefacts import Artefacts, ArtefactsMissing
-from workers.context import LEASE_FILE, LOG_FILE
+from workers.context import JOB_FILE, LEASE_FILE, LOG_FILE, JobFile
 from workers.inputs import inputs_of
 from workers.kinds import KINDS, job_directory
 from workers.records import Job, JobKind
@@ -52,7 +54,8 @@ class Sharing:
             self._fetch(f"{_DATASETS}/{dataset}", self.data / _DATASETS)
         for checkpoint in needed.checkpoints:
             self.bring_run(checkpoint)
-        self._fetch(_key(job), job_directory(self.data, job))
+        if not self._was_here(job):
+            self._fetch(_key(job), job_directory(self.data, job))
 
     def bring_run(self, run_id: str) -> None:
         """Have a run's files here; nothing happens for the name of a base model."""
@@ -112,6 +115,14 @@ class Sharing:
         if self._artefacts is not None:
             self._artefacts.ping()
 
+    def _was_here(self, job: Job) -> bool:
+        """Whether the attempt before this one was on this host: then what is here is newer than what was shared."""
+        try:
+            last = JobFile.model_validate_json((job_directory(self.data, job) / JOB_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return False
+        return last.attempt == job.attempt - 1
+
     def _fetch(self, key: str, target: Path) -> None:
         """Bring a folder, and put its files to where they are used; what is not kept anywhere is left as it is."""
         if self._artefacts is None:
@@ -141,6 +152,7 @@ def _whole_files(directory: Path) -> Iterator[Path]:
 def _stage(files: Iterable[Path], source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with written_beside(target) as beside:
+        beside.mkdir()
         for path in files:
             _put(path, beside / path.relative_to(source))
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gift_core.errors import GiftError
 from gift_core.reporting import SPEC_FILE, write_atomically
 from gift_core.spec import RunSpec
 from workers.context import JOB_FILE, LOG_FILE, JobFile
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
+_SHARING_PAUSE_SECONDS = 5.0
 _DISCARD_GRACE_SECONDS = 2.0
 _CODE = Path(__file__).resolve().parents[1]
 
@@ -110,8 +112,18 @@ class Supervisor:
             if not heart.lost.is_set():
                 # What was reported last, and what others will look for once they are told of the end.
                 heart.beat()
-                self._sharing.keep(job)
+                self._share(job)
         return outcome
+
+    def _share(self, job: Job) -> None:
+        """Let the other hosts have the result, as soon as the place for it answers: it was hours of work."""
+        while True:
+            try:
+                return self._sharing.keep(job)
+            except GiftError:
+                logger.exception("the files of job %s could not be shared; trying again", job.id)
+                if self.shutdown.wait(_SHARING_PAUSE_SECONDS):
+                    raise
 
     def _run(self, job: Job, directory: Path, placed_on: Sequence[str], heart: Heart) -> tuple[Outcome | None, int]:
         """What the process was made to end as, and its exit code."""
