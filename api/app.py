@@ -24,6 +24,7 @@ from api.routes import (
     experiments,
     inference,
     metrics,
+    outputs,
     runs,
     traces,
 )
@@ -31,6 +32,7 @@ from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
+from workers.outputs import OutputService
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -47,6 +49,7 @@ api_routers = (
     dataset_inspections.router,
     traces.router,
     evaluations.router,
+    outputs.router,
 )
 
 
@@ -62,8 +65,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     hub = EventHub(studio.store, events_interval)
     shelf = ModelShelf(studio, studio.settings.inference_threads)
     denoisings = TraceService(studio.trace_files, shelf)
-    inspections = DatasetInspectionService(studio, shelf)
-    scored = EvaluationService(studio.evaluation_files, shelf, studio.datasets.path)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -72,8 +73,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
                 yield
         finally:
             await asyncio.to_thread(denoisings.close)
-            await asyncio.to_thread(inspections.close)
-            await asyncio.to_thread(scored.close)
 
     app = StudioApi(
         title="GIFT Studio",
@@ -83,8 +82,15 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    inference_service = InferenceService(studio, shelf)
-    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
+    app.state.services = Services(
+        studio=studio,
+        inference=InferenceService(studio, shelf),
+        dataset_inspections=DatasetInspectionService(studio, shelf),
+        traces=denoisings,
+        evaluations=EvaluationService(studio, shelf),
+        outputs=OutputService(studio, shelf),
+        hub=hub,
+    )
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)

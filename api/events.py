@@ -11,8 +11,9 @@ from itertools import groupby
 from typing import Self
 
 from api.schemas import MetricPointView, MetricsEvent, RunEvent, RunMetrics, RunView
-from workers.records import RunState
-from workers.store import RunStore
+from workers.observations import JobFilter
+from workers.records import JobKind, JobState
+from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -89,28 +90,29 @@ class Changes:
             yield MetricsEvent(id=str(position), data=RunMetrics(run_id=run_id, points=points))
 
 
-def read_changes(store: RunStore, after: Position, run_ids: Sequence[str] | None = None) -> Changes:
+def read_changes(store: JobStore, after: Position, run_ids: Sequence[str] | None = None) -> Changes:
     """Up to a page of what is newer than `after`, in these runs or in all."""
     # Changes of state first and points second: the points that precede a change are then never behind it.
     scopes = [None] if run_ids is None else run_ids
     transitions = [
-        (change.id or 0, change.run_id)
+        (change.id or 0, change.job_id)
         for run_id in scopes
-        for change in store.transitions(after=after.transition, run_id=run_id, limit=PAGE)
+        for change in store.transitions(after=after.transition, job_id=run_id, limit=PAGE)
     ]
     points = store.metrics(run_ids, after=after.metric, limit=PAGE)
-    touched = {run_id for _, run_id in transitions} | {point.run_id for point in points}
+    touched = {run_id for _, run_id in transitions} | {point.job_id for point in points}
     return Changes(
         sorted(transitions),
-        [MetricPointView.from_record(point) for point in points],
-        {run_id: RunView.from_record(store.run(run_id)) for run_id in touched},
+        [MetricPointView.of_point(point) for point in points],
+        {job.id: RunView.from_record(job) for job in store.jobs_with(touched) if job.kind == JobKind.TRAIN},
     )
 
 
-def read_active(store: RunStore) -> dict[str, RunView]:
+def read_active(store: JobStore) -> dict[str, RunView]:
     """The runs that are being trained, by id."""
-    states = (RunState.RUNNING, RunState.STOPPING)
-    return {run.id: RunView.from_record(run) for state in states for run in store.runs(state=state)}
+    states = (JobState.RUNNING, JobState.STOPPING)
+    wanted = [JobFilter(kind=JobKind.TRAIN, state=state) for state in states]
+    return {run.id: RunView.from_record(run) for one in wanted for run in store.jobs(one, limit=None)}
 
 
 @dataclass(eq=False)
@@ -132,7 +134,7 @@ class Watcher:
 class EventHub:
     """Looks for news every `interval` seconds, only while somebody watches."""
 
-    def __init__(self, store: RunStore, interval: float) -> None:
+    def __init__(self, store: JobStore, interval: float) -> None:
         self._store = store
         self._interval = interval
         self._watchers: set[Watcher] = set()

@@ -11,10 +11,9 @@ from gift_core.errors import Problem
 from gift_core.evaluation_document import ConditionResult
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
-from workers.dataset_inspections import MOST_EXAMPLES
-from workers.evaluations import EvaluationOrder, EvaluationSettings, EvaluationState
 from workers.live_traces import TraceState
-from workers.records import ENDED, RunState
+from workers.orders import MOST_EXAMPLES, EvaluationOrder, EvaluationSettings
+from workers.records import ENDED, Job, JobState, MetricPoint
 
 Text = Annotated[str, Field(max_length=20_000)]
 Edits = Annotated[list[Edit], Field(max_length=1000)]
@@ -76,6 +75,12 @@ class FailureView(View):
     remedy: str = ""
 
 
+def problems_of(job: Job) -> list[Problem]:
+    """Why a job failed."""
+    failure = FailureView(**job.failure) if job.failure else None
+    return [Problem(failure.message, failure.field, failure.remedy)] if failure else []
+
+
 class RunView(View):
     """A run and how far it is. Times are seconds since 1970."""
 
@@ -83,7 +88,7 @@ class RunView(View):
     experiment_id: str
     label: str
     position: int = Field(description="Order within the experiment.")
-    state: RunState
+    state: JobState
     phase: str = Field(description="What a running run is doing: loading, probing, training, saving, evaluating.")
     created: float
     started: float | None
@@ -104,8 +109,8 @@ class TransitionView(View):
     """A change of state, and why."""
 
     time: float
-    before: RunState | None
-    after: RunState
+    before: JobState | None
+    after: JobState
     cause: str
 
 
@@ -139,6 +144,12 @@ class MetricPointView(View):
     step: int
     time: float
     values: dict[str, float | None]
+
+    @classmethod
+    def of_point(cls, point: MetricPoint) -> Self:
+        return cls(
+            cursor=point.cursor or 0, run_id=point.job_id, step=point.step, time=point.time, values=dict(point.values)
+        )
 
 
 class MetricsView(View):
@@ -246,11 +257,22 @@ class DatasetInspectionView(View):
     """A look at a data set, and how far it is."""
 
     id: str
-    state: TraceState
+    state: JobState
     done: int = Field(description="Probes made so far: one for each example and checkpoint.")
     total: int | None = Field(description="Probes to make; null before that is known.")
     result: DatasetInspection | None = None
     problems: list[Problem] = Field([], description="Why it failed.")
+
+    @classmethod
+    def of_job(cls, job: Job, result: DatasetInspection | None) -> Self:
+        return cls(
+            id=job.id,
+            state=JobState(job.state),
+            done=job.step,
+            total=job.total_steps,
+            result=result,
+            problems=problems_of(job),
+        )
 
 
 class DenoisingRequest(BaseModel):
@@ -314,12 +336,26 @@ class EvaluationView(View):
     id: str
     label: str = Field(description="The checkpoint's.")
     order: EvaluationOrder
-    state: EvaluationState
+    state: JobState
     done: int
     total: int | None
     solved: int = Field(description="Of those done.")
     eta_seconds: float | None
     problems: list[Problem] = Field(description="Why it failed.")
+
+    @classmethod
+    def of_job(cls, job: Job) -> Self:
+        return cls(
+            id=job.id,
+            label=job.label,
+            order=EvaluationOrder.parse(job.spec),
+            state=JobState(job.state),
+            done=job.step,
+            total=job.total_steps,
+            solved=int(job.latest.get("solved", 0)),
+            eta_seconds=job.eta_seconds,
+            problems=problems_of(job),
+        )
 
 
 class EvaluationDetail(EvaluationView):

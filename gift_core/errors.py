@@ -67,9 +67,15 @@ class ModelError(GiftError):
 
 
 class TrainingError(GiftError):
-    """Training cannot go on, because the loss is not finite for instance."""
+    """Training cannot go on."""
 
     code = "training"
+
+
+class NotFiniteError(TrainingError):
+    """A loss or a gradient is not a number any more."""
+
+    code = "nan_loss"
 
 
 class OutOfMemoryError(GiftError):

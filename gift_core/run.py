@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from gift_core.models.saving import save_checkpoint
 from gift_core.objectives import RECIPES
 from gift_core.out_of_memory import explained_out_of_memory
 from gift_core.provenance import Provenance
-from gift_core.recovery import begin, last_checkpoint, reported_values
+from gift_core.recovery import begin, last_checkpoint, reported_values, step_of
 from gift_core.reporting import (
     CHECKPOINT,
     RESULT_FILE,
@@ -56,14 +56,16 @@ class RunOptions:
     """How a run is carried out; none of it changes the numbers.
 
     `rate_cache` is where frozen rates are kept and found again, the run's own directory when left out. `resume` goes on
-    from the last whole checkpoint, if there is one. `should_stop` is asked after each step: the run then writes a
-    checkpoint and raises `StoppedError`. Several processes must be given the same answer at the same step.
+    from the last whole checkpoint, if there is one. `should_stop` is asked after each step: once it says so in one
+    process, the run writes a checkpoint to resume from and raises `StoppedError`. With `save_when_stopped` it leaves
+    its weights so far in `checkpoint/` as well, and a result.
     """
 
     listener: Callable[[Line], None] | None = None
     rate_cache: Path | None = None
     resume: bool = False
     should_stop: Callable[[], bool] = lambda: False
+    save_when_stopped: Callable[[], bool] = lambda: False
 
 
 def run_training(
@@ -85,10 +87,10 @@ def run_training(
     process.wait_for_everyone()
     reporter = Reporter(directory if process.is_main_process else None, options.listener)
     try:
-        reporter.report(0, "loading")
+        reporter.report(step_of(resumed_from) if resumed_from else 0, "loading")
         prepared = prepare(spec, resolve_dataset)
         rates = options.rate_cache or directory / _OWN_RATES
-        cache = frozen_rates(spec, prepared, rates, reporter, process)
+        cache = frozen_rates(spec, prepared, rates, reporter, process, options.should_stop)
         with prepared.explained_out_of_memory(spec), explained_compilation():
             trainer = prepared.trainer(spec, directory, cache)
             report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
@@ -96,15 +98,19 @@ def run_training(
             trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
         steps, total = trainer.state.global_step, trainer.state.max_steps
         if steps < total:
+            if options.save_when_stopped():
+                reporter.report(steps, "saving")
+                _save(trainer, directory / CHECKPOINT)
+                write_atomically(directory / RESULT_FILE, json.dumps(_so_far(steps, report.latest, started)))
             raise StoppedError(f"The run was stopped after step {steps} of {total}.", remedy="It can be resumed.")
         reporter.report(steps, "saving", total_steps=steps)
         _save(trainer, directory / CHECKPOINT)
-        last = report.latest
-        result: dict[str, Any] = {"steps": steps, "final_loss": last["loss"], "held_out_loss": last.get("eval_loss")}
+        result = _so_far(steps, report.latest, started)
         if process.is_main_process:
             source = spec.data.source
             if spec.evaluation.score and isinstance(source, TaskSource) and spec.data.held_out:
-                result["score"] = _score(_trained(trainer, directory), spec, source, reporter, steps)
+                model = _trained(trainer, directory)
+                result["score"] = _score(model, spec, source, reporter, steps, options.should_stop)
             result["provenance"] = prepared.provenance.model_dump(mode="json")
             result["seconds"] = time.perf_counter() - started
             write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
@@ -112,6 +118,15 @@ def run_training(
         return result
     finally:
         reporter.close()
+
+
+def _so_far(steps: int, latest: Mapping[str, float], started: float) -> dict[str, Any]:
+    return {
+        "steps": steps,
+        "final_loss": latest.get("loss"),
+        "held_out_loss": latest.get("eval_loss"),
+        "seconds": time.perf_counter() - started,
+    }
 
 
 @dataclass(frozen=True)
@@ -192,10 +207,11 @@ def frozen_rates(
     directory: Path,
     reporter: Reporter | None = None,
     process: PartialState | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> ScoreCache | None:
     """The starting model's scores of all examples, kept below `directory`; None where the spec needs none.
 
-    Reports how many were computed and how many were there already.
+    Reports how many were computed and how many were there already. Raises `StoppedError` when it was asked to stop.
     """
     if not _needs_frozen_rates(spec):
         return None
@@ -206,6 +222,10 @@ def frozen_rates(
     started = time.perf_counter()
 
     def show(done: int, total: int) -> None:
+        # Several processes may not stop at different batches: they would wait for each other for ever.
+        if process.num_processes == 1 and should_stop():
+            cache.flush()
+            raise StoppedError("The run was stopped before its first step.", remedy="It can be resumed.")
         left = (time.perf_counter() - started) / done * (total - done)
         reporter.report(0, "probing", {"probed": done, "to_probe": total}, eta_seconds=left)
 
@@ -251,12 +271,19 @@ def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
 
 
 def _score(
-    model: DiffusionModel, spec: RunSpec, source: TaskSource, reporter: Reporter, steps: int
+    model: DiffusionModel,
+    spec: RunSpec,
+    source: TaskSource,
+    reporter: Reporter,
+    steps: int,
+    should_stop: Callable[[], bool],
 ) -> dict[str, float | int]:
     problems = task_problems(source, spec.data.held_out)[1]
     started = time.perf_counter()
 
     def show(done: int) -> None:
+        if should_stop():
+            raise StoppedError("The run was stopped while it was scored.", remedy="It can be resumed.")
         left = (time.perf_counter() - started) / done * (len(problems) - done) if done else None
         reporter.report(steps, "evaluating", total_steps=steps, eta_seconds=left)
 

@@ -28,6 +28,7 @@ CONTROLS: tuple[Method, ...] = ("shuffled", "nll", "simple", "cart")
 Weighting = Literal["inverse", "elbo"]
 Quantisation = Literal["none", "nf4"]
 WeightDtype = Literal["auto", "bf16", "fp32"]
+ExportLayout = Literal["adapter", "merged", "published"]
 LoraTargets = Literal["attention", "all_linear"]
 EosTail = Literal["block", "longest", "max", "one"]
 # Logits divided by less overflow.

@@ -19,7 +19,7 @@ from gift_core.compilation import compile_layers
 from gift_core.data.collation import Batch, BatchShape, EpochBatches, EpochLoader, NoisyDataset, collate
 from gift_core.data.noising import NoisedBatch, batch_rates, noise
 from gift_core.data.tokenisation import TokenisedExample
-from gift_core.errors import SpecError, TrainingError
+from gift_core.errors import NotFiniteError, SpecError
 from gift_core.held_out import HeldOutLoss
 from gift_core.models.forward import read_head
 from gift_core.models.head import weighted_cross_entropy
@@ -226,23 +226,23 @@ class GiftTrainer(Trainer):
         return source.scores(network, batches, 0)
 
     def check_finite(self) -> None:
-        """Raise `TrainingError` for the first step since the last report whose loss or gradient is not finite."""
+        """Raise `NotFiniteError` for the first step since the last report whose loss or gradient is not finite."""
         bad = self.accounts.first_bad()
         found = self.add_up(torch.tensor([float(bad is not None)]))
         if not float(found):
             return
         if bad is None:
-            raise TrainingError("Another process found a loss that is not finite; its message says more.")
+            raise NotFiniteError("Another process found a loss that is not finite; its message says more.")
         raise self._not_finite(
             f"The {bad.what} of step {bad.step} is not finite. "
             + (f"It comes from {_named(bad.culprits)} of the batch with " if bad.culprits else "Its batch held ")
             + f"{_named(bad.examples)}. "
         )
 
-    def _not_finite(self, what: str) -> TrainingError:
+    def _not_finite(self, what: str) -> NotFiniteError:
         kept = next(complete_checkpoints(Path(self.args.output_dir)), None)
         kept_text = f"The last good checkpoint is kept: {kept.name}." if kept else "No checkpoint was written before."
-        return TrainingError(
+        return NotFiniteError(
             what + kept_text,
             field="training.learning_rate",
             remedy="Lower training.learning_rate, raise training.warmup_share, or train in fp32.",

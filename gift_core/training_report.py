@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 
 from gift_core.reporting import Reporter, rounded
@@ -38,11 +39,18 @@ class TrainingReport(TrainerCallback):
         self.trainer.accounts.restart_clock()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.should_stop():
+        if self._is_stopped(args):
             control.should_save = control.should_training_stop = True
         # The window of a report ends with a checkpoint: a resumed run then reports the same windows.
         saves = control.should_save or state.global_step % state.save_steps == 0
         control.should_log = control.should_log or saves or self._is_evaluated(state)
+
+    def _is_stopped(self, args: Any) -> bool:
+        wish = self.should_stop()
+        if args.world_size == 1:
+            return wish
+        # A wish reaches several processes at different steps; they stop at the same one.
+        return bool(self.trainer.add_up(torch.tensor([float(wish)]))[0])
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         if "loss" not in logs:

@@ -4,41 +4,70 @@ from __future__ import annotations
 
 import secrets
 import string
+from dataclasses import dataclass
 from datetime import datetime
 
 from gift_core.spec import CONTROLS, ExperimentSpec
-from workers.records import Experiment, Run
+from workers.records import Experiment, Job, JobKind
 
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 
 
-def new_experiment(spec: ExperimentSpec, key: str | None, subject: str) -> Experiment:
+@dataclass(frozen=True)
+class LaunchOptions:
+    """How an experiment's runs are queued; none of it changes their numbers.
+
+    `device` names a device (`cuda:1`) or a kind of them (`cuda`), "" is any; `stop_on_failure` stops the runs that wait
+    when one fails.
+    """
+
+    priority: int = 0
+    devices: int = 1
+    device: str = ""
+    stop_on_failure: bool = False
+
+
+DEFAULT = LaunchOptions()
+
+
+def new_experiment(
+    spec: ExperimentSpec, key: str | None, subject: str, options: LaunchOptions = DEFAULT, by: str = ""
+) -> Experiment:
     """The record of a new experiment; `subject` is what its data is called in a made-up name."""
     return Experiment(
-        id=_new_id("exp"),
+        id=new_id("exp"),
         name=spec.name or _made_up_name(spec, subject),
         spec=spec.model_dump(mode="json"),
         idempotency_key=key,
         request_fingerprint=spec.fingerprint(),
+        created_by=by,
+        stop_on_failure=options.stop_on_failure,
     )
 
 
-def new_runs(experiment: Experiment, spec: ExperimentSpec) -> list[Run]:
+def new_runs(experiment: Experiment, spec: ExperimentSpec, options: LaunchOptions = DEFAULT) -> list[Job]:
     """One queued run for each method and seed, in the order they are trained."""
     return [
-        Run(
-            id=_new_id("run"),
+        Job(
+            id=new_id("run"),
+            kind=JobKind.TRAIN,
             experiment_id=experiment.id,
             label=label,
             position=position,
             spec=run_spec.model_dump(mode="json"),
             created=experiment.created,
+            rank=experiment.created,
+            created_by=experiment.created_by,
+            priority=options.priority,
+            devices=options.devices,
+            device=options.device,
         )
         for position, (label, run_spec) in enumerate(spec.expand())
     ]
 
 
-def _new_id(prefix: str) -> str:
+def new_id(prefix: str) -> str:
+    """An id that nobody can guess."""
     return f"{prefix}_{''.join(secrets.choice(_ID_ALPHABET) for _ in range(12))}"
 
 

@@ -1,11 +1,14 @@
-"""What a visitor is told of an error that nobody foresaw."""
+"""What people are told of errors: the causes of failed jobs, and what nobody foresaw."""
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Sequence
 
 from gift_core.errors import GiftError, OutOfMemoryError, Problem
+from workers.outcome import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -30,3 +33,33 @@ def not_written(error: OSError) -> GiftError:
     return GiftError(
         f"The studio cannot write its files: {reason}.", remedy="Ask whoever runs it to look at its data folder."
     )
+
+
+def failure_of(error: Exception) -> Failure:
+    """What the user is told; the traceback stays in the log."""
+    from gift_core.out_of_memory import is_out_of_memory, out_of_memory_somewhere
+
+    if is_out_of_memory(error):
+        error = out_of_memory_somewhere()
+    if isinstance(error, GiftError):
+        first = error.problems[0]
+        if len(error.problems) > 1:
+            return Failure(code=error.code, message=str(error))
+        return Failure(code=error.code, message=first.message, field=first.field, remedy=first.remedy)
+    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _says(error, os.strerror(errno.ENOSPC)):
+        return Failure(
+            code="disk_full",
+            message="The disk is full.",
+            remedy="Delete what is no longer needed, and resume it.",
+        )
+    return Failure(
+        code="internal",
+        message=f"It failed unexpectedly ({type(error).__name__}).",
+        remedy="See the end of its log.",
+    )
+
+
+def _says(error: Exception, *phrases: str) -> bool:
+    # The writer of safetensors raises errors that only their text tells apart.
+    text = str(error).lower()
+    return any(phrase.lower() in text for phrase in phrases)

@@ -29,14 +29,14 @@ class ModelShelf:
 
     def checkpoint(self, name: str) -> Checkpoint:
         """Raises `ModelError` where there is no such checkpoint."""
-        known = {checkpoint.id: checkpoint for checkpoint in self._studio.checkpoints()}
-        if name not in known:
+        found = self._studio.find_checkpoint(name)
+        if found is None:
             raise ModelError(
                 f"There is no checkpoint called {name!r}.",
                 field="checkpoints",
                 remedy="Choose a base model or a finished run.",
             )
-        return known[name]
+        return found
 
     def load(self, checkpoint: Checkpoint) -> DiffusionModel:
         """The model, from memory if it is there; raises `ModelError`. Call it while it is your turn."""
@@ -47,6 +47,8 @@ class ModelShelf:
         torch.set_num_threads(self._threads)
         name, directory = checkpoint.id, checkpoint.directory
         if name not in self._models:
+            if directory and not directory.exists():
+                self._studio.sharing.bring_run(name)
             self._models[name] = load_checkpoint(directory) if directory else load_base(name)
             while len(self._models) > KEPT_MODELS:
                 self._models.popitem(last=False)

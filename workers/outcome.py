@@ -1,25 +1,25 @@
-"""How a training process ended, in words for the user."""
+"""How a job's process ended, in words for the user."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.reporting import RESULT_FILE, write_atomically
-from workers.records import RunState
+from workers.context import EXIT_STOPPED, LOG_FILE
+from workers.records import JobState
 
-LOG_FILE = "train.log"
 FAILURE_FILE = "failure.json"
 
 
 class Failure(BaseModel):
-    """Why a run has no result: a stable code, what happened, which field caused it, and the remedy."""
+    """Why a job has no result: a stable code, what happened, which field caused it, and the remedy."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,35 +34,37 @@ class Failure(BaseModel):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The final state of a run, the cause noted with it, and its result or failure."""
+    """The final state of an attempt, the cause noted with it, and its result or failure."""
 
-    state: RunState
+    state: JobState
     cause: str
     result: dict[str, Any] | None = None
     failure: Failure | None = None
 
     @classmethod
     def failed(cls, failure: Failure) -> Outcome:
-        return cls(RunState.FAILED, failure.code, failure=failure)
+        return cls(JobState.FAILED, failure.code, failure=failure)
 
 
-STOPPED = Outcome(RunState.STOPPED, "stopped on request")
-STUDIO_STOPPED = Outcome(
-    RunState.INTERRUPTED,
-    "the studio was stopped",
-    failure=Failure(
-        code="shutdown",
-        message="The studio was stopped while this run was training.",
-        remedy="Launch it again.",
-    ),
-)
+STOPPED = Outcome(JobState.STOPPED, "stopped on request")
+DISCARDED = Outcome(JobState.STOPPED, "stopped on request, nothing kept")
+STUDIO_STOPPED = Outcome(JobState.INTERRUPTED, "the studio was stopped")
+ENDED_FROM_OUTSIDE = Outcome(JobState.INTERRUPTED, "somebody else ended its process")
+
+
+def clear(directory: Path) -> None:
+    """Remove what an earlier attempt said about its end."""
+    for name in (RESULT_FILE, FAILURE_FILE):
+        (directory / name).unlink(missing_ok=True)
 
 
 def outcome_of(directory: Path, exit_code: int) -> Outcome:
     """How a process ended by itself, from the files in `directory` and its exit code (negative: a signal)."""
+    if exit_code in (EXIT_STOPPED, -signal.SIGTERM):
+        return replace(ENDED_FROM_OUTSIDE, result=_read_result(directory))
     result = _read_result(directory) if exit_code == 0 else None
     if result is not None:
-        return Outcome(RunState.FINISHED, "finished", result=result)
+        return Outcome(JobState.FINISHED, "finished", result=result)
     return Outcome.failed(_read_failure(directory) or _unexplained(directory, exit_code))
 
 
@@ -92,18 +94,18 @@ def _read_failure(directory: Path) -> Failure | None:
 
 
 def _unexplained(directory: Path, exit_code: int) -> Failure:
-    see_log = "See the end of the run's log."
+    see_log = "See the end of its log."
     if exit_code == -signal.SIGKILL:
         return Failure(
             code="killed",
-            message="The training process was killed by signal 9 (often the system running out of memory).",
-            remedy="Lower training.micro_batch_size or data.max_length, or free memory on the machine.",
+            message="Its process was killed by signal 9 (often the system running out of memory).",
+            remedy="Lower training.micro_batch_size or data.max_length, or free memory on the machine, and resume it.",
         )
     if exit_code < 0:
         name = signal.Signals(-exit_code).name
-        message = f"The training process was ended by signal {-exit_code} ({name})."
+        message = f"Its process was ended by signal {-exit_code} ({name})."
         return Failure(code="crashed", message=message, remedy=see_log)
     how = f"ended with exit code {exit_code}" if exit_code else "ended without a result"
     lines = tail(directory / LOG_FILE, 4096).split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing was logged")
-    return Failure(code="exit", message=f"The training process {how}: {last[:300]}", remedy=see_log)
+    return Failure(code="exit", message=f"Its process {how}: {last[:300]}", remedy=see_log)

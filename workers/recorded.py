@@ -12,12 +12,12 @@ from workers.experiments import new_experiment, new_runs
 from workers.metrics import MetricsTail
 from workers.outcome import outcome_of
 from workers.records import Experiment
-from workers.store import RunStore
+from workers.store import JobStore
 
 EXPERIMENT_ID = "exp_recorded"
 
 
-def install(store: RunStore, runs_directory: Path) -> Experiment:
+def install(store: JobStore, runs_directory: Path) -> Experiment:
     """Copy the recording's runs below `runs_directory` and tell the store of them.
 
     Several processes may do this at once: the files are the same, and the store takes them once.

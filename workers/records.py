@@ -1,4 +1,4 @@
-"""The tables: the run store is the truth about every experiment and run; queue messages only carry a run's id."""
+"""The tables: the job table is the truth about everything the studio computes; queue messages only carry a job's id."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import time
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 
-class RunState(StrEnum):
+class JobKind(StrEnum):
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    DENOISE = "denoise"
+    INSPECT = "inspect"
+    EXPORT = "export"
+    PUSH = "push"
+
+
+class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     STOPPING = "stopping"
@@ -20,61 +29,111 @@ class RunState(StrEnum):
     INTERRUPTED = "interrupted"
 
 
-# Every legal move; anything else is refused by the store.
-TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.QUEUED: frozenset({RunState.RUNNING, RunState.STOPPED}),
-    RunState.RUNNING: frozenset({RunState.STOPPING, RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED}),
-    RunState.STOPPING: frozenset({RunState.STOPPED, RunState.FINISHED, RunState.FAILED, RunState.INTERRUPTED}),
-    RunState.FINISHED: frozenset(),
-    RunState.STOPPED: frozenset(),
-    RunState.FAILED: frozenset(),
-    RunState.INTERRUPTED: frozenset(),
+# Every legal move; anything else is refused by the store. What has not finished may be taken up again.
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.STOPPED}),
+    JobState.RUNNING: frozenset({JobState.STOPPING, JobState.FINISHED, JobState.FAILED, JobState.INTERRUPTED}),
+    JobState.STOPPING: frozenset({JobState.STOPPED, JobState.FINISHED, JobState.FAILED, JobState.INTERRUPTED}),
+    JobState.FINISHED: frozenset(),
+    JobState.STOPPED: frozenset({JobState.QUEUED}),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.INTERRUPTED: frozenset({JobState.QUEUED}),
 }
-ENDED = frozenset(state for state, following in TRANSITIONS.items() if not following)
+ACTIVE = frozenset({JobState.RUNNING, JobState.STOPPING})
+ENDED = frozenset({JobState.FINISHED, JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED})
+
+
+class StopMode(StrEnum):
+    """What a stopped job leaves: what it can be resumed from and its result so far, or nothing."""
+
+    SAVE = "save"
+    DISCARD = "discard"
 
 
 class Experiment(SQLModel, table=True):
+    """Runs that are compared. `stop_on_failure`: when one fails, those that wait are stopped."""
+
     id: str = Field(primary_key=True)
     name: str
     created: float = Field(default_factory=time.time, index=True)
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     idempotency_key: str | None = Field(default=None, unique=True)
     request_fingerprint: str = ""
+    created_by: str = ""
+    stop_on_failure: bool = False
 
 
-class Run(SQLModel, table=True):
-    id: str = Field(primary_key=True)
-    experiment_id: str = Field(foreign_key="experiment.id", index=True)
-    label: str
-    position: int = Field(description="Order within the experiment.")
-    spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    state: str = Field(default=RunState.QUEUED, index=True)
-    phase: str = Field(
-        default="", description="What a running run is doing: loading, probing, training, saving, evaluating."
+class Job(SQLModel, table=True):
+    """Something to compute in a process of its own. A run is a job that trains.
+
+    Among those that wait, the highest `priority` is next, then the lowest `rank`. `devices` is how many it needs, 0 for
+    one that takes a side slot; `device` names one or a kind of them, "" is any. `heartbeat` is raised by the worker
+    that has it and by nothing else: a job whose heartbeat stands still is lost, whatever the clocks say.
+    """
+
+    __table_args__ = (
+        Index("ix_job_queue", "state", "priority", "rank"),
+        Index("ix_job_created", "created", "position"),
     )
+
+    id: str = Field(primary_key=True)
+    kind: str = Field(default=JobKind.TRAIN, index=True)
+    experiment_id: str | None = Field(default=None, foreign_key="experiment.id", index=True)
+    label: str
+    position: int = Field(default=0, description="Order within the experiment.")
+    spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    idempotency_key: str | None = Field(default=None, unique=True)
+    created_by: str = ""
     created: float = Field(default_factory=time.time)
+    pinned: bool = False
+
+    state: str = Field(default=JobState.QUEUED, index=True)
+    priority: int = 0
+    rank: float = Field(default_factory=time.time)
+    devices: int = 1
+    device: str = ""
+
+    phase: str = Field(
+        default="", description="What a running job is doing: loading, probing, training, saving, evaluating."
+    )
     started: float | None = None
     ended: float | None = None
     step: int = 0
     total_steps: int | None = None
-    tokens_per_second: float | None = None
     eta_seconds: float | None = None
-    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
-    failure: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    latest: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False), description="The last value of every metric."
+    )
+    result: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+    failure: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True)))
+
+    attempt: int = 0
+    fresh: bool = Field(default=False, description="Whether the next attempt begins anew instead of resuming.")
+    losses: int = Field(default=0, description="How often its worker was lost since a person last asked for it.")
+    stop_mode: str | None = None
     owner: str | None = None
-    lease_until: float | None = None
+    heartbeat: int = 0
+    host: str | None = None
     process_id: int | None = None
+    placed_on: str = Field(default="", description="The devices of the attempt, such as `cuda:0,cuda:1`.")
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        return self.latest.get("tokens_per_second")
 
 
 class MetricPoint(SQLModel, table=True):
-    """One logged step. `cursor` grows over all runs, so a reader asks only for what is newer than it has."""
+    """One logged step. `cursor` grows over all jobs, so a reader asks only for what is newer than it has."""
 
     __tablename__ = "metric_point"
-    __table_args__ = (UniqueConstraint("run_id", "line"), Index("ix_metric_run_cursor", "run_id", "cursor"))
+    __table_args__ = (UniqueConstraint("job_id", "attempt", "line"), Index("ix_metric_job_cursor", "job_id", "cursor"))
 
-    cursor: int | None = Field(default=None, primary_key=True)
-    run_id: str = Field(foreign_key="run.id")
-    line: int = Field(description="Line of the run's metrics file: reading the file again adds nothing twice.")
+    cursor: int | None = Field(
+        default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    )
+    job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False))
+    attempt: int = 1
+    line: int = Field(description="Line of the attempt's report: reading it again adds nothing twice.")
     step: int
     time: float
     values: dict[str, float] = Field(sa_column=Column("values", JSON, nullable=False))
@@ -84,12 +143,33 @@ class Transition(SQLModel, table=True):
     """Every change of state, with its time, who made it and why."""
 
     id: int | None = Field(default=None, primary_key=True)
-    run_id: str = Field(foreign_key="run.id", index=True)
+    job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False, index=True))
     time: float = Field(default_factory=time.time)
     before: str | None = None
     after: str
     owner: str = ""
     cause: str = ""
+
+
+class Worker(SQLModel, table=True):
+    """A process that takes jobs. `devices`: what it has, as `workers.devices.Device` says them."""
+
+    id: str = Field(primary_key=True)
+    host: str
+    process_id: int
+    devices: list[dict[str, Any]] = Field(sa_column=Column(JSON, nullable=False))
+    started: float = Field(default_factory=time.time)
+    seen: float = Field(default_factory=time.time)
+    heartbeat: int = 0
+
+
+class Switch(SQLModel, table=True):
+    """A setting that is changed while the studio runs, and who changed it: `paused` for the queue."""
+
+    name: str = Field(primary_key=True)
+    value: str
+    changed: float = Field(default_factory=time.time)
+    changed_by: str = ""
 
 
 class Dataset(SQLModel, table=True):

@@ -11,10 +11,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gift_core.errors import GiftError, Problem, problems_of
 from workers.locations import LocationError, check_artefacts_url, check_queue_url, check_store_url
 
-# A training process inherits these names and nothing else, so no credential of the studio reaches it.
+# A job's process inherits these names and nothing else, so no credential of the studio reaches it.
 _INHERITED = (
     *("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
-    *("CUDA_HOME", "CUDA_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
+    *("CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
     *("HF_HOME", "PYTORCH_ALLOC_CONF"),
 )
 _PREFIX = "GIFT_"
@@ -43,9 +43,21 @@ class Settings(BaseSettings):
     training_threads: PositiveInt = Field(
         default_factory=lambda: os.cpu_count() or 1, description="Threads of a training process."
     )
+    side_threads: PositiveInt = Field(1, description="Threads of a job that runs beside a training on the CPU.")
+    devices: str = Field(
+        "auto", description="What the embedded worker computes on: `auto`, `cpu`, or names such as `cuda:0,cuda:1`."
+    )
+    hub_token: SecretStr | None = Field(
+        None,
+        description="Token for uploads to the Hub that are asked for without one. Only uploading processes get it.",
+    )
+    side_slots: PositiveInt = Field(1, description="Jobs at once that need no device of their own.")
+    stop_grace_seconds: PositiveFloat = Field(
+        300.0, description="How long a stopped job may take to save what it can be resumed from."
+    )
     inference_threads: PositiveInt = Field(1, description="Threads that inspect and denoise for the pages.")
     lease_seconds: PositiveFloat = Field(
-        15.0, description="A run whose worker has not been heard of for this long counts as interrupted."
+        15.0, description="A job whose worker has not been heard of for this long is given to another."
     )
     store_url: SecretStr | None = Field(
         None, description="Database, sqlite:// or postgresql://; a SQLite file in `data_dir` when left out."
@@ -87,8 +99,18 @@ def prepare_environment() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
-def training_environment(threads: int) -> dict[str, str]:
-    """The environment of a training process: no credentials, no access to the Hub, `threads` threads."""
+def process_rank() -> int:
+    """Which of the processes of one job this is, as torchrun says it; the first is 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def push_environment(token: str) -> dict[str, str]:
+    """What a process that uploads gets besides: the token, and access to the Hub."""
+    return {"HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
+
+
+def job_environment(threads: int) -> dict[str, str]:
+    """The environment of a job's process: no credentials, no access to the Hub, `threads` threads."""
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return (
         inherited

@@ -1,87 +1,113 @@
-"""The run store: SQLite is the truth about experiments and runs, for all threads and processes."""
+"""The store of jobs: the truth about experiments and jobs, for all threads, processes and hosts."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, update
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, delete, select
 
 from gift_core.errors import GiftError
 from gift_core.spec import ExperimentSpec, TaskSource
 from gift_core.tasks.registry import TASKS
 from workers.database import Database
-from workers.experiments import new_experiment, new_runs
+from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
 from workers.metrics import MetricLine
-from workers.records import ENDED, TRANSITIONS, Dataset, Experiment, MetricPoint, Run, RunState, Transition
+from workers.moves import finish, move, requeue
+from workers.observations import Observations, add_points, forget_points_after, in_line
+from workers.records import (
+    ACTIVE,
+    ENDED,
+    Dataset,
+    Experiment,
+    Job,
+    JobState,
+    StopMode,
+    Switch,
+    Transition,
+    Worker,
+)
 
-_ACTIVE = (RunState.RUNNING, RunState.STOPPING)
+# A job whose worker was lost this often since a person last asked for it is not taken up by itself any more.
+MOST_LOSSES = 3
+# So many of those that wait are looked at for one that fits.
+_LOOKED_AT = 200
+_PAUSED = "paused"
 
 
 class NotFoundError(GiftError):
-    """There is no experiment or run with that id."""
+    """There is nothing with that id."""
 
     code = "not_found"
 
 
 class ConflictError(GiftError):
-    """The request contradicts an earlier one."""
+    """The request contradicts an earlier one, or the state of what it is about."""
 
     code = "conflict"
 
 
-class IllegalTransitionError(RuntimeError):
-    """The program tried to move a run along an edge that `TRANSITIONS` does not have."""
+@dataclass(frozen=True)
+class Orders:
+    """What its worker learns of a job with every heartbeat."""
+
+    state: JobState
+    stop_mode: StopMode | None
 
 
-class RunStore:
-    """Experiments, runs, metric points, transitions and data sets.
+@dataclass(frozen=True)
+class Pulse:
+    """A sign of life of the worker that has a job."""
 
-    Records come back detached: reading their fields needs no session, and changing them changes nothing here.
-    Times are seconds since the epoch.
+    job_id: str
+    attempt: int
+    heartbeat: int
+
+
+class JobStore(Observations):
+    """Experiments, jobs and data sets; what was observed of jobs is in the base class.
+
+    Times are seconds since the epoch and are only shown: nothing is decided by comparing them.
     """
 
     def __init__(self, database: Database) -> None:
-        self._read = database.read
+        super().__init__(database.read)
+        self.database = database
         self._write = database.write
-        self.close = database.close
+
+    def close(self) -> None:
+        self.database.close()
 
     # Experiments
 
-    def create_experiment(self, spec: ExperimentSpec, key: str | None) -> tuple[Experiment, bool]:
+    def create_experiment(
+        self, spec: ExperimentSpec, key: str | None, options: LaunchOptions = DEFAULT, by: str = ""
+    ) -> tuple[Experiment, bool]:
         """Create an experiment and its queued runs, or return the one that `key` already made, with False.
 
         Raises `ConflictError` when `key` made an experiment from a different spec.
         """
         try:
             with self._write() as session:
-                experiment = new_experiment(spec, key, _subject(session, spec))
+                experiment = new_experiment(spec, key, _subject(session, spec), options, by)
                 session.add(experiment)
                 session.flush()
-                runs = new_runs(experiment, spec)
-                session.add_all(runs)
-                session.flush()
-                launched = (Transition(run_id=run.id, after=run.state, cause="launched") for run in runs)
-                session.add_all(launched)
+                _add_jobs(session, new_runs(experiment, spec, options), by, "launched")
             return experiment, True
         except IntegrityError:
             existing = self.experiment_with_key(key) if key is not None else None
             if existing is None:
                 raise
             if existing.request_fingerprint != spec.fingerprint():
-                raise ConflictError(
-                    "This idempotency key was already used for a different experiment.",
-                    field="Idempotency-Key",
-                    remedy="Send a new key with a new experiment.",
-                ) from None
+                raise _key_conflict() from None
             return existing, False
 
     def add_finished(
-        self, experiment: Experiment, runs: Sequence[Run], lines: Mapping[str, Sequence[MetricLine]]
+        self, experiment: Experiment, runs: Sequence[Job], lines: Mapping[str, Sequence[MetricLine]]
     ) -> None:
         """Store an experiment that was carried out elsewhere, `lines` by run id; does nothing where it is already."""
         now = time.time()
@@ -92,25 +118,18 @@ class RunStore:
             session.flush()
             for run in runs:
                 found = lines[run.id]
-                progress = {**_progress(found), "phase": "", "eta_seconds": None}
+                progress = {**_progress(found, run.latest), "phase": "", "eta_seconds": None}
                 took = run.result["seconds"] if run.result else 0.0
-                run.sqlmodel_update(progress | {"state": RunState.FINISHED, "started": now - took, "ended": now})
+                ended = {"state": JobState.FINISHED, "started": now - took, "ended": now, "attempt": 1}
+                run.sqlmodel_update(progress | ended)
                 session.add(run)
                 session.flush()
-                session.add(Transition(run_id=run.id, after=run.state, cause="recorded"))
-                session.connection().execute(insert(MetricPoint), _points(run.id, found))
+                session.add(Transition(job_id=run.id, after=run.state, cause="recorded"))
+                add_points(session, run.id, run.attempt, found)
 
     def experiment_with_key(self, key: str) -> Experiment | None:
         with self._read() as session:
             return session.exec(select(Experiment).where(Experiment.idempotency_key == key)).first()
-
-    def experiments(self, limit: int = 50, before: float | None = None) -> list[Experiment]:
-        """Newest first; `before` is the `created` of the last one that the reader has."""
-        query = select(Experiment).order_by(col(Experiment.created).desc()).limit(limit)
-        if before is not None:
-            query = query.where(Experiment.created < before)
-        with self._read() as session:
-            return list(session.exec(query))
 
     def experiment(self, experiment_id: str) -> Experiment:
         """Raises `NotFoundError`."""
@@ -120,151 +139,209 @@ class RunStore:
             raise _not_found("experiment", experiment_id)
         return experiment
 
-    # Runs
-
-    def runs(self, experiment_id: str | None = None, state: str | None = None, limit: int | None = 200) -> list[Run]:
-        """Newest experiment first; within one, in the order they are trained."""
-        query = select(Run).order_by(col(Run.created).desc(), col(Run.position)).limit(limit)
-        if experiment_id is not None:
-            query = query.where(Run.experiment_id == experiment_id)
-        if state is not None:
-            query = query.where(Run.state == state)
-        with self._read() as session:
-            return list(session.exec(query))
-
-    def waiting(self) -> list[Run]:
-        """The queued runs, the one whose turn is next first."""
-        query = select(Run).where(Run.state == RunState.QUEUED).order_by(col(Run.created), col(Run.position))
-        with self._read() as session:
-            return list(session.exec(query))
-
-    def run(self, run_id: str) -> Run:
+    def job(self, job_id: str) -> Job:
         """Raises `NotFoundError`."""
         with self._read() as session:
-            return _run(session, run_id)
+            return _job(session, job_id)
 
-    def claim(self, run_id: str, owner: str, lease_seconds: float) -> Run | None:
-        """Take a queued run; None when there is no such run or it is not queued any more."""
-        with self._write() as session:
-            run = session.get(Run, run_id)
-            if run is None or run.state != RunState.QUEUED:
-                return None
-            now = time.time()
-            taken: dict[str, Any] = {
-                "owner": owner,
-                "phase": "loading",
-                "started": now,
-                "lease_until": now + lease_seconds,
-            }
-            _move(session, run, RunState.RUNNING, by=owner, **taken)
-            return run
+    # Jobs, as people handle them
 
-    def started(self, run_id: str, owner: str, process_id: int) -> bool:
-        """Note the training process; False when the lease is lost."""
-        with self._write() as session:
-            return _update_owned(session, run_id, owner, process_id=process_id)
+    def add_job(self, job: Job, by: str = "") -> tuple[Job, bool]:
+        """Queue a job, or return the one that has its id or its idempotency key, with False.
 
-    def renew(self, run_id: str, owner: str, lease_seconds: float) -> RunState | None:
-        """Extend the lease and learn whether a stop was asked for; None when the lease is lost."""
-        with self._write() as session:
-            owned = _update_owned(session, run_id, owner, lease_until=time.time() + lease_seconds)
-            return RunState(_run(session, run_id).state) if owned else None
-
-    def record(self, run_id: str, owner: str, lines: Sequence[MetricLine]) -> bool:
-        """Store metric lines and the progress they report; lines stored already are ignored.
-
-        False, and nothing stored, when the lease is lost.
+        Raises `ConflictError` when the key made a different one.
         """
-        if not lines:
-            return True
-        points = _points(run_id, lines)
         with self._write() as session:
-            if not _update_owned(session, run_id, owner, **_progress(lines)):
-                return False
-            if points:
-                session.connection().execute(insert(MetricPoint).on_conflict_do_nothing(), points)
-            return True
+            existing = session.get(Job, job.id)
+            if existing is None and job.idempotency_key is not None:
+                same_key = select(Job).where(Job.idempotency_key == job.idempotency_key)
+                existing = session.exec(same_key).first()
+                if existing and (existing.kind, existing.spec) != (job.kind, job.spec):
+                    raise _key_conflict()
+            if existing is not None:
+                return existing, False
+            _add_jobs(session, [job], by, "asked for")
+            return job, True
 
-    def request_stop(self, run_id: str, by: str) -> Run:
-        """Stop a queued run, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`."""
+    def request_stop(self, job_id: str, by: str, mode: StopMode = StopMode.SAVE) -> Job:
+        """Stop a queued job, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`.
+
+        One that is stopping already can still be told to save nothing, which takes less long.
+        """
         with self._write() as session:
-            run = _run(session, run_id)
-            if run.state == RunState.QUEUED:
-                _move(
-                    session,
-                    run,
-                    RunState.STOPPED,
-                    by=by,
-                    cause="stopped before it started",
-                    ended=time.time(),
-                )
-            elif run.state == RunState.RUNNING:
-                _move(session, run, RunState.STOPPING, by=by, cause="stop requested")
-            return run
+            job = _job(session, job_id)
+            if job.state == JobState.QUEUED:
+                move(session, job, JobState.STOPPED, by=by, cause="stopped before it started", ended=time.time())
+            elif job.state == JobState.RUNNING:
+                cause = "stop requested" if mode is StopMode.SAVE else "stop requested, nothing is kept"
+                move(session, job, JobState.STOPPING, by=by, cause=cause, stop_mode=mode)
+            elif job.state == JobState.STOPPING and mode is StopMode.DISCARD:
+                job.stop_mode = mode
+            return job
+
+    def requeue(self, job_id: str, by: str, cause: str, *, fresh: bool = False) -> Job:
+        """Queue a job again that has ended without finishing: it resumes, or begins anew if `fresh`.
+
+        Leaves one alone that waits or runs. Raises `NotFoundError`, and `ConflictError` for a finished one.
+        """
+        with self._write() as session:
+            job = _job(session, job_id)
+            if job.state == JobState.FINISHED:
+                raise ConflictError("It has finished.", field="id", remedy="Clone it, or continue it with more epochs.")
+            if job.state in ENDED:
+                requeue(session, job, by=by, cause=cause, fresh=fresh, losses=0)
+            return job
+
+    def reorder(self, job_id: str, *, priority: int | None = None, before: str | None = None) -> Job:
+        """Give a queued job another priority, or the place before another queued one, whose priority it takes.
+
+        Raises `NotFoundError`, and `ConflictError` where one of them does not wait any more.
+        """
+        with self._write() as session:
+            job = _waiting_job(session, job_id)
+            if priority is not None:
+                job.priority = priority
+            if before is not None and before != job_id:
+                other = _waiting_job(session, before)
+                job.priority = other.priority
+                job.rank = (other.rank + _rank_before(session, other)) / 2
+            return job
+
+    def pin(self, job_id: str, pinned: bool) -> Job:
+        """Protect a job's files from being removed, or not any more. Raises `NotFoundError`."""
+        with self._write() as session:
+            job = _job(session, job_id)
+            job.pinned = pinned
+            return job
+
+    def remove(self, job_id: str) -> None:
+        """Forget an ended job. Raises `NotFoundError`, and `ConflictError` for one that waits or runs or is pinned."""
+        with self._write() as session:
+            job = _job(session, job_id)
+            if job.state not in ENDED or job.pinned:
+                why = "pinned" if job.pinned else job.state
+                raise ConflictError(f"It is {why}.", field="id", remedy="Stop or unpin it first.")
+            session.exec(delete(Job).where(col(Job.id) == job_id))
+
+    def set_paused(self, paused: bool, by: str) -> None:
+        """While the queue is paused, no worker takes a job; those that run go on."""
+        with self._write() as session:
+            session.merge(Switch(name=_PAUSED, value=str(paused), changed_by=by))
+
+    @property
+    def paused(self) -> bool:
+        with self._read() as session:
+            return _is_paused(session)
+
+    # Jobs, as workers handle them
+
+    def claim(self, worker: str, host: str, choose: Callable[[Sequence[Job]], Job | None]) -> Job | None:
+        """Take the queued job that `choose` picks from those next in line; None when it picks none.
+
+        Its record comes back with the attempt counted; `fresh` says how to begin. Its `owner` is the worker's and the
+        attempt's: whoever has it may write to this attempt, and to no other of the same worker.
+        """
+        with self._write() as session:
+            if _is_paused(session):
+                return None
+            job = choose(session.exec(in_line().limit(_LOOKED_AT)).all())
+            if job is None:
+                return None
+            attempt = job.attempt + 1
+            taken: dict[str, Any] = {
+                "owner": f"{worker}/{attempt}",
+                "host": host,
+                "attempt": attempt,
+                "heartbeat": job.heartbeat + 1,
+                "phase": "loading",
+                "started": time.time(),
+            }
+            move(session, job, JobState.RUNNING, by=worker, cause="taken", **taken)
+            return job
+
+    def started(self, job_id: str, owner: str, process_id: int, placed_on: str = "") -> bool:
+        """Note the job's process; False when it is not `owner`'s any more."""
+        with self._write() as session:
+            return _update_owned(session, job_id, owner, process_id=process_id, placed_on=placed_on)
+
+    def beat(self, job_id: str, owner: str, lines: Sequence[MetricLine] = ()) -> Orders | None:
+        """A sign of life, with what the job has reported since the last one; None when it is not `owner`'s any more.
+
+        Lines stored already are ignored. The first one of an attempt says from which step it goes on: what was
+        reported after it before is forgotten, and will be reported again.
+        """
+        with self._write() as session:
+            if not _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
+                return None
+            job = _job(session, job_id)
+            if lines:
+                if lines[0].number == 1:
+                    forget_points_after(session, job, lines[0].step)
+                job.sqlmodel_update(_progress(lines, job.latest))
+                add_points(session, job_id, job.attempt, lines)
+            return Orders(JobState(job.state), StopMode(job.stop_mode) if job.stop_mode else None)
 
     def end(
         self,
-        run_id: str,
+        job_id: str,
         owner: str,
-        state: RunState,
+        state: JobState,
         cause: str,
         result: dict[str, Any] | None = None,
         failure: dict[str, Any] | None = None,
     ) -> bool:
-        """Give a run its final state; False when it is not `owner`'s any more."""
+        """Give a job its final state; False when it is not `owner`'s any more."""
         with self._write() as session:
-            run = session.get(Run, run_id)
-            if run is None or run.owner != owner or run.state in ENDED:
+            job = session.get(Job, job_id)
+            if job is None or job.owner != owner or job.state in ENDED or job.state == JobState.QUEUED:
                 return False
-            _finish(session, run, state, by=owner, cause=cause, result=result, failure=failure)
+            finish(session, job, state, by=owner, cause=cause, result=result, failure=failure)
+            if state is JobState.FAILED:
+                _stop_siblings(session, job)
             return True
 
-    def expire_leases(self, now: float) -> list[Run]:
-        """Mark the runs whose worker has gone silent as interrupted, and return them."""
-        query = select(Run).where(col(Run.state).in_(_ACTIVE), col(Run.lease_until) < now)
-        failure = {
-            "code": "lost_worker",
-            "message": "The worker that trained this run disappeared.",
-            "field": "",
-            "remedy": "Launch it again; if it happens again, check that the machine has enough memory.",
-        }
+    def hand_back(self, job_id: str, owner: str, cause: str, *, is_loss: bool = False) -> bool:
+        """Interrupt a job that can go on elsewhere or later, and queue it again; False when it is not `owner`'s.
+
+        A loss counts towards those after which it does not go on by itself any more.
+        """
         with self._write() as session:
-            runs = list(session.exec(query))
-            for run in runs:
-                _finish(
-                    session,
-                    run,
-                    RunState.INTERRUPTED,
-                    by="reaper",
-                    cause="its lease ran out",
-                    failure=failure,
-                )
-            return runs
+            job = session.get(Job, job_id)
+            if job is None or job.owner != owner or job.state not in ACTIVE:
+                return False
+            job.losses += is_loss
+            _interrupt(session, job, by=owner, cause=cause)
+            return True
 
-    # What was observed
+    def register(self, worker: Worker) -> None:
+        """A sign of life of a worker itself, with what it computes on."""
+        with self._write() as session:
+            session.merge(worker)
 
-    def metrics(self, run_ids: Sequence[str] | None, after: int, limit: int = 5000) -> list[MetricPoint]:
-        """Points with a cursor above `after`, in its order; of all runs when `run_ids` is None."""
-        query = select(MetricPoint).where(col(MetricPoint.cursor) > after).order_by(col(MetricPoint.cursor))
-        if run_ids is not None:
-            query = query.where(col(MetricPoint.run_id).in_(run_ids))
+    def leave(self, worker_id: str) -> None:
+        """A worker ends."""
+        with self._write() as session:
+            session.exec(delete(Worker).where(col(Worker.id) == worker_id))
+
+    def pulses(self) -> list[Pulse]:
+        """The last sign of life of every job that some worker has."""
+        query = select(Job.id, Job.attempt, Job.heartbeat).where(col(Job.state).in_(ACTIVE))
         with self._read() as session:
-            return list(session.exec(query.limit(limit)))
+            return [Pulse(*row) for row in session.exec(query)]
 
-    def transitions(self, after: int = 0, run_id: str | None = None, limit: int = 1000) -> list[Transition]:
-        """Changes of state with an id above `after`, in the order they happened."""
-        query = select(Transition).where(col(Transition.id) > after).order_by(col(Transition.id))
-        if run_id is not None:
-            query = query.where(Transition.run_id == run_id)
-        with self._read() as session:
-            return list(session.exec(query.limit(limit)))
+    def lose(self, pulse: Pulse) -> Job | None:
+        """Take a job away from a worker that has been silent since `pulse`; None when there was another sign of life.
 
-    def head(self) -> tuple[int, int]:
-        """The newest metric cursor and the newest transition's id; 0 where there is none yet."""
-        with self._read() as session:
-            cursor = session.exec(select(func.max(MetricPoint.cursor))).one()
-            transition = session.exec(select(func.max(Transition.id))).one()
-        return cursor or 0, transition or 0
+        It is queued again, unless that happened too often, or it was to be stopped.
+        """
+        with self._write() as session:
+            job = session.get(Job, pulse.job_id)
+            seen = job and (job.attempt, job.heartbeat) == (pulse.attempt, pulse.heartbeat)
+            if job is None or not seen or job.state not in ACTIVE:
+                return None
+            job.losses += 1
+            _interrupt(session, job, by="reaper", cause="its worker was lost", failure=_LOST)
+            return job
 
     # Data sets
 
@@ -286,56 +363,91 @@ class RunStore:
             return list(session.exec(select(Dataset).order_by(col(Dataset.created).desc())))
 
 
-def _move(session: Session, run: Run, after: RunState, *, by: str, cause: str = "", **changes: Any) -> None:
-    """The only way a run changes state. Raises `IllegalTransitionError`; then nothing is changed."""
-    before = RunState(run.state)
-    statement = update(Run).where(col(Run.id) == run.id, col(Run.state) == before).values(state=after, **changes)
-    if after not in TRANSITIONS[before] or session.exec(statement).rowcount != 1:
-        raise IllegalTransitionError(f"run {run.id}: {before} -> {after}")
-    session.add(Transition(run_id=run.id, before=before, after=after, owner=by, cause=cause))
-    session.refresh(run)
+_LOST = {
+    "code": "lost_worker",
+    "message": "The worker that had this job disappeared.",
+    "field": "",
+    "remedy": "Resume it; if it happens again, check that the machine has enough memory.",
+}
 
 
-def _finish(session: Session, run: Run, state: RunState, *, by: str, cause: str, **outcome: Any) -> None:
-    now = time.time()
-    cleared = {"phase": "", "eta_seconds": None, "lease_until": None, "process_id": None}
-    _move(session, run, state, by=by, cause=cause, ended=now, **cleared, **outcome)
+def _is_paused(session: Session) -> bool:
+    switch = session.get(Switch, _PAUSED)
+    return switch is not None and switch.value == str(True)
 
 
-def _update_owned(session: Session, run_id: str, owner: str, **changes: Any) -> bool:
-    """Change a run that `owner` is training; False when it is not the owner's any more."""
-    owned = (col(Run.id) == run_id, col(Run.owner) == owner, col(Run.state).in_(_ACTIVE))
-    return bool(session.exec(update(Run).where(*owned).values(**changes)).rowcount)
+def _add_jobs(session: Session, jobs: Sequence[Job], by: str, cause: str) -> None:
+    session.add_all(jobs)
+    session.flush()
+    session.add_all(Transition(job_id=job.id, after=job.state, owner=by, cause=cause) for job in jobs)
 
 
-def _progress(lines: Sequence[MetricLine]) -> dict[str, Any]:
-    latest = lines[-1]
-    progress: dict[str, Any] = {"step": latest.step, "phase": latest.phase, "eta_seconds": latest.eta_seconds}
+def _interrupt(session: Session, job: Job, *, by: str, cause: str, **outcome: Any) -> None:
+    """End an attempt from outside. The job is queued again unless it was to be stopped, or was lost too often."""
+    goes_on = job.state == JobState.RUNNING and job.losses <= MOST_LOSSES
+    finish(session, job, JobState.INTERRUPTED, by=by, cause=cause, **outcome)
+    if goes_on:
+        requeue(session, job, by=by, cause="goes on by itself")
+
+
+def _stop_siblings(session: Session, failed: Job) -> None:
+    """Stop the runs that wait behind a failed one, where their experiment says so."""
+    experiment = session.get(Experiment, failed.experiment_id) if failed.experiment_id else None
+    if experiment is None or not experiment.stop_on_failure:
+        return
+    waiting = select(Job).where(Job.experiment_id == experiment.id, Job.state == JobState.QUEUED)
+    for job in session.exec(waiting).all():
+        move(session, job, JobState.STOPPED, by="studio", cause=f"{failed.label} failed", ended=time.time())
+
+
+def _update_owned(session: Session, job_id: str, owner: str, **changes: Any) -> bool:
+    """Change a job that `owner` has; False when it is not the owner's any more."""
+    owned = (col(Job.id) == job_id, col(Job.owner) == owner, col(Job.state).in_(ACTIVE))
+    return bool(session.exec(update(Job).where(*owned).values(**changes)).rowcount)
+
+
+def _progress(lines: Sequence[MetricLine], latest: Mapping[str, Any]) -> dict[str, Any]:
+    last = lines[-1]
+    values = dict(latest)
+    progress: dict[str, Any] = {"step": last.step, "phase": last.phase, "eta_seconds": last.eta_seconds}
     for line in lines:
         if line.total_steps is not None:
             progress["total_steps"] = line.total_steps
-        if "tokens_per_second" in line.values:
-            progress["tokens_per_second"] = line.values["tokens_per_second"]
-    return progress
+        values |= line.values
+    return progress | {"latest": values}
 
 
-def _points(run_id: str, lines: Sequence[MetricLine]) -> list[dict[str, Any]]:
-    return [
-        {"run_id": run_id, "line": line.number, **line.model_dump(include={"step", "time", "values"})}
-        for line in lines
-        if line.values
-    ]
+def _waiting_job(session: Session, job_id: str) -> Job:
+    job = _job(session, job_id)
+    if job.state != JobState.QUEUED:
+        raise ConflictError(f"{job.label} does not wait any more.", field="id", remedy="Look at the queue again.")
+    return job
 
 
-def _run(session: Session, run_id: str) -> Run:
-    run = session.get(Run, run_id)
-    if run is None:
-        raise _not_found("run", run_id)
-    return run
+def _rank_before(session: Session, other: Job) -> float:
+    """The rank of the job before `other`, or one that is a second lower where there is none."""
+    earlier = (Job.state == JobState.QUEUED, Job.priority == other.priority, col(Job.rank) < other.rank)
+    found = session.exec(select(Job.rank).where(*earlier).order_by(col(Job.rank).desc())).first()
+    return other.rank - 1 if found is None else found
+
+
+def _job(session: Session, job_id: str) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise _not_found("job", job_id)
+    return job
 
 
 def _not_found(kind: str, identifier: str) -> NotFoundError:
     return NotFoundError(f"There is no {kind} {identifier!r}.", remedy="Check the link, or pick one from the list.")
+
+
+def _key_conflict() -> ConflictError:
+    return ConflictError(
+        "This idempotency key was already used for a different request.",
+        field="Idempotency-Key",
+        remedy="Send a new key with a new request.",
+    )
 
 
 def _subject(session: Session, spec: ExperimentSpec) -> str:

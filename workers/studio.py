@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from socket import gethostname
+from typing import Any
 
+from pydantic import SecretStr
+
+from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.context import LOG_FILE
 from workers.database import Database
 from workers.datasets import DatasetStore
-from workers.embedded import EmbeddedWorker
-from workers.outcome import LOG_FILE, tail
+from workers.devices import Device, DevicePool, find_devices
+from workers.experiments import DEFAULT, LaunchOptions
+from workers.kinds import KINDS, job_directory
+from workers.observations import JobFilter
+from workers.outcome import tail
 from workers.queue import JobQueue
+from workers.reaper import Reaper
 from workers.recorded import install
-from workers.records import Experiment, Run, RunState
-from workers.settings import Settings, training_environment
-from workers.store import RunStore
-from workers.supervisor import Supervisor, training_command
+from workers.records import Experiment, Job, JobKind, JobState, StopMode
+from workers.secrets import Secrets
+from workers.settings import Settings, job_environment, push_environment
+from workers.sharing import Sharing
+from workers.store import ConflictError, JobStore
+from workers.supervisor import Patience, Supervisor, job_command
+from workers.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
+# Of one kind; those that a person waits for in front of a page.
+_MOST_WAITING = 32
 
 
 @dataclass(frozen=True)
@@ -33,73 +53,147 @@ class Checkpoint:
 
 
 class Studio:
-    """The run store, the data sets and the queue of one data directory."""
+    """The jobs, the data sets and the queue of one data directory."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        data = settings.data_dir.resolve()
-        self._runs = data / "runs"
-        self._dataset_files = data / "datasets"
-        self._rates = data / "rates"
-        self.trace_files = data / "traces"
-        self.inspection_files = data / "inspections"
-        self.evaluation_files = data / "evaluations"
-        self.store = RunStore(Database.in_file(data / "studio.sqlite3"))
-        self.queue = JobQueue(data / "queue.sqlite3")
-        self.datasets = DatasetStore(self._dataset_files, self.store, settings.upload_limit_mb * _MEGABYTE)
+        self.data = settings.data_dir.resolve()
+        self.trace_files = self.data / "traces"
+        self.store = JobStore(_database(settings, self.data))
+        self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
+        self.sharing = Sharing(self.data, _location(settings.artefacts_url))
+        self.secrets = Secrets(settings.hub_token)
+        self.datasets = DatasetStore(self.data / "datasets", self.store, settings.upload_limit_mb * _MEGABYTE)
 
-    def launch(self, spec: ExperimentSpec, key: str | None) -> tuple[Experiment, bool]:
+    # Asking for jobs
+
+    def launch(
+        self, spec: ExperimentSpec, key: str | None, options: LaunchOptions = DEFAULT, by: str = ""
+    ) -> tuple[Experiment, bool]:
         """Check, create and queue an experiment, or return the one that `key` already made, with False.
 
         Raises the `GiftError` that training would raise, or `ConflictError`; then nothing is created.
         """
         if key is None or self.store.experiment_with_key(key) is None:
             self._check(spec)
-        experiment, created = self.store.create_experiment(spec, key)
+        experiment, created = self.store.create_experiment(spec, key, options, by)
         if created:
             for run in self.store.runs(experiment.id):
-                self.queue.enqueue(run.id)
+                self._wake(run)
         return experiment, created
+
+    def submit(self, job: Job, by: str = "") -> Job:
+        """Queue a job, or take up again the one with its id if that has ended without finishing.
+
+        Raises `ConflictError` when too many of its kind wait.
+        """
+        waiting = self.store.jobs(JobFilter(kind=JobKind(job.kind), state=JobState.QUEUED), limit=_MOST_WAITING)
+        if len(waiting) >= _MOST_WAITING:
+            raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
+        known, created = self.store.add_job(job, by)
+        if not created and known.state in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED):
+            known = self.store.requeue(known.id, by, "asked for again")
+        if known.state == JobState.QUEUED:
+            self._wake(known)
+        return known
+
+    def new_job(self, kind: JobKind, identity: str, label: str, order: Any) -> Job:
+        """The record of a job that runs beside a training where there is no GPU, and waits for one where there is."""
+        # A CPU has no memory of its own that a training could have filled.
+        devices = int(KINDS[kind].needs_device and self.has_gpus())
+        return Job(id=identity, kind=kind, label=label, spec=order.model_dump(mode="json"), devices=devices)
+
+    def stop(self, job_id: str, by: str, mode: StopMode = StopMode.SAVE) -> Job:
+        """Stop a queued job, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`."""
+        return self.store.request_stop(job_id, by, mode)
+
+    def resume(self, job_id: str, by: str, *, fresh: bool = False) -> Job:
+        """Go on with a job that has ended without finishing, or begin it anew if `fresh`.
+
+        Raises `NotFoundError`, or `ConflictError` for one that has finished.
+        """
+        job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
+        self._wake(job)
+        return job
+
+    # What there is
 
     def show_recording(self) -> None:
         """Put the recorded experiment into a studio without any, so that every page has something to show."""
         if not self.store.experiments(limit=1):
-            install(self.store, self._runs)
+            install(self.store, self.data / KINDS[JobKind.TRAIN].folder)
 
-    def stop(self, run_id: str, by: str) -> Run:
-        """Stop a queued run, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`."""
-        return self.store.request_stop(run_id, by)
+    def log(self, job_id: str, tail_bytes: int = 64_000) -> str:
+        """The end of a job's log, "" before there is one. Raises `NotFoundError`."""
+        return tail(self.files(self.store.job(job_id)) / LOG_FILE, tail_bytes)
 
-    def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
-        """The end of the run's log, "" before there is one. Raises `NotFoundError`."""
-        return tail(self.run_directory(run_id) / LOG_FILE, tail_bytes)
+    def files(self, job: Job) -> Path:
+        """Where a job's files are or will be; those of a job of another host are fetched first."""
+        if job.host != gethostname():
+            self.sharing.bring_files(job)
+        return job_directory(self.data, job)
 
-    def run_directory(self, run_id: str) -> Path:
-        """Where the run's files are or will be. Raises `NotFoundError`."""
-        return self._runs / self.store.run(run_id).id
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """The base models, then the models of the finished runs, newest experiment first."""
+    def checkpoints(self, limit: int | None = None) -> list[Checkpoint]:
+        """The base models, then what runs made of them, newest experiment first."""
         bases = [Checkpoint(entry.name, entry.title) for entry in offered_models()]
-        finished = self.store.runs(state=RunState.FINISHED, limit=None)
-        return bases + [
-            Checkpoint(run.id, run.label, run.experiment_id, self._runs / run.id / CHECKPOINT) for run in finished
-        ]
+        return bases + [self._checkpoint(run) for run in self.store.trained(limit)]
 
-    def worker(self) -> EmbeddedWorker:
+    def find_checkpoint(self, name: str) -> Checkpoint | None:
+        """The checkpoint with that id."""
+        for entry in offered_models():
+            if entry.name == name:
+                return Checkpoint(entry.name, entry.title)
+        run = self.store.trained_run(name)
+        return self._checkpoint(run) if run else None
+
+    @cached_property
+    def own_devices(self) -> list[Device]:
+        """What the embedded worker computes on."""
+        return find_devices(self.settings.devices) if self.settings.embedded_worker else []
+
+    def has_gpus(self) -> bool:
+        """Whether this or any other worker has a GPU."""
+        others = (Device(**device) for worker in self.store.workers() for device in worker.devices)
+        return any(device.kind == "cuda" for device in chain(self.own_devices, others))
+
+    # The worker
+
+    def worker(self) -> Worker:
         """A worker for this studio's queue. Not started yet."""
+        settings = self.settings
+        pool = DevicePool(find_devices(settings.devices), settings.side_slots)
         supervisor = Supervisor(
             self.store,
-            self._runs,
-            training_command(self._dataset_files, self._rates),
-            training_environment(self.settings.training_threads),
-            lease_seconds=self.settings.lease_seconds,
+            self.sharing,
+            job_command(self.data),
+            self._environment,
+            Patience(settings.lease_seconds, settings.stop_grace_seconds),
         )
-        return EmbeddedWorker(self.store, self.queue, supervisor)
+        reaper = Reaper(self.store, settings.lease_seconds)
+        return Worker(self.store, self.queue, supervisor, pool, reaper)
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        threads = self.settings.training_threads if job.devices else self.settings.side_threads
+        environment = job_environment(threads)
+        if job.kind == JobKind.PUSH:
+            environment |= push_environment(self.secrets.hand_out(job.id))
+        return environment
 
     def close(self) -> None:
         self.queue.close()
         self.store.close()
+
+    def _wake(self, job: Job) -> None:
+        try:
+            self.queue.wake(job.id)
+        except GiftError:
+            # Workers look for what waits from time to time, message or not.
+            logger.warning("job %s could not be announced", job.id)
+
+    def _checkpoint(self, run: Job) -> Checkpoint:
+        stopped = run.state != JobState.FINISHED
+        label = f"{run.label}, stopped at step {run.step}" if stopped else run.label
+        return Checkpoint(run.id, label, run.experiment_id, job_directory(self.data, run) / CHECKPOINT)
 
     def _check(self, spec: ExperimentSpec) -> None:
         # Kept out of the studio's start: it imports the tokenizers.
@@ -107,3 +201,12 @@ class Studio:
 
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
+
+
+def _location(url: SecretStr | None) -> str | None:
+    return url.get_secret_value() if url else None
+
+
+def _database(settings: Settings, data: Path) -> Database:
+    url = _location(settings.store_url)
+    return Database(url) if url else Database.in_file(data / "studio.sqlite3")

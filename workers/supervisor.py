@@ -1,156 +1,232 @@
-"""Runs each training in a process group of its own, and sees to it that every run ends with a cause."""
+"""Runs each attempt at a job in a process group of its own, and sees to it that every attempt ends with a cause."""
 
 from __future__ import annotations
 
 import logging
 import os
-import secrets
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gift_core.reporting import METRICS_FILE, SPEC_FILE, write_atomically
+from gift_core.errors import GiftError
+from gift_core.reporting import SPEC_FILE, write_atomically
 from gift_core.spec import RunSpec
-from workers.metrics import MetricsTail
-from workers.outcome import LOG_FILE, STOPPED, STUDIO_STOPPED, Failure, Outcome, outcome_of
-from workers.records import Run, RunState
-from workers.store import RunStore
+from workers.context import JOB_FILE, LOG_FILE, JobFile
+from workers.devices import visible_devices
+from workers.heart import Heart
+from workers.kinds import job_directory
+from workers.outcome import DISCARDED, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
+from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, signal_group
+from workers.records import Job, JobKind, JobState, StopMode
+from workers.sharing import Sharing
+from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
+_SHARING_PAUSE_SECONDS = 5.0
+_DISCARD_GRACE_SECONDS = 2.0
 _CODE = Path(__file__).resolve().parents[1]
 
-Process = subprocess.Popen[bytes]
+Command = Callable[[Path, Job], list[str]]
+Environment = Callable[[Job], Mapping[str, str]]
 
 
-def training_command(datasets: Path, rates: Path) -> Callable[[Path], list[str]]:
-    """The command that trains in a run's directory and dies with this process."""
+def job_command(data: Path) -> Command:
+    """The command that carries out a job and dies with this process; of several devices, with a process on each."""
 
-    def command(directory: Path) -> list[str]:
-        module = [sys.executable, "-m", "workers.training_process"]
-        folders = ["--directory", str(directory), "--datasets", str(datasets), "--rates", str(rates)]
-        return [*module, *folders, "--parent", str(os.getpid())]
+    def command(directory: Path, job: Job) -> list[str]:
+        module = ["-m", "workers.job_process", "--directory", str(directory), "--data", str(data)]
+        if job.devices > 1:
+            launcher = ["-m", "workers.launcher", str(os.getpid()), str(job.devices)]
+            return [sys.executable, *launcher, *module[1:]]
+        return [sys.executable, *module, "--parent", str(os.getpid())]
 
     return command
 
 
-class Supervisor:
-    """Executes runs. Set `shutdown` to end the current one as interrupted and to take no more.
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: for how long a silent worker has its job, and a stopped job may take to save."""
 
-    `runs` is the folder of the runs' directories, `environment` all that a training process inherits.
+    lease: float = 15.0
+    stop_grace: float = 300.0
+
+
+class Supervisor:
+    """Carries out jobs of one worker. Set `shutdown` to hand the current ones back and to take no more.
+
+    `sharing` knows the studio's folder, `environment` is all that a job's process inherits.
     """
 
     def __init__(
         self,
-        store: RunStore,
-        runs: Path,
-        command: Callable[[Path], list[str]],
-        environment: Mapping[str, str],
-        *,
-        lease_seconds: float,
-        stop_grace_seconds: float = 10.0,
+        store: JobStore,
+        sharing: Sharing,
+        command: Command,
+        environment: Environment,
+        patience: Patience,
     ) -> None:
+        self.shutdown = threading.Event()
         self._store = store
-        self._runs = runs
+        self._sharing = sharing
         self._command = command
         self._environment = environment
-        self._lease_seconds = lease_seconds
-        self._stop_grace_seconds = stop_grace_seconds
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.shutdown = threading.Event()
+        self._patience = patience
 
-    def execute(self, run_id: str) -> None:
-        """Train a queued run to its end. A late or duplicate message, whose run is not queued, is ignored."""
-        if self.shutdown.is_set():
-            return
-        run = self._store.claim(run_id, self._owner, self._lease_seconds)
-        if run is None:
-            return
+    def execute(self, job: Job, placed_on: Sequence[str]) -> None:
+        """Carry out a job that this worker has claimed, to its end."""
         try:
-            outcome = self._train(run, self._runs / run.id)
+            outcome = self._attempt(job, job_directory(self._sharing.data, job), placed_on)
         except Exception as error:
-            logger.exception("run %s could not be supervised", run.id)
-            outcome = Outcome.failed(
-                Failure(
-                    code="internal",
-                    message=f"The run could not be supervised: {error}",
-                    remedy="See the log.",
-                )
-            )
+            logger.exception("job %s could not be supervised", job.id)
+            message = f"It could not be supervised ({type(error).__name__})."
+            outcome = Outcome.failed(Failure(code="internal", message=message, remedy="See the server's log."))
+        if not self._conclude(job, outcome):
+            logger.warning("job %s was taken away before it ended", job.id)
+
+    def _conclude(self, job: Job, outcome: Outcome) -> bool:
+        owner = job.owner or ""
+        if outcome.state is JobState.INTERRUPTED:
+            by_others = outcome is not STUDIO_STOPPED
+            return self._store.hand_back(job.id, owner, outcome.cause, is_loss=by_others)
         failure = outcome.failure.model_dump() if outcome.failure else None
-        if not self._store.end(run.id, self._owner, outcome.state, outcome.cause, outcome.result, failure):
-            logger.warning("run %s was taken away before it ended", run.id)
+        return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
-    def _train(self, run: Run, directory: Path) -> Outcome:
-        directory.mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / SPEC_FILE, RunSpec.parse(run.spec).to_yaml())
-        tail = MetricsTail(directory / METRICS_FILE)
-        process = self._spawn(directory)
+    def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
+        if left := kill_everything_of(job.id):
+            logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
+        with Heart(self._store, job, directory, self._patience.lease) as heart:
+            self._sharing.bring(job)
+            self._prepare(job, directory)
+            with self._sharing.sharing(job):
+                forced, exit_code = self._run(job, directory, placed_on, heart)
+            outcome = _outcome(directory, forced, exit_code)
+            if not heart.lost.is_set():
+                # What was reported last, and what others will look for once they are told of the end.
+                heart.beat()
+                self._share(job)
+        return outcome
+
+    def _share(self, job: Job) -> None:
+        """Let the other hosts have the result, as soon as the place for it answers: it was hours of work."""
+        while True:
+            try:
+                return self._sharing.keep(job)
+            except GiftError:
+                logger.exception("the files of job %s could not be shared; trying again", job.id)
+                if self.shutdown.wait(_SHARING_PAUSE_SECONDS):
+                    raise
+
+    def _run(self, job: Job, directory: Path, placed_on: Sequence[str], heart: Heart) -> tuple[Outcome | None, int]:
+        """What the process was made to end as, and its exit code."""
+        process = self._spawn(job, directory, placed_on)
         try:
-            self._store.started(run.id, self._owner, process.pid)
-            forced = self._watch(run.id, process, tail)
+            self._store.started(job.id, job.owner or "", process.pid, ",".join(placed_on))
+            forced = self._watch(process, heart)
         finally:
-            _signal_group(process, signal.SIGKILL)
+            signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
-        self._store.record(run.id, self._owner, tail.read())
-        outcome = outcome_of(directory, exit_code)
-        return outcome if outcome.state is RunState.FINISHED else forced or outcome
+            # The next job gets the memory only once it is free.
+            kill_everything_of(job.id)
+        return forced, exit_code
 
-    def _spawn(self, directory: Path) -> Process:
+    def _prepare(self, job: Job, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        clear(directory)
+        kind = JobKind(job.kind)
+        asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
+        write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))
+        if kind is JobKind.TRAIN and not (directory / SPEC_FILE).exists():
+            write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
+
+    def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
+        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: job.id}
         with (directory / LOG_FILE).open("ab") as log:
+            log.write(f"--- attempt {job.attempt}\n".encode())
+            log.flush()
             return subprocess.Popen(
-                self._command(directory),
+                self._command(directory, job),
                 cwd=_CODE,
-                env=self._environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def _watch(self, run_id: str, process: Process, tail: MetricsTail) -> Outcome | None:
+    def _watch(self, process: Process, heart: Heart) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
-        forced: Outcome | None = None
-        asked_at: float | None = None
-        while not _exits_within(process, _POLL_SECONDS):
-            self._store.record(run_id, self._owner, tail.read())
-            state = self._store.renew(run_id, self._owner, self._lease_seconds)
-            if state is None:
-                break  # The run has been given up: the caller kills the group, the store refuses its end.
-            if state is RunState.STOPPING:
-                forced = STOPPED
-            elif self.shutdown.is_set():
-                forced = STUDIO_STOPPED
-            else:
-                continue
-            if asked_at is None:
-                asked_at = time.monotonic()
-                _signal_group(process, signal.SIGTERM)
-            grace = _SHUTDOWN_GRACE_SECONDS if self.shutdown.is_set() else self._stop_grace_seconds
-            if time.monotonic() - asked_at >= grace:
-                _signal_group(process, signal.SIGKILL)
-        return forced
+        ending = _Ending(process, self._patience.stop_grace)
+        while not exits_within(process, _POLL_SECONDS):
+            if heart.lost.is_set():
+                break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
+            if heart.orders and heart.orders.state is JobState.STOPPING:
+                ending.stop(heart.orders.stop_mode or StopMode.SAVE)
+            if self.shutdown.is_set():
+                ending.shut_down()
+            ending.insist()
+        return ending.outcome
 
 
-def _exits_within(process: Process, seconds: float) -> bool:
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def _outcome(directory: Path, forced: Outcome | None, exit_code: int) -> Outcome:
+    if forced is DISCARDED:
+        _discard(directory)
+        return DISCARDED
+    outcome = outcome_of(directory, exit_code)
+    if forced is None or outcome.state is JobState.FINISHED:
+        return outcome
+    return replace(forced, result=outcome.result) if forced is STOPPED else forced
 
 
-def _signal_group(process: Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+class _Ending:
+    """Asks a process to end, once, and kills it when its time is over."""
+
+    def __init__(self, process: Process, stop_grace: float) -> None:
+        self.outcome: Outcome | None = None
+        self._process = process
+        self._stop_grace = stop_grace
+        self._deadline = float("inf")
+
+    def stop(self, mode: StopMode) -> None:
+        if mode is StopMode.DISCARD:
+            self._ask(DISCARDED, signal.SIGTERM, _DISCARD_GRACE_SECONDS)
+        elif self.outcome is None:
+            self._ask(STOPPED, signal.SIGUSR1, self._stop_grace)
+
+    def shut_down(self) -> None:
+        # One that was told to stop has had its order: it gets less time now.
+        if self.outcome in (None, STOPPED):
+            self._ask(self.outcome or STUDIO_STOPPED, signal.SIGTERM, _SHUTDOWN_GRACE_SECONDS)
+
+    def insist(self) -> None:
+        if time.monotonic() >= self._deadline:
+            signal_group(self._process, signal.SIGKILL)
+
+    def _ask(self, outcome: Outcome, number: signal.Signals, grace: float) -> None:
+        if self.outcome is outcome and self._deadline <= time.monotonic() + grace:
+            return
+        self.outcome = outcome
+        self._deadline = min(self._deadline, time.monotonic() + grace)
+        signal_group(self._process, number)
+
+
+def _discard(directory: Path) -> None:
+    """Remove all that a job has made; what was asked, and the log, stay."""
+    for path in directory.iterdir():
+        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -7,7 +7,9 @@ from fastapi import APIRouter
 from api.dependencies import DatasetInspectionsDependency
 from api.errors import documented
 from api.schemas import DatasetInspectionRequest, DatasetInspectionView
-from workers.dataset_inspections import DatasetOrder
+from workers.dataset_inspections import DatasetInspectionService
+from workers.orders import DatasetOrder
+from workers.records import Job
 
 router = APIRouter(prefix="/dataset-inspections", tags=["inference"])
 
@@ -22,16 +24,20 @@ def start(request: DatasetInspectionRequest, inspections: DatasetInspectionsDepe
         seed=request.seed,
         minimum_count=request.minimum_count,
     )
-    return DatasetInspectionView.from_record(inspections.start(order))
+    return _view(inspections, inspections.start(order))
 
 
 @router.get("/{inspection_id}", responses=documented(404))
 def get(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
     """How far it is, and in the end what was found."""
-    return DatasetInspectionView.from_record(inspections.live(inspection_id))
+    return _view(inspections, inspections.job(inspection_id))
 
 
 @router.post("/{inspection_id}/cancel", responses=documented(404))
 def cancel(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
     """Stop after the batch it is in; nothing happens to one that has ended."""
-    return DatasetInspectionView.from_record(inspections.cancel(inspection_id))
+    return _view(inspections, inspections.cancel(inspection_id))
+
+
+def _view(inspections: DatasetInspectionService, job: Job) -> DatasetInspectionView:
+    return DatasetInspectionView.of_job(job, inspections.result(job))

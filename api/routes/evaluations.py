@@ -12,7 +12,8 @@ from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, Evaluat
 from gift_core.errors import SpecError
 from gift_core.evaluation_document import LengthComparison
 from gift_core.evaluation_report import Evaluation, compare_evaluations
-from workers.evaluations import EvaluationOrder, EvaluationService
+from workers.evaluations import EvaluationService
+from workers.orders import EvaluationOrder
 
 router = APIRouter(tags=["evaluations"])
 
@@ -24,7 +25,7 @@ def evaluate(request: EvaluationRequest, evaluations: EvaluationsDependency) -> 
     """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
     settings = request.model_dump(exclude={"checkpoints"})
     orders = [EvaluationOrder.parse(settings | {"checkpoint": checkpoint}) for checkpoint in request.checkpoints]
-    return [EvaluationView.from_record(job) for job in evaluations.start(orders)]
+    return [EvaluationView.of_job(job) for job in evaluations.start(orders)]
 
 
 @router.get("/evaluations")
@@ -32,7 +33,7 @@ def list_evaluations(
     evaluations: EvaluationsDependency, limit: Annotated[int, Query(ge=1, le=200)] = 50
 ) -> list[EvaluationView]:
     """The newest evaluations first."""
-    return [EvaluationView.from_record(job) for job in evaluations.jobs()[:limit]]
+    return [EvaluationView.of_job(job) for job in evaluations.jobs(limit)]
 
 
 @router.get("/evaluations/{evaluation_id}", responses=documented(404))
@@ -42,7 +43,7 @@ def get_evaluation(
     scores: Annotated[bool, Query(description="Whether answers are scored, which may take seconds.")] = True,
 ) -> EvaluationDetail:
     """An evaluation with its scores so far, computed from its answers."""
-    view = EvaluationView.from_record(evaluations.job(evaluation_id))
+    view = EvaluationView.of_job(evaluations.job(evaluation_id))
     found = evaluations.evaluation(evaluation_id) if scores else None
     if found is None:
         return EvaluationDetail(**dict(view))
@@ -85,7 +86,7 @@ def list_answers(
 @router.post("/evaluations/{evaluation_id}/stop", responses=documented(404))
 def stop(evaluation_id: str, evaluations: EvaluationsDependency) -> EvaluationView:
     """Stop after the batch that is under way; the answers stay, and asking again goes on."""
-    return EvaluationView.from_record(evaluations.stop(evaluation_id))
+    return EvaluationView.of_job(evaluations.stop(evaluation_id))
 
 
 @router.get("/evaluation-comparisons", responses=documented(404))

@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.dependencies import HubDependency, StudioDependency
 from api.errors import documented
 from api.events import Position
-from workers.records import Run
+from workers.records import Job
 
 router = APIRouter(tags=["events"])
 
@@ -21,7 +21,7 @@ _EVENT_ID = r"^\d{1,18}\.\d{1,18}$"
 
 def _watched_runs(
     studio: StudioDependency, experiment: Annotated[str, Query(description="The experiment to watch.")]
-) -> list[Run]:
+) -> list[Job]:
     # A dependency, because once the stream has begun it is too late to answer 404.
     return studio.store.runs(studio.store.experiment(experiment).id)
 
@@ -30,7 +30,7 @@ def _watched_runs(
 async def stream_events(
     hub: HubDependency,
     experiment: str,
-    runs: Annotated[list[Run], Depends(_watched_runs)],
+    runs: Annotated[list[Job], Depends(_watched_runs)],
     last_event_id: Annotated[str | None, Header(pattern=_EVENT_ID)] = None,
     after: Annotated[str | None, Query(pattern=_EVENT_ID, description="An event id to go on from.")] = None,
 ) -> AsyncIterator[ServerSentEvent]:

@@ -49,7 +49,10 @@ def list_experiments(
     before: Annotated[float | None, Query(description="Only those created before this time.")] = None,
 ) -> list[ExperimentView]:
     """The newest experiments first."""
-    return [ExperimentView.from_record(found) for found in studio.store.experiments(limit=limit, before=before)]
+    return [
+        ExperimentView.from_record(found)
+        for found in studio.store.experiments(limit=limit, before=None if before is None else (before, ""))
+    ]
 
 
 @router.get("/experiments/{experiment_id}", responses=documented(404))

@@ -20,5 +20,5 @@ def list_metrics(
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> MetricsView:
     """What is newer than `after`, in the order it was logged."""
-    points = [MetricPointView.from_record(point) for point in studio.store.metrics(run, after=after, limit=limit)]
+    points = [MetricPointView.of_point(point) for point in studio.store.metrics(run, after=after, limit=limit)]
     return MetricsView(points=points, cursor=points[-1].cursor if points else after)

@@ -11,7 +11,8 @@ from api.dependencies import StudioDependency
 from api.errors import documented
 from api.schemas import RunDetail, RunView, TransitionView
 from gift_core.spec import RunSpec
-from workers.records import RunState
+from workers.observations import JobFilter
+from workers.records import JobKind, JobState
 
 router = APIRouter(tags=["runs"])
 
@@ -24,18 +25,19 @@ class YamlResponse(PlainTextResponse):
 def list_runs(
     studio: StudioDependency,
     experiment: str | None = None,
-    state: RunState | None = None,
+    state: JobState | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> list[RunView]:
     """Runs, narrowed by experiment or state."""
-    return [RunView.from_record(run) for run in studio.store.runs(experiment, state=state, limit=limit)]
+    wanted = JobFilter(kind=JobKind.TRAIN, experiment=experiment, state=state)
+    return [RunView.from_record(run) for run in studio.store.jobs(wanted, limit=limit)]
 
 
 @router.get("/runs/{run_id}", responses=documented(404))
 def get_run(run_id: str, studio: StudioDependency) -> RunDetail:
     """A run with its spec and its history."""
-    record = studio.store.run(run_id)
-    history = studio.store.transitions(run_id=run_id)
+    record = studio.store.job(run_id)
+    history = studio.store.transitions(job_id=run_id)
     return RunDetail(
         **dict(RunView.from_record(record)),
         spec=RunSpec.parse(record.spec),
@@ -60,6 +62,6 @@ def get_log(
 @router.get("/runs/{run_id}/spec", response_class=YamlResponse, responses=documented(404))
 def get_spec(run_id: str, studio: StudioDependency) -> YamlResponse:
     """The exact spec, as the YAML file that `gift train` takes."""
-    record = studio.store.run(run_id)
+    record = studio.store.job(run_id)
     disposition = f'attachment; filename="{record.id}.yaml"'
     return YamlResponse(RunSpec.parse(record.spec).to_yaml(), headers={"Content-Disposition": disposition})

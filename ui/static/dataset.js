@@ -34,12 +34,12 @@ function draw({ inspection, api }, onAction, signal) {
 }
 
 function isOpen({ state }) {
-  return state === 'queued' || state === 'running';
+  return state === 'queued' || state === 'running' || state === 'stopping';
 }
 
 function ended({ state, result, problems }) {
-  if (state === 'cancelled') return el('p', { class: 'gs-empty' }, 'Cancelled. Nothing of it was kept; look again to begin anew.');
-  if (state === 'failed') return problemPanel({ title: 'This data cannot be looked at', problems });
+  if (state === 'stopped') return el('p', { class: 'gs-empty' }, 'Cancelled. Nothing of it was kept; look again to begin anew.');
+  if (state === 'failed' || state === 'interrupted') return problemPanel({ title: 'This data cannot be looked at', problems });
   return datasetResult(result);
 }
 

@@ -144,7 +144,7 @@ function outcome({ state, result, failure }) {
   if (failure) return [failureNote(failure)];
   if (result?.score) return [score(result.score)];
   if (state === 'finished' && result) return [el('p', {}, `Finished at loss ${decimal(result.final_loss, 3)}.`)];
-  if (state === 'interrupted') return [el('p', {}, 'The process was gone before the run ended. Launch it again.')];
+  if (state === 'interrupted') return [el('p', {}, 'The process was gone before the run ended. Resume it.')];
   return [];
 }
 

@@ -1,0 +1,79 @@
+"""What a job's process is given, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from gift_core.errors import DataError, ModelError
+from gift_core.reporting import CHECKPOINT, Line
+from workers.records import JobKind
+
+if TYPE_CHECKING:
+    from gift_core.models.loading import DiffusionModel
+
+# In a job's directory.
+JOB_FILE = "job.json"
+LOG_FILE = "job.log"
+LEASE_FILE = "lease"
+RATES = "rates"
+# How its process says that it stopped as it was told to.
+EXIT_STOPPED = 3
+
+
+class JobFile(BaseModel):
+    """What the supervisor writes down for the process of one attempt."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: JobKind
+    attempt: int
+    resume: bool
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class JobContext:
+    """Where the process of a job works. `stop` is asked between steps: true means to save and to raise `StoppedError`;
+    `keep_result` says whether what there is by then is wanted as a result as well."""
+
+    directory: Path
+    data: Path
+    resume: bool
+    report: Callable[[Line], None]
+    stop: Callable[[], bool]
+    keep_result: Callable[[], bool]
+
+    def dataset(self, dataset_id: str) -> Path:
+        """The uploaded file with that id; raises `DataError`. The id is compared, never made into a path."""
+        for path in (self.data / "datasets").iterdir():
+            if path.stem == dataset_id:
+                return path
+        raise DataError(
+            "The data set is not there any more.", field="data.source.dataset", remedy="Upload the file again."
+        )
+
+    def model(self, checkpoint: str) -> DiffusionModel:
+        """A base model, or what a run made of it; raises `ModelError`."""
+        from gift_core.models.loading import load_base, load_checkpoint
+
+        runs = self.data / "runs"
+        if runs.is_dir() and checkpoint in (path.name for path in runs.iterdir()):
+            directory = runs / checkpoint / CHECKPOINT
+            if not directory.is_dir():
+                raise ModelError(
+                    f"The weights of {checkpoint} are not there any more.",
+                    field="checkpoint",
+                    remedy="Choose another checkpoint, or train it again.",
+                )
+            return load_checkpoint(directory)
+        return load_base(checkpoint)
+
+
+def channel(attempt: int) -> str:
+    """The file that an attempt appends its reports to; nobody ever shortens it."""
+    return f"reports-{attempt}.jsonl"

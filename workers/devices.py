@@ -1,0 +1,123 @@
+"""The devices of a worker: what there is, what is free, and which of the waiting jobs fits."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from shutil import which
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from gift_core.errors import SpecError
+from workers.records import Job
+
+
+class Device(BaseModel):
+    """Something that one job at a time computes on. `name` is `cpu` or `cuda:` and its number, memory is in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    memory: int
+
+    @property
+    def kind(self) -> str:
+        return self.name.partition(":")[0]
+
+    def answers_to(self, asked: str) -> bool:
+        """Whether a job that asks for this device or kind of devices can be placed on it; "" asks for any."""
+        return asked in ("", self.name, self.kind)
+
+
+def find_devices(asked: str = "auto") -> list[Device]:
+    """`auto`: all NVIDIA GPUs of this machine, or else its CPU; otherwise the named ones, `cuda:0,cuda:1` or `cpu`.
+
+    Raises `SpecError` where one of them is not there.
+    """
+    found = _gpus()
+    if asked == "auto":
+        return found or [_cpu()]
+    known = {device.name: device for device in [_cpu(), *found]}
+    names = [name.strip() for name in asked.split(",")]
+    if missing := [name for name in names if name not in known]:
+        raise SpecError(
+            f"This machine has no device {', '.join(missing)}.",
+            field="devices",
+            remedy=f"Choose from {', '.join(known)}, or auto.",
+        )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+class DevicePool:
+    """Which devices and side slots are free. A side slot is for a job that needs no device of its own."""
+
+    def __init__(self, devices: Sequence[Device], side_slots: int) -> None:
+        self.devices = tuple(devices)
+        self.slots = len(self.devices) + side_slots
+        # Held from choosing a job until it has its devices.
+        self.lock = threading.Lock()
+        self._free = {device.name for device in devices}
+        self._side = side_slots
+
+    def choose(self, waiting: Sequence[Job]) -> Job | None:
+        """The first job that fits. None overtakes one that waits for more devices than are free: it would never run."""
+        blocked = False
+        for job in waiting:
+            if job.devices == 0:
+                if self._side:
+                    return job
+                continue
+            suitable = [device.name for device in self.devices if device.answers_to(job.device)]
+            if len(suitable) < job.devices or blocked:
+                continue
+            if len(self._free.intersection(suitable)) >= job.devices:
+                return job
+            blocked = True
+        return None
+
+    def take(self, job: Job) -> list[str]:
+        """Mark what a chosen job runs on as taken; the devices' names, none for a side slot."""
+        if job.devices == 0:
+            self._side -= 1
+            return []
+        free = [d.name for d in self.devices if d.name in self._free and d.answers_to(job.device)]
+        taken = free[: job.devices]
+        self._free.difference_update(taken)
+        return taken
+
+    def give_back(self, taken: Sequence[str]) -> None:
+        with self.lock:
+            if taken:
+                self._free.update(taken)
+            else:
+                self._side += 1
+
+
+def visible_devices(names: Sequence[str]) -> dict[str, str]:
+    """The environment variables that let a process see these devices and no other; a side slot sees no GPU."""
+    numbers = [name.partition(":")[2] for name in names if name.startswith("cuda:")]
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": ",".join(numbers)}
+
+
+def _cpu() -> Device:
+    cores = psutil.cpu_count(logical=True) or 1
+    return Device(name="cpu", title=f"CPU, {cores} cores", memory=psutil.virtual_memory().total)
+
+
+def _gpus() -> list[Device]:
+    """Asked of the driver's own tool: importing torch for this would take seconds and gigabytes."""
+    tool = which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
+    with suppress(OSError, subprocess.SubprocessError, ValueError):
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+        rows = [[part.strip() for part in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
+        return [
+            Device(name=f"cuda:{index}", title=title, memory=int(megabytes) * 2**20) for index, title, megabytes in rows
+        ]
+    return []

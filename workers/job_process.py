@@ -1,0 +1,130 @@
+"""The process of one attempt at a job, `python -m workers.job_process`: leaves a result or a failure.
+
+It knows no database. It reports into a file, and ends itself when its worker has not shown itself for too long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from gift_core.errors import StoppedError
+from gift_core.reporting import RESULT_FILE, Line, write_atomically
+from workers.context import EXIT_STOPPED, JOB_FILE, LEASE_FILE, JobContext, JobFile, channel
+from workers.failures import failure_of
+from workers.kinds import KINDS
+from workers.settings import process_rank
+
+_PR_SET_PDEATHSIG = 1
+_EXIT_LOST = 75
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out the job in `--directory`; returns the exit code."""
+    parser = argparse.ArgumentParser(description="Carry out one job.")
+    parser.add_argument("--directory", type=Path, required=True, help="the job's directory, with its job.json")
+    parser.add_argument("--data", type=Path, required=True, help="the studio's data folder")
+    parser.add_argument("--parent", type=int, required=True, help="the process to die with")
+    options = parser.parse_args(arguments)
+    wish = StopWish()
+    die_with(options.parent)
+    lease = options.directory / LEASE_FILE
+    threading.Thread(target=_die_without_lease, args=(lease,), name="lease", daemon=True).start()
+    try:
+        # Imported in here so that a failing import is reported like any other failure.
+        job = JobFile.model_validate_json((options.directory / JOB_FILE).read_bytes())
+        result = _carry_out(job, options.directory, options.data, wish)
+    except StoppedError:
+        return EXIT_STOPPED
+    except Exception as error:
+        traceback.print_exc()
+        if process_rank() == 0:
+            failure_of(error).write(options.directory)
+        return 1
+    # Of several processes of one job, the first one writes.
+    if process_rank() == 0 and result is not None:
+        write_atomically(options.directory / RESULT_FILE, json.dumps(result, indent=2))
+    return 0
+
+
+def _carry_out(job: JobFile, directory: Path, data: Path, wish: StopWish) -> dict[str, Any] | None:
+    request = KINDS[job.kind].request.model_validate(job.spec)
+    run: Callable[[Any, JobContext], dict[str, Any] | None] = import_module(f"workers.kinds.{job.kind}").run
+    with (directory / channel(job.attempt)).open("a", encoding="utf-8") as reports:
+        context = JobContext(
+            directory=directory,
+            data=data,
+            resume=job.resume,
+            report=_reporter(reports),
+            stop=wish.stop.is_set,
+            keep_result=wish.keep_result.is_set,
+        )
+        return run(request, context)
+
+
+class StopWish:
+    """SIGTERM: save what the job can be resumed from, and end. SIGUSR1: keep the result so far as well."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+        self.keep_result = threading.Event()
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGUSR1, self._ask)
+
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGUSR1:
+            self.keep_result.set()
+        self.stop.set()
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when `parent` dies; exit if it is dead already. Linux only."""
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl failed")
+    if os.getppid() != parent:
+        raise SystemExit("the worker is gone")
+
+
+def _die_without_lease(lease: Path) -> None:
+    """End this process once its lease is over: somebody else may have the job by then.
+
+    A worker that is stopped, or cut off from the store, does not renew it. The clock is the one since the machine's
+    start, which both read and nobody sets.
+    """
+    while True:
+        until = 0.0
+        with suppress(OSError, ValueError):
+            until = float(lease.read_text())
+        left = until - time.monotonic()
+        if left <= 0:
+            print("The worker has not renewed its lease: this process ends.", file=sys.stderr, flush=True)
+            os._exit(_EXIT_LOST)
+        time.sleep(min(left, 1.0))
+
+
+def _reporter(reports: TextIO) -> Callable[[Line], None]:
+    def report(line: Line) -> None:
+        reports.write(json.dumps(line) + "\n")
+        reports.flush()
+
+    return report
+
+
+if __name__ == "__main__":
+    sys.exit(main())

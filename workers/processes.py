@@ -1,0 +1,65 @@
+"""Groups of processes: signalling one, waiting until nothing of it is left, finding what an earlier attempt left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psutil
+
+# A job's processes carry its id in this variable, its grandchildren too: so they are found even when their parent and
+# their group are gone.
+JOB_VARIABLE = "GIFT_JOB"
+_GONE_SECONDS = 10.0
+_LOOK_SECONDS = 0.02
+
+Process = subprocess.Popen[bytes]
+
+
+def signal_group(process: Process, number: signal.Signals) -> None:
+    """Send a signal to a process that leads a group, and to everything it has started in there."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def exits_within(process: Process, seconds: float) -> bool:
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def kill_everything_of(job_id: str) -> int:
+    """Kill whatever still runs for a job on this machine, and wait until its memory is free again. How many it was.
+
+    Raises `TimeoutError` where something does not go away, as a process that waits for a broken device.
+    """
+    found = list(_processes_of(job_id))
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + _GONE_SECONDS
+    while left := [process for process in found if _holds_memory(process)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {left[0].pid} of {job_id} does not end")
+        time.sleep(_LOOK_SECONDS)
+    return len(found)
+
+
+def _processes_of(job_id: str) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(JOB_VARIABLE) == job_id:
+                yield process
+
+
+def _holds_memory(process: psutil.Process) -> bool:
+    # A zombie has given its memory back: only its parent has not looked yet.
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False

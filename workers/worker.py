@@ -1,0 +1,113 @@
+"""A worker: takes jobs that fit its free devices, and repairs what was lost. In the web server, or on its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+
+from workers.devices import DevicePool
+from workers.queue import JobQueue
+from workers.reaper import Reaper
+from workers.records import Worker as WorkerRecord
+from workers.store import JobStore
+from workers.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+_SHUTDOWN_SECONDS = 8.0
+
+
+class Worker:
+    """Start it once, stop it once. Several may share a store, in one process or on many hosts."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        queue: JobQueue,
+        supervisor: Supervisor,
+        pool: DevicePool,
+        reaper: Reaper,
+        *,
+        look_seconds: float = _LOOK_SECONDS,
+    ) -> None:
+        self.host = socket.gethostname()
+        self.id = f"{self.host}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._store = store
+        self._queue = queue
+        self._supervisor = supervisor
+        self._pool = pool
+        self._reaper = reaper
+        self._look_seconds = look_seconds
+        self._started = time.time()
+        self._beats = 0
+        self._consumer = queue.consumer(self._wake, workers=pool.slots, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._repairs = threading.Thread(target=self._repair, name="repairs", daemon=True)
+
+    def start(self) -> None:
+        self._consumer.start()
+        self._repairs.start()
+
+    def stop(self) -> None:
+        """Hand the running jobs back, within seconds; queued ones stay queued."""
+        self._supervisor.shutdown.set()
+        self._consumer.stop(graceful=True)
+        self._repairs.join()
+        self._store.leave(self.id)
+
+    def alive(self) -> bool:
+        return bool(self._consumer.alive()) and self._repairs.is_alive()
+
+    def _wake(self, _job_id: str) -> None:
+        """Carry out what fits, one job after the other, until nothing does.
+
+        Which job the message was about does not matter: it may be taken, stopped, or behind another by now.
+        """
+        while not self._supervisor.shutdown.is_set():
+            with self._pool.lock:
+                job = self._store.claim(self.id, self.host, self._pool.choose)
+                placed_on = self._pool.take(job) if job else []
+            if job is None:
+                return
+            try:
+                self._supervisor.execute(job, placed_on)
+            finally:
+                self._pool.give_back(placed_on)
+
+    def _repair(self) -> None:
+        while True:
+            try:
+                self._register()
+                self._reaper.look()
+                self._wake_for_what_waits()
+            except Exception:
+                logger.exception("lost jobs could not be looked for; trying again")
+            if self._supervisor.shutdown.wait(self._look_seconds):
+                return
+
+    def _register(self) -> None:
+        self._beats += 1
+        self._store.register(
+            WorkerRecord(
+                id=self.id,
+                host=self.host,
+                process_id=os.getpid(),
+                devices=[device.model_dump() for device in self._pool.devices],
+                started=self._started,
+                seen=time.time(),
+                heartbeat=self._beats,
+            )
+        )
+
+    def _wake_for_what_waits(self) -> None:
+        """A message may have been lost, or have gone to a worker that the job does not fit."""
+        if self._queue.pending():
+            return
+        with self._pool.lock:
+            fits = self._pool.choose(self._store.waiting())
+        if fits is not None:
+            self._queue.wake(fits.id)
