@@ -59,8 +59,6 @@ class JobQueue:
         """Announce a job to whichever worker is free first. Raises `QueueUnavailable`."""
         self._ask(lambda: self._message(job_id))
 
-    enqueue = wake
-
     def pending(self) -> list[str]:
         """The ids in the messages that nobody has taken yet, the next one first. Raises `QueueUnavailable`."""
         return [task.args[0] for task in self._ask(self._huey.pending)]

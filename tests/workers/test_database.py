@@ -25,7 +25,7 @@ from workers.migrations import _config
 
 BEFORE_VERSIONS = Path(__file__).parents[1] / "data" / "studio_before_versions.sql"
 # What the tables and columns of runs are called today.
-RUN, RUN_ID = records.Run.__tablename__, "run_id"
+RUN, RUN_ID = "job", "job_id"
 
 
 @contextmanager
