@@ -1,6 +1,6 @@
 """What the pages' questions to the store cost with 10,000 runs and 5 million metric points in it, and with ten runs.
 
-    PYTHONPATH=. python benchmarks/store_scale.py --runs 1000 --postgresql
+    PYTHONPATH=. python benchmarks/store_scale.py --runs 1000 --points 500000 --postgresql
 
 Eight runs at a time are under way while the points come in, as with eight devices, so that no run's points lie
 together. SQLite is a file in the temporary directory. PostgreSQL is a server that is started with the settings of the
@@ -35,7 +35,7 @@ from workers.observations import JobFilter
 from workers.records import Experiment, Job, JobState, MetricPoint
 from workers.store import JobStore
 
-FEW, POINTS_EACH, PAGE = 10, 500, 50
+FEW, PAGE = 10, 50
 AT_ONCE = 8
 ROUNDS = 30
 # Of the runs, every so many failed, and every so many of these has the name that is looked for.
@@ -47,9 +47,10 @@ _ROWS_AT_ONCE = 50_000
 
 @dataclass
 class Filled:
-    """A store, one of its finished runs, one that is under way, and the newest cursors of both."""
+    """A store, the points of each of its runs, one of these that has finished, and one that is under way."""
 
     store: JobStore
+    points_each: int
     finished: str
     running: str
     next_line: int
@@ -59,21 +60,21 @@ class Filled:
         return self.store.metrics([job_id], after=0)[-1 - points].cursor or 0
 
 
-def fill(database: Database, runs: int) -> Filled:
-    """Runs of 500 points each, the last of them under way."""
-    jobs = list(_jobs(database, runs))
+def fill(database: Database, runs: int, points_each: int) -> Filled:
+    """Runs of as many points each, the last of them under way."""
+    jobs = list(_jobs(database, runs, points_each))
     points: list[dict[str, Any]] = []
     for first in range(0, runs, AT_ONCE):
-        for line in range(1, POINTS_EACH + 1):
+        for line in range(1, points_each + 1):
             points += [_point(job.id, line) for job in jobs[first : first + AT_ONCE]]
         if len(points) >= _ROWS_AT_ONCE:
             _insert(database, MetricPoint, points)
             points = []
     _insert(database, MetricPoint, points)
-    return Filled(JobStore(database), jobs[runs // 2].id, jobs[-1].id, POINTS_EACH + 1)
+    return Filled(JobStore(database), points_each, jobs[runs // 2].id, jobs[-1].id, points_each + 1)
 
 
-def _jobs(database: Database, runs: int) -> Iterator[Job]:
+def _jobs(database: Database, runs: int, points_each: int) -> Iterator[Job]:
     spec = ExperimentSpec()
     experiments, jobs = [], []
     for number in range(runs // len(new_runs(new_experiment(spec, None, ""), spec))):
@@ -84,7 +85,7 @@ def _jobs(database: Database, runs: int) -> Iterator[Job]:
     for number, job in enumerate(jobs):
         failed = number % FAILED_EVERY == 0
         job.state = JobState.FAILED if failed else JobState.FINISHED
-        job.attempt, job.step = 1, 10 * POINTS_EACH
+        job.attempt, job.step = 1, 10 * points_each
         if failed and number // FAILED_EVERY % NAMED_EVERY == 0:
             job.label = NAME
     jobs[-1].state, jobs[-1].owner, jobs[-1].label = JobState.RUNNING, OWNER, "GIFT"
@@ -111,7 +112,7 @@ def _insert(database: Database, table: type[Any], rows: list[dict[str, Any]]) ->
 
 def questions(filled: Filled, *, named: int) -> Mapping[str, Callable[[], object]]:
     """What is measured; each checks that it got what a page would show."""
-    store = filled.store
+    store, points = filled.store, filled.points_each
     failed = JobFilter(state=JobState.FAILED, text="power 0.25")
     all_but_ten = filled.after(filled.finished, 10)
     newest, _ = store.head()
@@ -124,14 +125,15 @@ def questions(filled: Filled, *, named: int) -> Mapping[str, Callable[[], object
         assert store.beat(filled.running, OWNER, [line])
         filled.next_line += 1
 
+    shown = min(named, PAGE)
     return {
         "first page of the runs (10 rows, 50)": lambda: _expect(store.jobs(limit=PAGE), least=FEW),
         "last page of the runs (9 rows, 49)": lambda: _expect(store.jobs(limit=PAGE, after=before_last), least=FEW - 1),
-        "failed runs of a name": lambda: _expect(store.jobs(failed, limit=PAGE), least=named, most=min(named, PAGE)),
-        "runs of a name": lambda: _expect(store.jobs(JobFilter(text=failed.text), limit=PAGE), named, min(named, PAGE)),
+        "failed runs of a name": lambda: _expect(store.jobs(failed, limit=PAGE), shown, shown),
+        "runs of a name": lambda: _expect(store.jobs(JobFilter(text=failed.text), limit=PAGE), shown, shown),
         "one run": lambda: store.job(filled.finished),
-        "chart of one run": lambda: _expect(store.metrics([filled.finished], 0), POINTS_EACH, POINTS_EACH),
-        "chart of two runs": lambda: _expect(store.metrics(two, 0), 2 * POINTS_EACH, 2 * POINTS_EACH),
+        "chart of one run": lambda: _expect(store.metrics([filled.finished], 0), points, points),
+        "chart of two runs": lambda: _expect(store.metrics(two, 0), 2 * points, 2 * points),
         "80 new points of ten runs": lambda: _expect(store.metrics(ten, newest - 80), 80, 80),
         "the ten newest of one run": lambda: _expect(store.metrics([filled.finished], all_but_ten), 10, 10),
         "what is new of a run: nothing": lambda: _expect(store.metrics([filled.finished], newest), 0, 0),
@@ -157,10 +159,10 @@ def milliseconds(variants: Mapping[str, Callable[[], object]]) -> dict[str, list
     return taken
 
 
-def compare(title: str, many: int, databases: tuple[Database, Database]) -> None:
+def compare(title: str, many: int, points_each: int, databases: tuple[Database, Database]) -> None:
     print(f"\n{title}")
     began = time.perf_counter()
-    small, large = (fill(database, runs) for database, runs in zip(databases, (FEW, many), strict=True))
+    small, large = (fill(database, runs, points_each) for database, runs in zip(databases, (FEW, many), strict=True))
     print(f"filled in {time.perf_counter() - began:.0f} s")
     # Else the rows that were just inserted are looked for garbage in the middle of an answer.
     gc.collect()
@@ -177,21 +179,23 @@ def compare(title: str, many: int, databases: tuple[Database, Database]) -> None
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=10_000, help="an even number; each has 500 points")
+    parser.add_argument("--runs", type=int, default=10_000, help="an even number")
+    parser.add_argument("--points", type=int, default=5_000_000, help="metric points of all runs, at least 20 of each")
     parser.add_argument("--postgresql", action="store_true", help="measure PostgreSQL too")
     chosen = parser.parse_args()
     print(f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, {ROUNDS} rounds")
-    print(f"{chosen.runs:,} runs with {chosen.runs * POINTS_EACH:,} metric points, medians and the longest of the many")
+    points_each = chosen.points // chosen.runs
+    print(f"{chosen.runs:,} runs with {points_each:,} metric points each, medians and the longest of the many")
     with tempfile.TemporaryDirectory() as directory, ExitStack() as stack:
         files = [Database.in_file(Path(directory) / f"{name}.sqlite3") for name in ("few", "many")]
         few, many = (stack.enter_context(closing(file)) for file in files)
-        compare("SQLite", chosen.runs, (few, many))
+        compare("SQLite", chosen.runs, points_each, (few, many))
         print(f"{(Path(directory) / 'many.sqlite3').stat().st_size / 1e6:,.0f} MB")
     if chosen.postgresql:
         with closing(PostgresService()) as server, ExitStack() as stack:
             urls = [stack.enter_context(server.new_database()) for _ in range(2)]
             few, many = (stack.enter_context(closing(Database(url))) for url in urls)
-            compare("PostgreSQL", chosen.runs, (few, many))
+            compare("PostgreSQL", chosen.runs, points_each, (few, many))
             with many.read() as session:
                 size = session.connection().exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one()
             print(f"{size / 1e6:,.0f} MB")
