@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from pathlib import Path
@@ -39,6 +40,7 @@ def worker(
         "side_slots": side_slots,
         "embedded_worker": True,
     }
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = read_settings().model_copy(update={name: value for name, value in given.items() if value is not None})
     end = threading.Event()
 

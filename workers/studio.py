@@ -27,7 +27,7 @@ from workers.outcome import tail
 from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.recorded import install
-from workers.records import Experiment, Job, JobKind, JobState, StopMode
+from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode
 from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
@@ -87,11 +87,14 @@ class Studio:
 
         Raises `ConflictError` when too many of its kind wait.
         """
+        for known in self.store.jobs_with({job.id}):
+            if known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
+                return known
         waiting = self.store.jobs(JobFilter(kind=JobKind(job.kind), state=JobState.QUEUED), limit=_MOST_WAITING)
         if len(waiting) >= _MOST_WAITING:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
         known, created = self.store.add_job(job, by)
-        if not created and known.state in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED):
+        if not created and known.state in ENDED - {JobState.FINISHED}:
             known = self.store.requeue(known.id, by, "asked for again")
         if known.state == JobState.QUEUED:
             self._wake(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -21,8 +22,8 @@ from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
 from workers.heart import Heart
 from workers.kinds import job_directory
-from workers.outcome import DISCARDED, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
-from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, signal_group
+from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
+from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, mark, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.sharing import Sharing
 from workers.store import JobStore
@@ -87,8 +88,7 @@ class Supervisor:
             outcome = self._attempt(job, job_directory(self._sharing.data, job), placed_on)
         except Exception as error:
             logger.exception("job %s could not be supervised", job.id)
-            message = f"It could not be supervised ({type(error).__name__})."
-            outcome = Outcome.failed(Failure(code="internal", message=message, remedy="See the server's log."))
+            outcome = Outcome.failed(_unsupervised(error))
         if not self._conclude(job, outcome):
             logger.warning("job %s was taken away before it ended", job.id)
 
@@ -101,7 +101,7 @@ class Supervisor:
         return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
     def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
-        if left := kill_everything_of(job.id):
+        if left := kill_everything_of(mark(directory)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         with Heart(self._store, job, directory, self._patience.lease) as heart:
             self._sharing.bring(job)
@@ -135,7 +135,7 @@ class Supervisor:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
             # The next job gets the memory only once it is free.
-            kill_everything_of(job.id)
+            kill_everything_of(mark(directory))
         return forced, exit_code
 
     def _prepare(self, job: Job, directory: Path) -> None:
@@ -148,7 +148,7 @@ class Supervisor:
             write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
 
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
-        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: job.id}
+        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: mark(directory)}
         with (directory / LOG_FILE).open("ab") as log:
             log.write(f"--- attempt {job.attempt}\n".encode())
             log.flush()
@@ -177,6 +177,13 @@ class Supervisor:
                 ending.shut_down()
             ending.insist()
         return ending.outcome
+
+
+def _unsupervised(error: Exception) -> Failure:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DISK_FULL
+    message = f"It could not be supervised ({type(error).__name__})."
+    return Failure(code="internal", message=message, remedy="See the server's log.")
 
 
 def _outcome(directory: Path, forced: Outcome | None, exit_code: int) -> Outcome:
