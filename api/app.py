@@ -24,6 +24,7 @@ from api.routes import (
     experiments,
     inference,
     metrics,
+    preflights,
     runs,
     traces,
 )
@@ -31,6 +32,9 @@ from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
+from workers.preflight import PreflightService
+from workers.recorded import EXPERIMENT_ID
+from workers.records import Run, RunState
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -39,6 +43,7 @@ PREFIX = "/api/v1"
 api_routers = (
     catalogue.router,
     experiments.router,
+    preflights.router,
     runs.router,
     metrics.router,
     events.router,
@@ -84,7 +89,13 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         redoc_url=None,
     )
     inference_service = InferenceService(studio, shelf)
-    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
+    preflight = PreflightService(
+        studio.datasets.path,
+        studio.settings.data_dir,
+        lambda: _trained_here(studio),
+        trains_here=studio.settings.embedded_worker,
+    )
+    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, preflight, hub)
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)
@@ -93,6 +104,12 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
     app.add_api_route("/healthz", health, tags=["health"])
     return app
+
+
+def _trained_here(studio: Studio) -> list[Run]:
+    """The runs that say how fast this studio trains; the recorded ones come from another machine."""
+    finished = studio.store.runs(state=RunState.FINISHED, limit=200)
+    return [run for run in finished if run.experiment_id != EXPERIMENT_ID]
 
 
 async def health() -> dict[str, str]:

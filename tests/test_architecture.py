@@ -84,7 +84,16 @@ def test_nothing_runs_text_as_code(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["gift_core.spec", "gift_core.documents", "gift_core.dataset_document", "api.app", "ui.client"]
+    "module",
+    [
+        "gift_core.spec",
+        "gift_core.spec_reading",
+        "gift_core.documents",
+        "gift_core.dataset_document",
+        "gift_core.preflight_document",
+        "api.app",
+        "ui.client",
+    ],
 )
 def test_what_passes_data_on_stays_small(module: str) -> None:
     """A process that only checks specs or serves pages takes seconds and gigabytes less without torch."""

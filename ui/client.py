@@ -37,6 +37,7 @@ from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
 from gift_core.evaluation_document import LengthComparison
+from gift_core.preflight_document import PreflightReport
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
 
@@ -98,6 +99,14 @@ class StudioClient:
         """Launch; the same `key` again returns what it created. A dict is checked by the backend."""
         body = spec if isinstance(spec, dict) else spec.model_dump(mode="json")
         return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers={"Idempotency-Key": key})
+
+    def preflight(self, experiment: ExperimentSpec | object, effect: float = 10) -> PreflightReport:
+        """What is wrong with an experiment and what it would take; `effect` is the difference to be told, in points.
+
+        What is no `ExperimentSpec` is checked by the backend, and what is wrong with it is in the report.
+        """
+        body = experiment.model_dump(mode="json") if isinstance(experiment, ExperimentSpec) else experiment
+        return self._compute(PreflightReport, "/preflights", body, params={"effect": effect})
 
     def experiments(self, limit: int = 50, before: float | None = None) -> list[ExperimentView]:
         """The newest first; `before`: only those created earlier, in seconds since 1970."""
@@ -285,8 +294,8 @@ class StudioClient:
                 )
                 raise StudioError([problem], response.status_code) from error
 
-    def _compute(self, kind: type[T], path: str, body: dict[str, Any]) -> T:
-        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING)
+    def _compute(self, kind: type[T], path: str, body: object, **options: Any) -> T:
+        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING, **options)
 
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
