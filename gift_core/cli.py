@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from gift_core.cli_check import check
 from gift_core.cli_common import (
     Changes,
     console,
@@ -138,6 +139,7 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
     return True
 
 
+app.command()(check)
 app.command()(inspect)
 app.command()(inspect_data)
 app.command()(denoise)

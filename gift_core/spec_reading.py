@@ -44,10 +44,11 @@ def read_experiment(values: object) -> Reading:
         except ValidationError as error:
             items = error.errors(include_url=False)
         found |= dict.fromkeys(_problem(item) for item in items if _is_of_what_was_given(item, reading))
-        taken = {path for item in items if (path := _take_out(tree, _location(item)))}
+        taken = {path: item["type"] for item in items if (path := _take_out(tree, _location(item)))}
         if not taken:
             return Reading(ExperimentSpec(), tuple(found), frozenset({""}))
-        replaced |= taken
+        # A field that does not exist stood for none that does.
+        replaced |= {path for path, kind in taken.items() if kind != "extra_forbidden"}
 
 
 def _problem(item: Mapping[str, Any]) -> Problem:
