@@ -108,7 +108,7 @@ def _rows(estimates: Estimates) -> list[tuple[str, str]]:
     from gift_core.forecast import share
     from gift_core.memory import readable_size
 
-    rows = [("runs", f"{estimates.runs:,}")]
+    rows = [("runs", f"{estimates.runs:,}")] if estimates.runs else []
     if tokens := estimates.tokens:
         of = "" if tokens.counted == tokens.examples else f", {tokens.counted:,} of them counted"
         rows += [

@@ -15,7 +15,8 @@ from gift_core.spec import Precision
 
 # Side of the matrices, small enough that a CPU is done in milliseconds.
 _SIDE_ON_CPU, _SIDE_ON_DEVICE = 512, 4096
-_REPETITIONS = 3
+# The first is slower, and others may want the same core.
+_REPETITIONS = 8
 
 # Floating-point operations per second in a precision; None where nothing was measured.
 Speed = Callable[[Precision], float | None]

@@ -102,7 +102,7 @@ class TimeEstimate(Document):
 class Estimates(Document):
     """null is not known: it depends on what is wrong, or on what cannot be told from sizes."""
 
-    runs: int = Field(description="How many runs the experiment has.")
+    runs: int | None = Field(description="How many runs the experiment has.")
     tokens: TokenEstimate | None = None
     steps: StepEstimate | None = None
     memory: MemoryNeed | None = None

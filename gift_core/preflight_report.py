@@ -116,7 +116,9 @@ class _Inquiry:
             return None
 
     @property
-    def _runs(self) -> int:
+    def _runs(self) -> int | None:
+        if not self._reading.is_given("methods", "seeds"):
+            return None
         return len(self._reading.spec.methods) * len(self._reading.spec.seeds)
 
     def _model(self) -> Model:

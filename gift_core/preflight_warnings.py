@@ -174,7 +174,8 @@ def _room(facts: Facts) -> Iterator[PreflightWarning]:
             "result.",
         )
     if disk and disk.available is not None and disk.experiment > disk.available:
-        runs = f"The {facts.estimates.runs} runs need" if facts.estimates.runs > 1 else "The run needs"
+        count = facts.estimates.runs or 1
+        runs = f"The {count} runs need" if count > 1 else "The run needs"
         yield PreflightWarning(
             code="disk",
             message=f"{runs} {readable_size(disk.experiment)} of disk, and {readable_size(disk.available)} are free.",
