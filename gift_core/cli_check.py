@@ -65,9 +65,9 @@ def _experiment(
     if not isinstance(run, dict):
         return {"run": run}
     source = {"data.source": {"kind": "file", "dataset": str(data)}} if data else {}
-    for path, value in (source | dict(changes)).items():
-        _put(run, path.split("."), value)
     defaults = RunSpec()
+    for path, value in (source | dict(changes)).items():
+        _put(run, path.split("."), value, defaults.model_dump(mode="json"))
     objective = run.get("objective")
     chosen = objective.get("method") if isinstance(objective, dict) else None
     return {
@@ -77,11 +77,13 @@ def _experiment(
     }
 
 
-def _put(tree: dict[Any, Any], path: Sequence[str], value: Any) -> None:
+def _put(tree: dict[Any, Any], path: Sequence[str], value: Any, defaults: Any) -> None:
+    """Set what is at `path`; a section that is not there begins as it is in `defaults`."""
     *parents, leaf = path
     for parent in parents:
+        defaults = defaults.get(parent) if isinstance(defaults, dict) else None
         if not isinstance(tree.get(parent), dict):
-            tree[parent] = {}
+            tree[parent] = dict(defaults) if isinstance(defaults, dict) else {}
         tree = tree[parent]
     tree[leaf] = value
 

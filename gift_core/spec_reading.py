@@ -43,7 +43,11 @@ def read_experiment(values: object) -> Reading:
             return Reading(ExperimentSpec.model_validate(tree), tuple(found), replaced)
         except ValidationError as error:
             items = error.errors(include_url=False)
-        found |= dict.fromkeys(_problem(item) for item in items if _is_of_what_was_given(item, reading))
+        found |= dict.fromkeys(
+            _problem(item)
+            for item in items
+            if _is_of_what_was_given(item, reading) and not _follows_from_another(item, items)
+        )
         taken = {path: item["type"] for item in items if (path := _take_out(tree, _location(item)))}
         if not taken:
             return Reading(ExperimentSpec(), tuple(found), frozenset({""}))
@@ -63,6 +67,14 @@ def _is_of_what_was_given(item: Mapping[str, Any], reading: Reading) -> bool:
     if "field" in item.get("ctx", {}):
         return reading.is_given(item["ctx"]["field"], item["ctx"]["other"])
     return reading.is_given(_in_run(".".join(map(str, item["loc"]))))
+
+
+def _follows_from_another(item: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is too short because what stands in it is wrong, which has been said."""
+    place = item["loc"]
+    return item["type"] == "too_short" and any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place for other in items
+    )
 
 
 def _location(item: Mapping[str, Any]) -> Sequence[str | int]:
