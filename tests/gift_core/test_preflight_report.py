@@ -15,6 +15,8 @@ from transformers.trainer import rotate_checkpoints
 
 from gift_core.accounting import Accounts
 from gift_core.machine import Machine
+from gift_core.models.loading import load_base
+from gift_core.models.weight_files import count_weights
 from gift_core.preflight_document import PreflightReport
 from gift_core.preflight_estimates import Earlier
 from gift_core.preflight_report import Surroundings, report
@@ -313,3 +315,17 @@ def test_a_part_of_the_data_stands_for_all_of_it(trained_on: Callable[..., dict[
     assert part.tokens.counted < whole.tokens.counted == whole.tokens.examples == part.tokens.examples
     assert part.steps == whole.steps
     assert part.tokens.response == pytest.approx(whole.tokens.response, rel=0.05)
+
+
+def test_every_family_is_looked_at_without_its_weights(folder: Path, kind: str) -> None:
+    run = changed(("model.name", str(folder)), ("data.overlong", "truncate"))
+    found = look(run, local_models=True, machine=Machine.here(folder))
+    assert found.problems == []
+    assert found.estimates.disk
+    network = load_base(str(folder)).network
+    assert count_weights(folder) == sum(weight.numel() for weight in network.parameters())
+    # The sizes of other bodies than Llama's do not tell what they need.
+    known = kind not in ("bert", "modernbert", "eurobert")
+    assert (found.estimates.memory is not None, found.estimates.time is not None) == (known, known)
+    assert "learning_rate" not in codes(found)
+    assert {problem.field for problem in look(run).problems} == {"model.name"}

@@ -93,5 +93,14 @@ def test_a_backend_that_does_not_answer_is_said_so(mount: Mount) -> None:
     expect(page.locator(".gs-note").last).to_have_text("It is away. Wait.")
 
 
+def test_without_a_file_nothing_of_the_last_look_is_left(mount: Mount) -> None:
+    page = mount("preflight", asked(SMALL))
+    update(page, answered(SMALL))
+    expect(page.locator(".gs-facts")).to_have_count(1)
+    update(page, {"key": "", "experiment": None, "places": {}})
+    expect(page.get_by_role("status")).to_have_text("no file is there yet")
+    expect(page.locator(".gs-facts")).to_have_count(0)
+
+
 def test_every_field_of_the_form_has_a_place() -> None:
     assert all(places()[path][0] == field_id(path) for paths in SECTIONS.values() for path in paths)

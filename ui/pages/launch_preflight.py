@@ -43,11 +43,10 @@ class PreflightPanel:
         gr.on([part.change for part in inputs], self._ask, inputs, self._view, queue=False, **quiet)
         self._view.submit(self._look, None, self._view, concurrency_limit=_LOOKS_AT_ONCE, **quiet)
 
-    def _ask(self, values: dict[Any, Any]) -> Any:
+    def _ask(self, values: dict[Any, Any]) -> str:
         experiment = self._experiment(values)
-        if experiment is None:
-            return gr.skip()
-        return data_of({"key": key_of(experiment), "experiment": experiment, "places": places()})
+        key = "" if experiment is None else key_of(experiment)
+        return data_of({"key": key, "experiment": experiment, "places": places()})
 
     def _look(self, event: gr.EventData) -> str:
         asked: dict[str, Any] = event._data or {}

@@ -2,7 +2,7 @@
  * What a launch would take, and what stands in its way.
  *
  * `data` is what the form asks, {key, experiment, places}, or the answer to it, {key, report} or {key, problems}; `key`
- * names an experiment. `places` says where fields are on the page: see `field_jump.js`. An experiment is sent on, as the
+ * names an experiment, and an experiment that is null waits for a file. `places` says where fields are on the page: see `field_jump.js`. An experiment is sent on, as the
  * action `check`, once the form has been left alone for a moment, and only the answer to the newest one is shown.
  */
 
@@ -21,7 +21,8 @@ export function mount(host, { data, onAction }) {
       if (next.key === shown.asked) return;
       Object.assign(shown, { asked: next.key, places: next.places });
       clearTimeout(timer);
-      timer = setTimeout(() => onAction('check', { key: next.key, experiment: next.experiment }), LEFT_ALONE);
+      if (next.experiment === null) shown.answer = null;
+      else timer = setTimeout(() => onAction('check', { key: next.key, experiment: next.experiment }), LEFT_ALONE);
     } else if (next && next.key === shown.asked) {
       shown.answer = next;
     } else {
@@ -34,22 +35,19 @@ export function mount(host, { data, onAction }) {
 }
 
 function draw({ answer, asked, places }) {
-  const isOld = answer?.key !== asked;
+  const isOld = asked !== '' && answer?.key !== asked;
   return [el('section', { class: 'gs-pane gs-preflight', 'aria-label': 'Before you launch', 'aria-busy': String(isOld) },
     el('header', {}, el('h3', {}, 'Before you launch'), el('span', { class: 'gs-note', role: 'status' }, status(answer, isOld))),
     answer ? el('div', { class: 'gs-preflight-answer' }, body(answer, places)) : null)];
 }
 
 function status(answer, isOld) {
-  if (isOld) return asking(answer);
+  if (isOld) return answer ? 'looking again…' : 'looking…';
+  if (!answer) return 'no file is there yet';
   if (answer.problems) return 'not known';
   const { problems, warnings } = answer.report;
   if (problems.length) return `${problems.length} to correct`;
   return warnings.length ? `can be launched, ${warnings.length} to consider` : 'can be launched';
-}
-
-function asking(answer) {
-  return answer ? 'looking again…' : 'looking…';
 }
 
 function body({ report, problems }, places) {
