@@ -28,6 +28,7 @@ from api.routes import (
     runs,
     traces,
 )
+from gift_core.machine import Machine
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
@@ -89,12 +90,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         redoc_url=None,
     )
     inference_service = InferenceService(studio, shelf)
-    preflight = PreflightService(
-        studio.datasets.path,
-        studio.settings.data_dir,
-        lambda: _trained_here(studio),
-        trains_here=studio.settings.embedded_worker,
-    )
+    preflight = PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio))
     app.state.services = Services(studio, inference_service, inspections, denoisings, scored, preflight, hub)
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
     app.add_middleware(SameOrigin, prefix=PREFIX)
@@ -104,6 +100,12 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
     app.add_api_route("/healthz", health, tags=["health"])
     return app
+
+
+def _machine(studio: Studio) -> Machine:
+    """What the machine that trains has free, where that is this one."""
+    look = Machine.from_outside if studio.settings.embedded_worker else Machine.disk_only
+    return look(studio.settings.data_dir)
 
 
 def _trained_here(studio: Studio) -> list[Run]:

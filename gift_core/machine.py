@@ -46,6 +46,20 @@ class Machine:
         total = torch.cuda.mem_get_info()[1] if on_device else psutil.virtual_memory().total
         return cls(available_memory(), int(total), shutil.disk_usage(_existing(directory)).free, matrix_speed)
 
+    @classmethod
+    def from_outside(cls, directory: Path) -> Machine:
+        """The same for a process that only serves: to ask a GPU for its memory would take some of it for good."""
+        import torch
+
+        if torch.accelerator.is_available():
+            return cls.disk_only(directory)
+        return cls.here(directory)
+
+    @classmethod
+    def disk_only(cls, directory: Path) -> Machine:
+        """What is known where another machine trains, and its runs lie on this disk."""
+        return cls(disk_free=shutil.disk_usage(_existing(directory)).free)
+
 
 @lru_cache(maxsize=4)
 def matrix_speed(precision: Precision) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from gift_core.errors import SpecError
+from gift_core.machine import Machine
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import RunSpec
 from workers.store import ConflictError
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 # Reports at once, the one that is being made included: each of them holds a thread that serves the pages as well.
 _MOST_WAITING = 8
-# Of larger data the first part is counted, so that a report takes a second or two; launching looks at all of it.
-_MOST_CHARACTERS = 4_000_000
+# Of larger data the first part is counted, so that a report takes about a second; launching looks at all of it.
+_MOST_CHARACTERS = 2_000_000
 
 
 class FinishedRun(Protocol):
@@ -32,22 +33,19 @@ class FinishedRun(Protocol):
 class PreflightService:
     """Synchronous, and a second of a CPU: call it from a thread.
 
-    `finished_runs` are those that were trained on the device that the next one would have. `trains_here` says whether
-    this machine is the one that trains: of another neither memory nor speed is known, but runs lie in `directory`.
+    `machine` is asked each time what the one that trains has free; `finished_runs` are those that were trained on the
+    device that the next one would have.
     """
 
     def __init__(
         self,
         resolve_dataset: Callable[[str], Path],
-        directory: Path,
+        machine: Callable[[], Machine],
         finished_runs: Callable[[], Iterable[FinishedRun]],
-        *,
-        trains_here: bool = True,
     ) -> None:
         self._resolve_dataset = resolve_dataset
-        self._directory = directory
+        self._machine = machine
         self._finished_runs = finished_runs
-        self._trains_here = trains_here
         self._turns = Turns()
         self._waiting = threading.Semaphore(_MOST_WAITING)
 
@@ -56,17 +54,15 @@ class PreflightService:
 
         Raises `ConflictError` where too many are asked for at once.
         """
-        # Kept out of the server's start: they import torch.
-        from gift_core.machine import Machine
+        # Kept out of the server's start: it imports torch.
         from gift_core.preflight_report import Surroundings, report
 
         if not self._waiting.acquire(blocking=False):
             raise ConflictError("Too many experiments are being looked at.", remedy="Try again in a moment.")
         try:
             with self._turns:
-                machine = Machine.here(self._directory)
                 surroundings = Surroundings(
-                    machine=machine if self._trains_here else Machine(disk_free=machine.disk_free),
+                    machine=self._machine(),
                     earlier=self._earlier(),
                     effect=effect,
                     most_characters=_MOST_CHARACTERS,

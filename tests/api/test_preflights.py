@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from gift_core.errors import GiftError
+from gift_core.machine import Machine
 from gift_core.spec import ExperimentSpec
 from tests.api.conftest import Trainer
 from ui.client import StudioClient, StudioError
@@ -74,7 +76,8 @@ def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
 
 
 def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:
-    service = PreflightService(studio.datasets.path, studio.settings.data_dir, list, trains_here=False)
+    disk = partial(Machine.disk_only, studio.settings.data_dir)
+    service = PreflightService(studio.datasets.path, disk, list)
     found = service.report(SMALL, effect=0.1).estimates
     assert found.memory and found.disk  # noqa: PT018
     assert found.memory.available is None
@@ -90,7 +93,7 @@ def test_too_many_at_once_are_turned_away(studio: Studio) -> None:
         go_on.wait(30)
         return []
 
-    service = PreflightService(studio.datasets.path, studio.settings.data_dir, slow)
+    service = PreflightService(studio.datasets.path, Machine, slow)
     results: list[bool] = []
     threads = [threading.Thread(target=lambda: results.append(service.report({}, 0.1).ok)) for _ in range(8)]
     for thread in threads:
