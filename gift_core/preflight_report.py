@@ -140,7 +140,8 @@ class _Inquiry:
         if training is None or held_out is None:
             return None
         if not training.examples:
-            self._problems += no_examples().problems
+            # Of a part of the data, all may be too long and the rest not.
+            self._problems += no_examples().problems if len(counted) == len(split.training) else ()
             return None
         # Of those held out, as many are too long as of those that were counted.
         kept = round(len(held_out.examples) * len(split.held_out) / max(1, len(held_out.examples) + held_out.dropped))

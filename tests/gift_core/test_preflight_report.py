@@ -317,6 +317,15 @@ def test_a_part_of_the_data_stands_for_all_of_it(trained_on: Callable[..., dict[
     assert part.tokens.response == pytest.approx(whole.tokens.response, rel=0.05)
 
 
+def test_a_part_that_is_too_long_says_nothing_of_the_rest(trained_on: Callable[..., dict[str, Any]]) -> None:
+    run = trained_on([("1" * 200, "2"), *ROWS], held_out=0, max_length=100, overlong="drop")
+    found = look(run, most_characters=201)
+    assert (found.problems, found.estimates.tokens) == ([], None)
+    assert look(run).estimates.tokens
+    nothing = look(trained_on([("1" * 200, "2")], held_out=0, max_length=100, overlong="drop"))
+    assert [problem.field for problem in nothing.problems] == ["data.source"]
+
+
 def test_every_family_is_looked_at_without_its_weights(folder: Path, kind: str) -> None:
     run = changed(("model.name", str(folder)), ("data.overlong", "truncate"))
     found = look(run, local_models=True, machine=Machine.here(folder))
