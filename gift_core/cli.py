@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from gift_core.cli_check import check
 from gift_core.cli_common import (
     Changes,
     console,
@@ -24,6 +23,7 @@ from gift_core.cli_evaluate import evaluate
 from gift_core.cli_export import export, push
 from gift_core.cli_harness import HANDED_OVER, lm_eval
 from gift_core.cli_inspect import inspect, inspect_data
+from gift_core.cli_preflight import check
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
@@ -139,12 +139,12 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
     return True
 
 
-app.command()(check)
 app.command()(inspect)
 app.command()(inspect_data)
 app.command()(denoise)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(check)
 
 
 @app.command()
