@@ -23,16 +23,22 @@ from api.routes import (
     events,
     experiments,
     inference,
+    jobs,
     metrics,
     outputs,
+    preflights,
     runs,
     traces,
 )
+from gift_core.machine import Machine
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
 from workers.outputs import OutputService
+from workers.preflight import PreflightService
+from workers.recorded import EXPERIMENT_ID
+from workers.records import Job
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -41,6 +47,7 @@ PREFIX = "/api/v1"
 api_routers = (
     catalogue.router,
     experiments.router,
+    preflights.router,
     runs.router,
     metrics.router,
     events.router,
@@ -50,6 +57,7 @@ api_routers = (
     traces.router,
     evaluations.router,
     outputs.router,
+    jobs.router,
 )
 
 
@@ -89,6 +97,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         traces=denoisings,
         evaluations=EvaluationService(studio, shelf),
         outputs=OutputService(studio, shelf),
+        preflight=PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio)),
         hub=hub,
     )
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
@@ -99,6 +108,17 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
     app.add_api_route("/healthz", health, tags=["health"])
     return app
+
+
+def _machine(studio: Studio) -> Machine:
+    """What the machine that trains has free, where that is this one."""
+    look = Machine.from_outside if studio.settings.embedded_worker else Machine.disk_only
+    return look(studio.settings.data_dir)
+
+
+def _trained_here(studio: Studio) -> list[Job]:
+    """The runs that say how fast this studio trains; the recorded ones come from another machine."""
+    return [run for run in studio.store.trained(200) if run.experiment_id != EXPERIMENT_ID]
 
 
 async def health() -> dict[str, str]:
