@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerFast
 
-from gift_core.data.examples import Example
+from gift_core.data.examples import Example, Turn
 from gift_core.errors import DataError, Problem
-from gift_core.models.special_tokens import CONTENT, end_of_turn_id, rendered_prompt
+from gift_core.models.special_tokens import end_of_turn_id, rendered_turns
 from gift_core.spec import DataSpec, EosTail, SamplingSpec
 
 # Shown row problems; a file with one wrong column would otherwise list all of its rows.
@@ -49,9 +49,8 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        before, after = rendered_prompt(tokenizer).split(CONTENT)
-        self._before = tokenizer.encode(before, add_special_tokens=False)
-        self._after = tokenizer.encode(after, add_special_tokens=False)
+        # What the template writes around turns, by their roles.
+        self._frames: dict[tuple[str, ...], list[list[int]] | None] = {}
         # In characters: a token never stands for more of them than its name has.
         self.longest_token = max(len(token) for token in tokenizer.get_vocab())
 
@@ -59,9 +58,34 @@ class Encoder:
         """Ids of plain text; what looks like a special token in it stays text."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
-    def prompt(self, text: str) -> list[int]:
-        """One user turn and the assistant's header: what every response to this prompt follows."""
-        return [*self._before, *self.text(text), *self._after]
+    def prompt(self, text: str, history: Sequence[Turn] = ()) -> list[int]:
+        """The user's turn after those before it, and the assistant's header: what every response to it follows.
+
+        Raises `DataError` where the model's template does not take such turns.
+        """
+        turns = [*history, Turn("user", text)]
+        frame = self._frame(turns)
+        if frame is None and len(turns) > 1 and turns[0].role == "system" and turns[1].role == "user":
+            # A template without a system turn: its text then begins the user's.
+            turns = [Turn("user", f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]]
+            frame = self._frame(turns)
+        if frame is None:
+            raise DataError(
+                f"The model's chat template does not take the turns {', '.join(turn.role for turn in turns)}.",
+                remedy="Let user and assistant take turns, with one system message at the start at most.",
+            )
+        ids = [*frame[0]]
+        for turn, after in zip(turns, frame[1:], strict=True):
+            ids += self.text(turn.text) + after
+        return ids
+
+    def _frame(self, turns: Sequence[Turn]) -> list[list[int]] | None:
+        roles = tuple(turn.role for turn in turns)
+        if roles not in self._frames:
+            parts = rendered_turns(self.tokenizer, roles)
+            encoded = [self.tokenizer.encode(part, add_special_tokens=False) for part in parts] if parts else None
+            self._frames[roles] = encoded
+        return self._frames[roles]
 
     def response(self, text: str, eos_tail: EosTail, block_length: int) -> tuple[list[int], int]:
         """Response ids with their end of turn and EOS tail, and the length of that tail.
@@ -74,8 +98,14 @@ class Encoder:
         return ids + [self.tokenizer.eos_token_id] * tail, tail
 
     def example(self, example: Example, data: DataSpec, sampling: SamplingSpec) -> TokenisedExample:
-        """Tokenise one example; its length is not limited here."""
-        prompt = self.prompt(example.prompt)
+        """Tokenise one example; its length is not limited here. Raises `DataError` that names its row."""
+        try:
+            return self._example(example, data, sampling)
+        except DataError as error:
+            raise DataError.of([replace(error.problems[0], field=f"row {example.id}")]) from error
+
+    def _example(self, example: Example, data: DataSpec, sampling: SamplingSpec) -> TokenisedExample:
+        prompt = self.prompt(example.prompt, example.history)
         response, tail = self.response(example.response, data.eos_tail, sampling.block_length)
         tokenised = TokenisedExample(example.id, (*prompt, *response), len(prompt), tail)
         # `longest` is up to the batch, where its neighbours are known.
@@ -110,11 +140,12 @@ def tokenise_all(
     tokenised, problems = [], []
     truncated = dropped = 0
     for example in examples:
-        if len(example.prompt) + len(example.response) > most_characters:
+        asked = len(example.prompt) + sum(len(turn.text) for turn in example.history)
+        if asked + len(example.response) > most_characters:
             # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
             tokens = f"more than {limit} tokens"
             item = None
-            if data.overlong == "truncate" and len(example.prompt) <= most_characters:
+            if data.overlong == "truncate" and asked <= most_characters:
                 item = encoder.example(replace(example, response=example.response[:most_characters]), data, sampling)
         else:
             item = encoder.example(example, data, sampling)
