@@ -85,7 +85,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     )
     inference_service = InferenceService(studio, shelf)
     app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
-    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
+    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)
     add_docs(app)

@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from gift_core.data.examples import Example, prompt_key
-from gift_core.data.files import FileContents
 from gift_core.data.fingerprint import examples_digest
+from gift_core.data.layouts import Layout
 from gift_core.document import Document
 from gift_core.spec import LayoutName
 
@@ -71,29 +71,42 @@ class Duplicates(Document):
         )
 
 
+class HubOrigin(Document):
+    """Where a data set of the Hub lies: `revision` is the commit, so that the same rows can be fetched again."""
+
+    repository: str
+    revision: str
+    split: str
+    config: str | None = None
+    files: list[str]
+
+
 class DatasetSummary(Document):
-    """A file whose rows can all be used, in numbers. Sizes of texts are characters."""
+    """A file whose rows can all be used, in numbers. Sizes of texts are characters.
+
+    Where nobody has said yet which columns to read, `layout` and all that follows from it are null.
+    """
 
     columns: list[str]
-    layout: LayoutName
-    prompt_column: str
-    response_column: str
-    context_column: str | None
-    system_column: str | None
     rows: int
-    fingerprint: str = Field(description="SHA-256 of the examples: equal for equal rows, whatever the file's format.")
-    prompt_characters: Quantiles = Field(description="Of all turns before the response.")
-    response_characters: Quantiles
-    with_history: int = Field(description="Rows with turns before the prompt, a system turn among them.")
-    duplicates: Duplicates
+    layout: LayoutName | None = Field(None, description="How the columns are read.")
+    prompt_column: str | None = None
+    response_column: str | None = None
+    context_column: str | None = Field(None, description="Column that goes on with the prompt, as Alpaca's input.")
+    system_column: str | None = None
+    fingerprint: str = Field("", description="SHA-256 of the examples: equal for equal rows in any format.")
+    prompt_characters: Quantiles | None = Field(None, description="Of all turns before the response.")
+    response_characters: Quantiles | None = None
+    with_history: int = Field(0, description="Rows with turns before the prompt, a system turn among them.")
+    duplicates: Duplicates | None = None
+    origin: HubOrigin | None = Field(None, description="Of a data set that was fetched from the Hub.")
 
 
-def summarise(contents: FileContents) -> DatasetSummary:
-    """The summary of what was read from a file."""
-    layout, examples = contents.layout, contents.examples
+def summarise(columns: list[str], layout: Layout, examples: Sequence[Example]) -> DatasetSummary:
+    """The summary of the examples that were read from a file with these columns."""
     rows = [example.id for example in examples]
     return DatasetSummary(
-        columns=contents.columns,
+        columns=columns,
         layout=layout.name,
         prompt_column=layout.prompt,
         response_column=layout.response,

@@ -9,6 +9,8 @@ from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
 from workers.database import Database
+from workers.dataset_records import DatasetRecords
+from workers.dataset_uses import runs_in_need
 from workers.datasets import DatasetStore
 from workers.embedded import EmbeddedWorker
 from workers.outcome import LOG_FILE, tail
@@ -44,9 +46,15 @@ class Studio:
         self.trace_files = data / "traces"
         self.inspection_files = data / "inspections"
         self.evaluation_files = data / "evaluations"
-        self.store = RunStore(Database.in_file(data / "studio.sqlite3"))
+        database = Database.in_file(data / "studio.sqlite3")
+        self.store = RunStore(database)
         self.queue = JobQueue(data / "queue.sqlite3")
-        self.datasets = DatasetStore(self._dataset_files, self.store, settings.upload_limit_mb * _MEGABYTE)
+        self.datasets = DatasetStore(
+            self._dataset_files,
+            DatasetRecords(database),
+            settings.upload_limit_mb * _MEGABYTE,
+            lambda dataset: runs_in_need(self.store, dataset),
+        )
 
     def launch(self, spec: ExperimentSpec, key: str | None) -> tuple[Experiment, bool]:
         """Check, create and queue an experiment, or return the one that `key` already made, with False.

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from gift_core.data.examples import Example
 from gift_core.data.formats import Row, csv_rows, json_rows, jsonl_rows, text_rows
-from gift_core.data.layouts import FOUND_BY_NAME, Layout, find_layout
+from gift_core.data.layouts import FOUND_BY_NAME, Layout, find_layout, require_object
 from gift_core.data.limits import MOST_COLUMNS, MOST_ROWS
 from gift_core.data.parquet import parquet_rows
 from gift_core.data.sniffing import PARQUET, require_kind
@@ -63,7 +63,12 @@ class Table:
 
     def examples(self, layout: Layout, shown: int = SHOWN_PROBLEMS) -> list[Example]:
         """All rows as examples; raises one `DataError` that lists up to `shown` of those that cannot be used."""
-        return read_each(chain(self._head, self._rows), partial(_example, layout), self._note, shown)
+        rows = chain(self._head, self._rows)
+        return read_each(rows, partial(_example, layout), self._note, shown, "`gift check-data` lists all of them.")
+
+    def count(self, shown: int = SHOWN_PROBLEMS) -> int:
+        """How many rows there are; raises one `DataError` where some are no objects."""
+        return len(read_each(chain(self._head, self._rows), _number_of_object, self._note, shown))
 
     def problems(self, layout: Layout) -> Iterator[Problem]:
         """What is wrong with each row that cannot be used, one by one, however many there are."""
@@ -95,9 +100,16 @@ def read_rows(path: Path, field: str) -> Iterator[Row]:
 
 
 def read_each(
-    rows: Iterable[Row], read: Callable[[int, object], T], note: str = "", shown: int = SHOWN_PROBLEMS
+    rows: Iterable[Row],
+    read: Callable[[int, object], T],
+    note: str = "",
+    shown: int = SHOWN_PROBLEMS,
+    rest: str = "",
 ) -> list[T]:
-    """What `read` makes of each row and its number. Raises one `DataError` that lists up to `shown` it refused."""
+    """What `read` makes of each row and its number.
+
+    Raises one `DataError` that lists up to `shown` rows it refused and counts the others, of which `rest` says more.
+    """
     values: list[T] = []
     problems: list[Problem] = []
     refused = 0
@@ -112,7 +124,7 @@ def read_each(
         if refused <= shown:
             problems.append(value)
     if refused > shown:
-        problems.append(Problem(f"and {refused - shown:,} more rows."))
+        problems.append(Problem(f"and {refused - shown:,} more rows.", remedy=rest))
     if problems:
         raise DataError.of(problems)
     return values
@@ -133,6 +145,11 @@ def unknown_kind(name: str, field: str = _FIELD) -> DataError:
         field=field,
         remedy=f"Use one of {', '.join(SUFFIXES)}, named by the file's ending.",
     )
+
+
+def _number_of_object(number: int, row: object) -> int:
+    require_object(row)
+    return number
 
 
 def _example(layout: Layout, number: int, row: object) -> Example:

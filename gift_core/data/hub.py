@@ -6,12 +6,15 @@ for anything.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from gift_core.data.files import SUFFIXES
+from gift_core.data.files import SUFFIXES, read_rows
+from gift_core.dataset_summary import HubOrigin
 from gift_core.errors import DataError
 from gift_core.models.hub import HubName, first_line, refusal
 from gift_core.spec import HubSource
@@ -76,6 +79,31 @@ def resolve_split(source: HubSource) -> list[Path]:
     """The split's files; without a connection, those that a pinned revision left in the local cache."""
     cached = _cached(source)
     return cached or fetch_split(source)[1]
+
+
+def join_parts(parts: Sequence[Path], target: Path) -> None:
+    """Write the parts of a split into one file: one part as it is, several as JSONL; raises `DataError`."""
+    if len(parts) == 1:
+        shutil.copyfile(parts[0], target)
+        return
+    with target.open("w", encoding="utf-8") as file:
+        for part in parts:
+            for number, row in read_rows(part, "data.source.dataset"):
+                if isinstance(row, DataError):
+                    raise DataError(row.problems[0].message, field=f"{part.name}, row {number}")
+                # Pictures and sounds are nothing that a language model learns from.
+                file.write(json.dumps(row, default=lambda _: None) + "\n")
+
+
+def origin_of(source: HubSource, found: HubFiles) -> HubOrigin:
+    """Where the rows can be fetched again."""
+    return HubOrigin(
+        repository=source.dataset,
+        revision=found.name.revision or "",
+        split=source.split,
+        config=source.config,
+        files=list(found.files),
+    )
 
 
 def fetch_file(name: HubName, file: str, field: str) -> Path:
@@ -167,9 +195,17 @@ def _no_split(source: HubSource, names: Sequence[str]) -> DataError:
 
 
 def _unreachable(error: Exception, name: HubName, field: str) -> DataError:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
     refused = refusal(error, name, "data set")
     if refused:
         return DataError(refused.message, field=field, remedy=refused.remedy)
+    if isinstance(error, OfflineModeIsEnabled):
+        return DataError(
+            f"{name.repository} cannot be downloaded: this process is kept off the network.",
+            field=field,
+            remedy="Set HF_HUB_OFFLINE=0 and start it again. Or bring the file here and give its path.",
+        )
     return DataError(
         f"{name.repository} cannot be downloaded: {first_line(error)}",
         field=field,

@@ -46,13 +46,9 @@ class Layout:
     context: str | None = None
     system: str | None = None
 
-    def read(self, row: object) -> Exchange:
+    def read(self, value: object) -> Exchange:
         """What the row says; raises `DataError` that names what is wrong with it."""
-        if not isinstance(row, dict):
-            raise DataError(
-                f"The row is {kind_of(row)}, not an object.",
-                remedy='Write it as an object, for example {"prompt": "...", "response": "..."}.',
-            )
+        row = require_object(value)
         system = self._optional(row, self.system)
         before = (Turn("system", system),) if system else ()
         if self.prompt == self.response:
@@ -72,6 +68,16 @@ class Layout:
         if value is None or (isinstance(value, str) and not value.strip()):
             return ""
         return text_of(value, f'Column "{column}"')
+
+
+def require_object(row: object) -> Mapping[object, object]:
+    """The row, whose columns have names; raises `DataError`."""
+    if not isinstance(row, dict):
+        raise DataError(
+            f"The row is {kind_of(row)}, not an object.",
+            remedy='Write it as an object, for example {"prompt": "...", "response": "..."}.',
+        )
+    return row
 
 
 def find_layout(columns: Sequence[str], mapping: ColumnMapping = FOUND_BY_NAME) -> Layout:

@@ -221,7 +221,7 @@ def test_every_bad_row_is_reported_up_to_twenty_and_the_rest_counted(tmp_path: P
     rows: list[dict[str, str]] = [{"prompt": "p", "response": "r"}, *[{"prompt": "p"}] * 152]
     found = problems(lines(tmp_path / "d.jsonl", *rows))
     assert [problem.field for problem in found[:20]] == [f"row {n}" for n in range(2, 22)]
-    assert found[20:] == [Problem("and 132 more rows.")]
+    assert found[20:] == [Problem("and 132 more rows.", remedy="`gift check-data` lists all of them.")]
 
 
 @pytest.mark.parametrize(
