@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gift_core.data.conversations import read_conversation
 from gift_core.data.examples import Turn
-from gift_core.data.texts import kind_of, text_of
+from gift_core.data.texts import kind_of, printable, text_of
 from gift_core.errors import DataError, Problem
 from gift_core.spec import ColumnMapping, LayoutName
 
@@ -89,6 +89,12 @@ def find_layout(columns: Sequence[str], mapping: ColumnMapping = FOUND_BY_NAME) 
     _require_known(columns, mapping)
     system = mapping.system_column or (_SYSTEM if _SYSTEM in columns else None)
     found = _conversations(columns, mapping, system) or _pair(columns, mapping, system)
+    if found and mapping.system_column in (found.prompt, found.response):
+        raise DataError(
+            f'Column "{mapping.system_column}" cannot be the system prompt as well.',
+            field="data.source.system_column",
+            remedy="Choose another, or leave it empty.",
+        )
     if found:
         return found
     known = ", ".join([*_CHATS, *(f"{prompt} and {response}" for prompt, response in _PAIRS)])
@@ -109,7 +115,7 @@ def _require_known(columns: Sequence[str], mapping: ColumnMapping) -> None:
     )
     unknown = [
         Problem(
-            f'There is no column "{name[:40]}"; the columns are {_listing(columns)}.',
+            f'There is no column "{printable(name[:40])}"; the columns are {_listing(columns)}.',
             f"data.source.{field}",
             "Choose one of them, or leave the field empty to have it found by name.",
         )
@@ -142,8 +148,8 @@ def _pair(columns: Sequence[str], mapping: ColumnMapping, system: str | None) ->
     for pair in sorted(pairs, key=lambda pair: pair[0] != given[0] and pair[1] != given[1]):
         prompt, response = given[0] or pair[0], given[1] or pair[1]
         if prompt != response and prompt in columns and response in columns:
-            takes_input = prompt == "instruction" and response != "input" and "input" in columns
-            context = "input" if takes_input and mapping.layout != "pairs" else None
+            takes_input = prompt == "instruction" and "input" not in (response, mapping.system_column)
+            context = "input" if takes_input and "input" in columns and mapping.layout != "pairs" else None
             used = (prompt, response, context)
             name: LayoutName = "alpaca" if (prompt, response) == _ALPACA and mapping.layout != "pairs" else "pairs"
             return Layout(name, prompt, response, context, system if system not in used else None)

@@ -62,9 +62,9 @@ function duplicates({ duplicates: found }) {
   if (!found?.repeated_rows && !found?.conflicting_prompts) return null;
   const groups = (rows) => rows.slice(0, 5).map((group) => group.map(integer).join(' = ')).join('; ');
   return el('ul', { class: 'gs-notes', 'aria-label': 'Rows that say the same' },
-    found.repeated_rows ? el('li', {}, `${integer(found.repeated_rows)} rows repeat an earlier one: ${groups(found.repeated)}`) : null,
+    found.repeated_rows ? el('li', {}, `Rows that repeat an earlier one: ${integer(found.repeated_rows)} (${groups(found.repeated)})`) : null,
     found.conflicting_prompts ? el('li', {},
-      `${integer(found.conflicting_prompts)} prompts have different responses: ${groups(found.conflicting)}`) : null);
+      `Prompts with different responses: ${integer(found.conflicting_prompts)} (rows ${groups(found.conflicting)})`) : null);
 }
 
 /** What is learned of a conversation is not seen from its columns. */
