@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -44,17 +45,22 @@ class _Listing:
 def find_split(source: HubSource) -> HubFiles:
     """Ask the Hub which files hold the split: the repository's own, or else those that the Hub converted.
 
-    Raises `DataError` where there are none, or the Hub cannot be asked.
+    Raises `DataError` where there are none, or those of several configurations, or the Hub cannot be asked.
     """
     own = _list(HubName(source.dataset, source.revision), "data.source.dataset")
-    listings = [own]
-    files = _of_split(own.sizes, source)
+    listing, files = own, _of_split(own.sizes, source)
     if not files and source.revision is None:
-        listings.append(_list(HubName(source.dataset, _CONVERTED), "data.source.dataset"))
-        files = _of_split(listings[-1].sizes, source)
-    listing = listings[-1]
+        with suppress(DataError):
+            listing = _list(HubName(source.dataset, _CONVERTED), "data.source.dataset")
+            files = _of_split(listing.sizes, source)
     if not files:
-        raise _no_split(source, [name for each in listings for name in each.sizes])
+        raise _no_split(source, [*own.sizes])
+    if len(groups := _groups(files)) > 1:
+        raise DataError(
+            f"Split {source.split} of {source.dataset} is not one list of rows: {', '.join(groups[:_LISTED])}.",
+            field="data.source.config",
+            remedy="Name the configuration, which is a folder or a part of the files' names.",
+        )
     name = HubName(source.dataset, listing.commit)
     return HubFiles(name, tuple(files), sum(listing.sizes[file] for file in files))
 
@@ -151,11 +157,19 @@ def _cached(source: HubSource) -> list[Path]:
 
 
 def _is_whole(files: Sequence[str]) -> bool:
-    """Whether no part is missing, as far as their names tell: a fetch may have been broken off."""
+    """Whether they are one list of which no part is missing, as far as names tell: a fetch may have been broken off."""
+    if len(_groups(files)) != 1:
+        return False
     if len(files) == 1 and not _PART.search(PurePosixPath(files[0]).stem):
         return True
     totals = {found["total"] for name in files if (found := _PART.search(PurePosixPath(name).stem))}
     return len(totals) == 1 and totals == {f"{len(files):05}"}
+
+
+def _groups(files: Iterable[str]) -> list[str]:
+    """The names of files without the numbers of their parts: one name for one list of rows."""
+    paths = map(PurePosixPath, files)
+    return list(dict.fromkeys(str(path.parent / _PART.sub("", path.stem)) for path in paths))
 
 
 def _of_split(names: Iterable[str], source: HubSource) -> list[str]:

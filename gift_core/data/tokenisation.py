@@ -63,12 +63,7 @@ class Encoder:
 
         Raises `DataError` where the model's template does not take such turns.
         """
-        turns = [*history, Turn("user", text)]
-        frame = self._frame(turns)
-        if frame is None and len(turns) > 1 and turns[0].role == "system" and turns[1].role == "user":
-            # A template without a system turn: its text then begins the user's.
-            turns = [Turn("user", f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]]
-            frame = self._frame(turns)
+        turns, frame = self._framed([*history, Turn("user", text)])
         if frame is None:
             raise DataError(
                 f"The model's chat template does not take the turns {', '.join(turn.role for turn in turns)}.",
@@ -78,6 +73,15 @@ class Encoder:
         for turn, after in zip(turns, frame[1:], strict=True):
             ids += self.text(turn.text) + after
         return ids
+
+    def _framed(self, turns: list[Turn]) -> tuple[list[Turn], list[list[int]] | None]:
+        """The turns as the template takes them, and what it writes around them; None where it does not."""
+        frame = self._frame(turns)
+        if frame is None and len(turns) > 1 and turns[0].role == "system" and turns[1].role == "user":
+            # A template without a system turn: its text then begins the user's.
+            turns = [Turn("user", f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]]
+            frame = self._frame(turns)
+        return turns, frame
 
     def _frame(self, turns: Sequence[Turn]) -> list[list[int]] | None:
         roles = tuple(turn.role for turn in turns)
@@ -130,29 +134,24 @@ def tokenise_all(
 ) -> Tokenised:
     """Tokenise a data set; examples over the limit go the way of `data.overlong`.
 
-    Raises `DataError` that names every row too long to be used.
+    Raises `DataError` that names every row too long to be used, or whose turns the model's template does not take.
     """
     encoder = Encoder(tokenizer)
     limit = min(data.max_length, context_length)
     if data.eos_tail == "max":
         data = data.model_copy(update={"max_length": limit})
-    most_characters = limit * encoder.longest_token
-    tokenised, problems = [], []
+    tokenised: list[TokenisedExample] = []
+    problems: list[Problem] = []
     truncated = dropped = 0
     for example in examples:
-        asked = len(example.prompt) + sum(len(turn.text) for turn in example.history)
-        if asked + len(example.response) > most_characters:
-            # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
-            tokens = f"more than {limit} tokens"
-            item = None
-            if data.overlong == "truncate" and asked <= most_characters:
-                item = encoder.example(replace(example, response=example.response[:most_characters]), data, sampling)
-        else:
-            item = encoder.example(example, data, sampling)
-            if len(item.input_ids) <= limit:
-                tokenised.append(item)
-                continue
-            tokens = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
+        try:
+            item, tokens = _measured(example, encoder, data, sampling, limit)
+        except DataError as error:
+            problems.append(error.problems[0])
+            continue
+        if item and len(item.input_ids) <= limit:
+            tokenised.append(item)
+            continue
         cut = item.cut(limit) if item and data.overlong == "truncate" else None
         if cut is not None:
             tokenised.append(cut)
@@ -164,9 +163,25 @@ def tokenise_all(
             dropped += 1
     if problems:
         hidden = len(problems) - SHOWN_PROBLEMS
-        more = [Problem(f"and {hidden} more rows are too long.")] if hidden > 0 else []
+        more = [Problem(f"and {hidden:,} more rows.")] if hidden > 0 else []
         raise DataError.of(problems[:SHOWN_PROBLEMS] + more)
     return Tokenised(tokenised, truncated, dropped)
+
+
+def _measured(
+    example: Example, encoder: Encoder, data: DataSpec, sampling: SamplingSpec, limit: int
+) -> tuple[TokenisedExample | None, str]:
+    """The example, or as much of it as is needed to cut it at the limit; and how long it is, in words."""
+    most = limit * encoder.longest_token
+    asked = len(example.prompt) + sum(len(turn.text) for turn in example.history)
+    if asked + len(example.response) > most:
+        # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
+        if data.overlong != "truncate" or asked > most:
+            return None, f"more than {limit} tokens"
+        example = replace(example, response=example.response[:most])
+    item = encoder.example(example, data, sampling)
+    tokens = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
+    return item, tokens
 
 
 def _too_long(row: int, tokens: str, max_length: int, context_length: int) -> Problem:
