@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_story import FINISHED, field_of, fill, launch, open_section
@@ -181,3 +181,23 @@ def test_a_link_restores_what_was_set(page: Page) -> None:
     expect(field_of(page, "sampling.temperature")).to_have_value("0.5")
     expect(field_of(page, "sampling.remasking")).to_have_value("random")
     expect(page.locator("#denoise .gs-note").first).to_contain_text("12 steps")
+
+
+def test_a_preview_that_ends_late_does_not_overwrite_the_one_of_a_file(page: Page, tmp_path: Path) -> None:
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        # What choosing the kind of data asks for: a preview, of no file yet.
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page.route("**/gradio_api/queue/join*", hold_the_first)
+    path = jsonl(tmp_path / "mine.jsonl", [{"prompt": "one", "response": "two"}])
+    upload(page, path)
+    expect(page.locator("#prompt-column input")).to_have_value("prompt")
+    # The file has been taken in, and its preview waits for the one before it.
+    expect(page.locator("#preview .gs-pane")).to_have_count(3)
+    held[0].continue_()
+    expect(page.locator("#preview .gs-pane")).to_have_count(1)
