@@ -10,7 +10,7 @@ from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
-from workers.dataset_uses import runs_in_need
+from workers.dataset_uses import require_kept, runs_in_need
 from workers.datasets import DatasetStore
 from workers.embedded import EmbeddedWorker
 from workers.outcome import LOG_FILE, tail
@@ -113,5 +113,6 @@ class Studio:
         # Kept out of the studio's start: it imports the tokenizers.
         from gift_core.preflight import check
 
+        require_kept(spec.run.data)
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
