@@ -114,15 +114,11 @@ def summarise(columns: list[str], layout: Layout, examples: Sequence[Example]) -
         system_column=layout.system,
         rows=len(examples),
         fingerprint=examples_digest(examples),
-        prompt_characters=Quantiles.of([_asked(example) for example in examples], rows),
+        prompt_characters=Quantiles.of([example.asked for example in examples], rows),
         response_characters=Quantiles.of([len(example.response) for example in examples], rows),
         with_history=sum(bool(example.history) for example in examples),
         duplicates=Duplicates.of(examples),
     )
-
-
-def _asked(example: Example) -> int:
-    return len(example.prompt) + sum(len(turn.text) for turn in example.history)
 
 
 def _listed(groups: list[list[int]]) -> list[list[int]]:

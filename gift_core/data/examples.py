@@ -31,6 +31,11 @@ class Example:
     response: str
     history: tuple[Turn, ...] = ()
 
+    @property
+    def asked(self) -> int:
+        """Characters of everything before the response."""
+        return len(self.prompt) + sum(len(turn.text) for turn in self.history)
+
 
 def prompt_key(example: Example) -> str:
     """A text that examples share which ask the same: white space, capitals and the system turn make no difference."""

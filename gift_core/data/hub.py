@@ -7,6 +7,7 @@ for anything.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -97,8 +98,18 @@ def join_parts(parts: Sequence[Path], target: Path) -> None:
             for number, row in read_rows(part, "data.source.dataset"):
                 if isinstance(row, DataError):
                     raise DataError(row.problems[0].message, field=f"{part.name}, row {number}")
-                # Pictures and sounds are nothing that a language model learns from.
-                file.write(json.dumps(row, default=lambda _: None) + "\n")
+                file.write(json.dumps(_plain(row)) + "\n")
+
+
+def _plain(value: object) -> object:
+    """The value as JSON can hold it; what it cannot, as pictures or numbers that are none, is nothing to learn from."""
+    if isinstance(value, dict):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, str | int | float) else None
 
 
 def origin_of(source: HubSource, found: HubFiles) -> HubOrigin:

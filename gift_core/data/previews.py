@@ -100,24 +100,18 @@ def _first(examples: Sequence[Example]) -> Iterator[Example]:
     characters = 0
     for example in examples:
         yield example
-        characters += min(len(example.prompt) + len(example.response), 2 * _SHOWN_CHARACTERS)
+        characters += min(example.asked + len(example.response), 3 * _SHOWN_CHARACTERS)
         if characters > _MEASURED_CHARACTERS:
             return
 
 
 def _clipped(example: Example) -> Example:
-    """The example with its longest texts cut, the first of its turns left out where there is too much before them."""
-    history, room = [], _SHOWN_CHARACTERS
-    for turn in reversed(example.history):
-        if len(turn.text) > room:
-            break
-        room -= len(turn.text)
-        history.append(turn)
+    """The example with its longest texts cut, and without the turns before the prompt where they are longer still."""
     return replace(
         example,
         prompt=example.prompt[:_SHOWN_CHARACTERS],
         response=example.response[:_SHOWN_CHARACTERS],
-        history=tuple(reversed(history)),
+        history=example.history if example.asked - len(example.prompt) <= _SHOWN_CHARACTERS else (),
     )
 
 

@@ -173,10 +173,9 @@ def _measured(
 ) -> tuple[TokenisedExample | None, str]:
     """The example, or as much of it as is needed to cut it at the limit; and how long it is, in words."""
     most = limit * encoder.longest_token
-    asked = len(example.prompt) + sum(len(turn.text) for turn in example.history)
-    if asked + len(example.response) > most:
+    if example.asked + len(example.response) > most:
         # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
-        if data.overlong != "truncate" or asked > most:
+        if data.overlong != "truncate" or example.asked > most:
             return None, f"more than {limit} tokens"
         example = replace(example, response=example.response[:most])
     item = encoder.example(example, data, sampling)

@@ -7,7 +7,9 @@ import io
 import json
 
 import httpx
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tests.data_hub import COMMIT, serving_data
 from ui.client import StudioError
@@ -49,8 +51,11 @@ def test_equal_rows_have_one_fingerprint_in_every_format(client, upload, tmp_pat
     with table.open("w", newline="") as file:
         csv.writer(file).writerows([("prompt", "response"), *PAIRS])
     other = client.upload(table, "mine.csv")
-    assert other.id != upload.id
-    assert other.fingerprint == upload.fingerprint
+    rows = [{"prompt": p, "response": r} for p, r in PAIRS]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "p")
+    packed = client.upload(tmp_path / "p", "mine.parquet")
+    assert len({upload.id, other.id, packed.id}) == 3
+    assert upload.fingerprint == other.fingerprint == packed.fingerprint
 
 
 def test_columns_may_be_named_at_the_upload_or_later(client, tmp_path):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import io
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from gift_core.data.files import read_examples
 from gift_core.data.hub import fetch_split, find_split, join_parts, resolve_split
 from gift_core.data.sources import load_split
 from gift_core.errors import DataError, SpecError
@@ -130,3 +133,15 @@ def test_parts_are_joined_into_one_file(hub: DataHub, tmp_path: Path) -> None:
     target = tmp_path / "one.jsonl"
     join_parts(fetch_split(HubSource(dataset="a/parts", config="main"))[1], target)
     assert [json.loads(line) for line in target.read_text().splitlines()] == rows(*range(60))
+
+
+def test_what_json_cannot_hold_does_not_keep_rows_from_being_joined(tmp_path: Path) -> None:
+    row = rows(1)[0] | {"picture": b"\xff", "score": math.nan, "when": datetime.date(2020, 1, 1), "tags": ["a", None]}
+    parts = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    for part in parts:
+        parquet.write_table(pyarrow.Table.from_pylist([row]), part)
+    join_parts(parts, tmp_path / "one.jsonl")
+    contents = read_examples(tmp_path / "one.jsonl")
+    assert len(contents.examples) == 2
+    kept = json.loads((tmp_path / "one.jsonl").read_text().splitlines()[0])
+    assert kept == rows(1)[0] | {"picture": None, "score": None, "when": None, "tags": ["a", None]}
