@@ -142,9 +142,9 @@ def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[Metr
         session.connection().execute(dialect.insert(MetricPoint).on_conflict_do_nothing(), points)
 
 
-def forget_points_after(session: Session, job: Job, step: int) -> None:
-    """Remove what earlier attempts reported after `step`, all of it where they begin anew."""
-    earlier = (col(MetricPoint.job_id) == job.id, col(MetricPoint.attempt) < job.attempt)
+def forget_points_after(session: Session, job_id: str, attempt: int, step: int) -> None:
+    """Remove what the attempts before this one reported after `step`, all of it where it begins anew."""
+    earlier = (col(MetricPoint.job_id) == job_id, col(MetricPoint.attempt) < attempt)
     later = (col(MetricPoint.step) > step,) if step else ()
     session.exec(delete(MetricPoint).where(*earlier, *later))
 

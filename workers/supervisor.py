@@ -105,6 +105,7 @@ class Supervisor:
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         with Heart(self._store, job, directory, self._patience.lease) as heart:
             self._sharing.bring(job)
+            heart.catch_up()
             self._prepare(job, directory)
             with self._sharing.sharing(job):
                 forced, exit_code = self._run(job, directory, placed_on, heart)
