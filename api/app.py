@@ -28,6 +28,8 @@ from api.routes import (
     runs,
     traces,
 )
+from workers.dataset_inspections import DatasetInspectionService
+from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
 from workers.outputs import OutputService
