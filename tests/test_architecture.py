@@ -15,13 +15,13 @@ PACKAGES = ("gift_core", "workers", "api", "ui")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 _WEB = {"gradio", "gradio_client", "fastapi", "starlette", "uvicorn", "httpx"}
-_STORAGE = {"huey", "sqlmodel", "sqlalchemy"}
+_STORAGE = {"huey", "sqlmodel", "sqlalchemy", "redis", "psycopg", "fsspec", "s3fs"}
 # Only what a file itself imports is judged: the front end takes its types from `api.schemas`, which takes one
 # enumeration from `workers.records`, and that is how `ui -> api -> workers` is meant.
 FORBIDDEN = {
     "gift_core": _WEB | _STORAGE | {"plotly", "workers", "api", "ui", "app"},
     "workers": {"gradio", "fastapi", "starlette", "uvicorn", "api", "ui", "app"},
-    "api": {"gradio", "huey", "sqlmodel", "sqlalchemy", "torch", "transformers", "ui", "app"},
+    "api": {"gradio", "torch", "transformers", "ui", "app"} | _STORAGE,
     "ui": {"workers", "torch", "transformers", "app"} | _STORAGE,
 }
 PICKLES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}

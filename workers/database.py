@@ -29,8 +29,13 @@ class Database:
         self._url = make_url(url)
         sqlite = self._url.get_backend_name() == "sqlite"
         self._engine, self._writer = _sqlite(self._url) if sqlite else _postgres(self._url)
-        with self._writer.begin() as connection:
-            bring_up_to_date(connection)
+        with self._writer.connect() as connection:
+            # Not one for others to use afterwards.
+            connection.detach()
+            if sqlite:
+                _let_tables_be_replaced(connection)
+            with connection.begin():
+                bring_up_to_date(connection)
 
     @classmethod
     def in_file(cls, path: Path) -> Database:
@@ -79,6 +84,13 @@ def _configure(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # The driver would begin transactions of its own; `_begin` does.
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _let_tables_be_replaced(connection: Connection) -> None:
+    # A table is changed by filling a new one and dropping the old one, to which rows of other tables refer. That can be
+    # allowed only before a transaction begins.
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
 
 
 def _begin(connection: Connection) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +24,13 @@ from workers.store import ConflictError, IllegalTransitionError, NotFoundError, 
 
 SPEC = ExperimentSpec()
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[RunStore]:
+    opened = RunStore(Database(database_url))
+    yield opened
+    opened.close()
 
 
 def line(number: int, **values: float) -> MetricLine:
