@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from workers.logs import set_up_logs
 from workers.settings import Settings, prepare_environment
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
@@ -110,6 +111,7 @@ class _OpenTabs(logging.Filter):
 def main() -> None:
     """Serve until interrupted."""
     settings = Settings()
+    set_up_logs(settings.log_format, settings.log_level)
     app = create_app(settings)
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
@@ -118,6 +120,8 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        # Its own handlers would write what ours leave out.
+        log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 

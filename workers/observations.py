@@ -73,7 +73,8 @@ class Observations:
             return list(session.exec(query))
 
     def trained(self, limit: int | None = None) -> list[Job]:
-        """Runs that have left weights: finished ones, and those stopped with their result kept. Newest first."""
+        """Runs that have left weights which are still there: finished ones, and those stopped with their result kept.
+        Newest first."""
         query = _trained().order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))
@@ -125,7 +126,8 @@ def in_line() -> Any:
 
 def _trained() -> Any:
     ended = col(Job.state).in_((JobState.FINISHED, JobState.STOPPED))
-    return select(Job).where(Job.kind == JobKind.TRAIN, ended, col(Job.result).is_not(None))
+    there = (col(Job.result).is_not(None), col(Job.files_removed).is_(None))
+    return select(Job).where(Job.kind == JobKind.TRAIN, ended, *there)
 
 
 def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:

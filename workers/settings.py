@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.logs import LogFormat, LogLevel
 
 # A job's process inherits these names and nothing else, so no credential of the studio reaches it.
 _INHERITED = (
@@ -47,6 +49,13 @@ class Settings(BaseSettings):
     inference_threads: PositiveInt = Field(1, description="Threads that inspect and denoise for the pages.")
     lease_seconds: PositiveFloat = Field(
         15.0, description="A job whose worker has not been heard of for this long is given to another."
+    )
+    log_format: LogFormat | None = Field(
+        None, description="`text` or `json`; text on a terminal and JSON elsewhere when left out."
+    )
+    log_level: LogLevel = Field("info", description="Of the studio's own messages: debug, info, warning or error.")
+    disk_floor_gb: NonNegativeFloat = Field(
+        0.5, description="No job is taken on while less than this is free on the disk, in gigabytes (10^9 bytes)."
     )
 
 
