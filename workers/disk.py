@@ -30,6 +30,17 @@ def check_room(folder: Path, floor_bytes: int) -> None:
         )
 
 
+def check_quota(sizes: FileSizes, quota_bytes: int) -> None:
+    """Raises `DiskFullError` where the studio's files take more than they may."""
+    taken = sum(sizes.last.values())
+    # Somebody may have removed something since they were measured.
+    if taken > quota_bytes and (taken := sizes.measure()) > quota_bytes:
+        raise DiskFullError(
+            f"The studio's files take {taken / GIGABYTE:.1f} GB of the {quota_bytes / GIGABYTE:.1f} GB that they may.",
+            remedy="Remove or unpin runs that are no longer needed.",
+        )
+
+
 class FileSizes:
     """Bytes of what lies in the data folder. What has not changed since the last time is not looked at again.
 

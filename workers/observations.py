@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
 from workers.metrics import MetricLine
-from workers.records import Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
+from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Observations:
         """The run with that id, if it has left weights."""
         with self._read() as session:
             return session.exec(_trained().where(Job.id == job_id)).first()
+
+    def active(self) -> list[Job]:
+        """Those that some worker has, in no order."""
+        with self._read() as session:
+            return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
     def waiting(self) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""

@@ -14,12 +14,13 @@ from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.chores import chores_of
 from workers.context import LOG_FILE
 from workers.counts import Counts
 from workers.database import Database
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
-from workers.disk import GIGABYTE, FileSizes, check_room
+from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
@@ -95,6 +96,10 @@ class Studio:
         if len(waiting) >= _MOST_WAITING:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
         known, created = self.store.add_job(job, by)
+        if known.state == JobState.FINISHED and known.files_removed is not None:
+            # There is nothing to answer with any more: it is made again.
+            self.store.remove(known.id)
+            known, created = self.store.add_job(job, by)
         if not created and known.state in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED):
             known = self.store.requeue(known.id, by, "asked for again")
         if known.state == JobState.QUEUED:
@@ -172,6 +177,8 @@ class Studio:
     def check_room(self) -> None:
         """Raises `DiskFullError` where there is no room for another job."""
         check_room(self.data, int(self.settings.disk_floor_gb * GIGABYTE))
+        if self.settings.disk_quota_gb is not None:
+            check_quota(self.files, int(self.settings.disk_quota_gb * GIGABYTE))
 
     # The worker
 
@@ -187,7 +194,7 @@ class Studio:
             Patience(settings.lease_seconds, settings.stop_grace_seconds),
         )
         reaper = Reaper(self.store, settings.lease_seconds)
-        self._worker = Worker(self.store, self.queue, supervisor, pool, reaper)
+        self._worker = Worker(self.store, self.queue, supervisor, pool, reaper, housekeeping=chores_of(self))
         return self._worker
 
     def _environment(self, job: Job) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from workers.context import JOB_FILE, LEASE_FILE, LOG_FILE, JobFile, channel
 from workers.devices import visible_devices
 from workers.kinds import job_directory
 from workers.metrics import MetricsTail
-from workers.outcome import DISCARDED, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
+from workers.outcome import DISCARDED, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
 from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.store import JobStore
@@ -118,7 +117,7 @@ class Supervisor:
             kill_everything_of(job.id)
         self._store.beat(job.id, owner, tail.read())
         if forced is DISCARDED:
-            _discard(directory)
+            discard(directory)
             return DISCARDED
         outcome = outcome_of(directory, exit_code)
         if forced is None or outcome.state is JobState.FINISHED:
@@ -206,14 +205,3 @@ class _Ending:
         self.outcome = outcome
         self._deadline = min(self._deadline, time.monotonic() + grace)
         signal_group(self._process, number)
-
-
-def _discard(directory: Path) -> None:
-    """Remove all that a job has made; what was asked, and the log, stay."""
-    for path in directory.iterdir():
-        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

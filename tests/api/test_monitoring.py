@@ -188,7 +188,7 @@ def test_what_nobody_foresaw_is_found_in_the_log_by_the_id_of_its_answer(
     monkeypatch.setattr(studio.store, "jobs", None)
     answer = http.get("/api/v1/runs", headers={"X-Request-ID": "abc"})
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "abc")
-    assert [record.exc_info is not None for record in caplog.records if record.name == "api.request_log"][0]
+    assert next(record.exc_info is not None for record in caplog.records if record.name == "api.request_log")
 
 
 def test_the_log_has_every_request_of_the_api_with_status_and_duration(
