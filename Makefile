@@ -23,9 +23,9 @@ lint: $(VENV)/.dev
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks/*.py
 
 bench: $(VENV)/.dev
-	for benchmark in benchmarks/[!_]*.py; do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in benchmarks/[!_]*.py; do PYTHONPATH=. $(BIN)/python $$benchmark || exit 1; done
 
-$(VENV)/.run: requirements.txt
+$(VENV)/.run: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .

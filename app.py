@@ -16,8 +16,9 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
+from gift_core.errors import GiftError
 from workers.logs import set_up_logs
-from workers.settings import Settings, prepare_environment
+from workers.settings import Settings, prepare_environment, read_settings
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
@@ -110,9 +111,12 @@ class _OpenTabs(logging.Filter):
 
 def main() -> None:
     """Serve until interrupted."""
-    settings = Settings()
-    set_up_logs(settings.log_format, settings.log_level)
-    app = create_app(settings)
+    try:
+        settings = read_settings()
+        set_up_logs(settings.log_format, settings.log_level)
+        app = create_app(settings)
+    except GiftError as error:
+        raise SystemExit(str(error)) from None
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
     uvicorn.run(

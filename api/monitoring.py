@@ -107,7 +107,7 @@ class _StudioCollector(Collector):
         yield _gauge("gift_metric_points", "Metric points stored so far.", counts.newest_point())
         yield _gauge("gift_store_bytes", "Size of the database.", counts.store_bytes())
         files = GaugeMetricFamily("gift_files_bytes", "Files in the data folder, as last measured.", labels=["folder"])
-        for folder, size in self._studio.files.last.items():
+        for folder, size in self._studio.sizes.last.items():
             files.add_metric([folder], size)
         yield files
         yield _gauge(

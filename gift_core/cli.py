@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import warnings
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def main() -> None:
     # checkpointing by its old name.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+    _add_commands()
     try:
         app(standalone_mode=True)
     except StoppedError as error:
@@ -203,6 +205,16 @@ def record(output: Annotated[Path, typer.Argument(help="Folder for the recording
 
     recording = record_with_progress(output, console)
     sys.stdout.write(f"{output}: {', '.join(recording.runs)}\n")
+
+
+def _add_commands() -> None:
+    """What the studio's packages add, where they are installed: the library knows none of them."""
+    for entry in sorted(entry_points(group="gift.commands")):
+        found = entry.load()
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=entry.name)
+        else:
+            app.command(entry.name)(found)
 
 
 def _refuse_existing(target: Path) -> None:

@@ -14,7 +14,7 @@ import time
 import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -60,11 +60,14 @@ class Service(ABC):
     def kill(self) -> None:
         """SIGKILL, to all of its processes."""
         assert self._process is not None
-        family = [self._process, *psutil.Process(self._process.pid).children(recursive=True)]
-        for process in family:
-            process.kill()
-        for process in family:
-            process.wait()
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        self._process.kill()
+        for child in children:
+            # Some notice that it is gone, and go themselves.
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        self._process.wait()
+        psutil.wait_procs(children)
         self._process = None
 
     def ensure(self) -> None:

@@ -40,7 +40,7 @@ def _clearing(studio: Studio) -> _Clearing:
     settings = studio.settings
     quota = None if settings.disk_quota_gb is None else int(settings.disk_quota_gb * GIGABYTE)
     limits = Limits(quota, settings.keep_days)
-    return _Clearing(studio, Retention(studio.store.database, studio.data, studio.trace_files, studio.files, limits))
+    return _Clearing(studio, Retention(studio.store.database, studio.sharing, studio.trace_files, studio.sizes, limits))
 
 
 class _Clearing:

@@ -21,8 +21,9 @@ JOB_FILE = "job.json"
 LOG_FILE = "job.log"
 LEASE_FILE = "lease"
 RATES = "rates"
-# How its process says that it stopped as it was told to.
+# How its process says that it stopped as it was told to, and that nobody told it any more that the job is its own.
 EXIT_STOPPED = 3
+EXIT_LOST = 75
 
 
 class JobFile(BaseModel):

@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import Session
 
+from workers.locations import ServiceUnavailable, check_store_url, without_secrets
 from workers.migrations import bring_up_to_date
 
 _BUSY_TIMEOUT_SECONDS = 30
 # Any number, the same for all who write.
 _WRITER_LOCK = 0x67696674
+
+
+class StoreUnavailable(ServiceUnavailable):
+    """The database does not answer. What was committed is kept; a transaction under way may or may not have been."""
+
+    code = "store_unavailable"
 
 
 class Database:
@@ -26,10 +34,11 @@ class Database:
     """
 
     def __init__(self, url: str | URL) -> None:
-        self._url = make_url(url)
+        """Raises `LocationError` for a URL that is neither's, and `StoreUnavailable`."""
+        self._url = url if isinstance(url, URL) else make_url(check_store_url(url))
         sqlite = self._url.get_backend_name() == "sqlite"
         self._engine, self._writer = _sqlite(self._url) if sqlite else _postgres(self._url)
-        with self._writer.connect() as connection:
+        with self._reached(), self._writer.connect() as connection:
             # Not one for others to use afterwards.
             connection.detach()
             if sqlite:
@@ -45,16 +54,35 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
 
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` unless the database answers."""
+        with self.read() as session:
+            session.connection().execute(text("SELECT 1"))
+
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self._engine, expire_on_commit=False) as session:
+        """Raises `StoreUnavailable`."""
+        with self._reached(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that is committed at the end, or rolled back by an error."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        """A transaction that is committed at the end, or rolled back by an error. Raises `StoreUnavailable`."""
+        with self._reached(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            kind = type(error.orig or error).__name__
+            shown = without_secrets(self._url.render_as_string())
+            raise StoreUnavailable(
+                f"The store at {shown} does not answer ({kind}).",
+                field="store_url",
+                remedy="Start its server, make room on its disk, or correct the URL; then try again.",
+            ) from error
 
 
 def _sqlite(url: URL) -> tuple[Engine, Engine]:

@@ -23,13 +23,12 @@ from typing import Any, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import EXIT_STOPPED, JOB_FILE, LEASE_FILE, JobContext, JobFile, channel
+from workers.context import EXIT_LOST, EXIT_STOPPED, JOB_FILE, LEASE_FILE, JobContext, JobFile, channel
 from workers.failures import failure_of
 from workers.kinds import KINDS
 from workers.settings import process_rank
 
 _PR_SET_PDEATHSIG = 1
-_EXIT_LOST = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -114,7 +113,7 @@ def _die_without_lease(lease: Path) -> None:
         left = until - time.monotonic()
         if left <= 0:
             print("The worker has not renewed its lease: this process ends.", file=sys.stderr, flush=True)
-            os._exit(_EXIT_LOST)
+            os._exit(EXIT_LOST)
         time.sleep(min(left, 1.0))
 
 

@@ -23,6 +23,12 @@ class LocationError(GiftError):
     code = "location"
 
 
+class ServiceUnavailable(GiftError):  # noqa: N818
+    """A server that the studio needs does not answer now; what it holds is still there."""
+
+    code = "service_unavailable"
+
+
 def check_store_url(url: str) -> str:
     """`url`, if it can be a database's. Raises `LocationError`, which shows nothing that may be a password."""
     return _checked(url, "store_url", _STORE)

@@ -89,10 +89,10 @@ class Observations:
         with self._read() as session:
             return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
-    def waiting(self) -> list[Job]:
+    def waiting(self, limit: int | None = None) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""
         with self._read() as session:
-            return list(session.exec(in_line()))
+            return list(session.exec(in_line().limit(limit)))
 
     def workers(self) -> list[Worker]:
         """Those that have not ended, or were lost without a word."""

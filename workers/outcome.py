@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
-from workers.context import EXIT_STOPPED, JOB_FILE, LOG_FILE
+from workers.context import EXIT_LOST, EXIT_STOPPED, JOB_FILE, LOG_FILE
 from workers.records import JobState
 
 FAILURE_FILE = "failure.json"
@@ -31,6 +31,13 @@ class Failure(BaseModel):
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / FAILURE_FILE, self.model_dump_json())
+
+
+DISK_FULL = Failure(
+    code="disk_full",
+    message="The disk is full.",
+    remedy="Delete what is no longer needed, and resume it.",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,7 @@ STOPPED = Outcome(JobState.STOPPED, "stopped on request")
 DISCARDED = Outcome(JobState.STOPPED, "stopped on request, nothing kept")
 STUDIO_STOPPED = Outcome(JobState.INTERRUPTED, "the studio was stopped")
 ENDED_FROM_OUTSIDE = Outcome(JobState.INTERRUPTED, "somebody else ended its process")
+CUT_OFF = Outcome(JobState.INTERRUPTED, "its worker could not reach the store")
 
 
 def clear(directory: Path) -> None:
@@ -74,6 +82,8 @@ def outcome_of(directory: Path, exit_code: int) -> Outcome:
     """How a process ended by itself, from the files in `directory` and its exit code (negative: a signal)."""
     if exit_code in (EXIT_STOPPED, -signal.SIGTERM):
         return replace(ENDED_FROM_OUTSIDE, result=_read_result(directory))
+    if exit_code == EXIT_LOST:
+        return CUT_OFF
     result = _read_result(directory) if exit_code == 0 else None
     if result is not None:
         return Outcome(JobState.FINISHED, "finished", result=result)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from gift_core.errors import SpecError
 from workers.experiments import new_id
-from workers.kinds import EXPORTED, RESPONSES, job_directory
+from workers.kinds import EXPORTED, RESPONSES
 from workers.models import ModelShelf
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder
 from workers.records import Job, JobKind, JobState
@@ -59,7 +59,7 @@ class OutputService:
     def files(self, job_id: str) -> list[tuple[str, Path]]:
         """The files of an ended job by their names, which may have folders in them. Raises `NotFoundError`."""
         job = self._studio.store.job(job_id)
-        directory = job_directory(self._studio.data, job)
+        directory = self._studio.files(job)
         if job.kind == JobKind.DENOISE:
             path = directory / RESPONSES
             return [(RESPONSES, path)] if path.exists() else []

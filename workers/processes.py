@@ -8,10 +8,11 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
-# A job's processes carry its id in this variable, its grandchildren too: so they are found even when their parent and
+# A job's processes carry its mark in this variable, its grandchildren too: so they are found even when their parent and
 # their group are gone.
 JOB_VARIABLE = "GIFT_JOB"
 _GONE_SECONDS = 10.0
@@ -34,27 +35,32 @@ def exits_within(process: Process, seconds: float) -> bool:
     return True
 
 
-def kill_everything_of(job_id: str) -> int:
-    """Kill whatever still runs for a job on this machine, and wait until its memory is free again. How many it was.
+def mark(directory: Path) -> str:
+    """Of a job's processes: its directory, since two studios on one machine may have jobs of the same id."""
+    return str(directory.resolve())
+
+
+def kill_everything_of(job: str) -> int:
+    """Kill whatever still runs here with a job's mark, and wait until its memory is free again; how many it was.
 
     Raises `TimeoutError` where something does not go away, as a process that waits for a broken device.
     """
-    found = list(_processes_of(job_id))
+    found = list(_processes_of(job))
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     deadline = time.monotonic() + _GONE_SECONDS
     while left := [process for process in found if _holds_memory(process)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"process {left[0].pid} of {job_id} does not end")
+            raise TimeoutError(f"process {left[0].pid} of {job} does not end")
         time.sleep(_LOOK_SECONDS)
     return len(found)
 
 
-def _processes_of(job_id: str) -> Iterator[psutil.Process]:
+def _processes_of(job: str) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(JOB_VARIABLE) == job_id:
+            if process.environ().get(JOB_VARIABLE) == job:
                 yield process
 
 

@@ -21,8 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import make_url
 
-from gift_core.errors import GiftError
-from workers.locations import check_queue_url, without_secrets
+from workers.locations import ServiceUnavailable, check_queue_url, without_secrets
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
@@ -38,7 +37,7 @@ _FAILURES = (RedisError, psycopg.Error, sqlite3.Error, OSError)
 T = TypeVar("T")
 
 
-class QueueUnavailable(GiftError):  # noqa: N818
+class QueueUnavailable(ServiceUnavailable):
     """The queue's server does not answer. Nothing is lost: jobs are in the store, and are announced again."""
 
     code = "queue_unavailable"
@@ -59,8 +58,6 @@ class JobQueue:
     def wake(self, job_id: str) -> None:
         """Announce a job to whichever worker is free first. Raises `QueueUnavailable`."""
         self._ask(lambda: self._message(job_id))
-
-    enqueue = wake
 
     def pending(self) -> list[str]:
         """The ids in the messages that nobody has taken yet, the next one first. Raises `QueueUnavailable`."""

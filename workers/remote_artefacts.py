@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_validator
 
 from gift_core.errors import GiftError
-from workers.locations import LocationError, check_artefacts_url, without_secrets
+from workers.locations import LocationError, ServiceUnavailable, check_artefacts_url, without_secrets
 
 _MANIFEST = "manifest.json"
 # How often a version may be replaced by the next while it is read.
@@ -25,7 +25,7 @@ _LOCAL_FAILURES = (errno.ENOSPC, errno.EDQUOT)
 _CONNECT_SECONDS, _ANSWER_SECONDS, _FURTHER_TRIES = 5, 60, 2
 
 
-class ArtefactsUnavailable(GiftError):  # noqa: N818
+class ArtefactsUnavailable(ServiceUnavailable):
     """The place where artefacts are kept does not answer, or does not let us in."""
 
     code = "artefacts_unavailable"

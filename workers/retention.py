@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, select
 
+from gift_core.errors import GiftError
 from gift_core.reporting import TRAINER_DIRECTORY
 from workers.database import Database
 from workers.disk import GIGABYTE, FileSizes, folder_bytes
@@ -21,6 +22,7 @@ from workers.kinds import KINDS
 from workers.outcome import discard
 from workers.recorded import EXPERIMENT_ID
 from workers.records import ACTIVE, ENDED, Job, JobKind, JobState, StopMode, Transition
+from workers.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +46,9 @@ class Retention:
     Files stay of what is pinned, waits or runs, of the recorded example, and of what a job that waits or runs names.
     """
 
-    def __init__(self, database: Database, data: Path, traces: Path, sizes: FileSizes, limits: Limits) -> None:
+    def __init__(self, database: Database, sharing: Sharing, traces: Path, sizes: FileSizes, limits: Limits) -> None:
         self._database = database
-        self._data = data
+        self._sharing = sharing
         self._traces = traces
         self._sizes = sizes
         self._limits = limits
@@ -90,7 +92,7 @@ class Retention:
         """What nobody can resume from: the trainer's folders of runs that have finished or were discarded."""
         for each in candidates:
             folder = self._folder(each) / TRAINER_DIRECTORY
-            if each.is_over and (size := folder_bytes(folder)) and self._may_go(each):
+            if each.is_over and (size := folder_bytes(folder)) and self._free(each):
                 shutil.rmtree(folder, ignore_errors=True)
                 yield size
 
@@ -121,31 +123,39 @@ class Retention:
 
     def _remove_files(self, candidate: _Candidate, why: str) -> int:
         """How many bytes that freed; 0 where the files have to stay."""
-        folder = self._folder(candidate)
-        size = folder_bytes(folder)
         # First it is written down that they are gone: whoever asks for them from then on is told so.
-        if not size or not self._may_go(candidate, f"its files were removed: {why}"):
+        if not self._folder(candidate).is_dir():
             return 0
-        with suppress(OSError):
-            discard(folder)
-        logger.info("files of %s were removed, %.3g GB: %s", candidate.id, size / GIGABYTE, why)
-        return size - folder_bytes(folder)
+        job = self._free(candidate, f"its files were removed: {why}")
+        if job is None:
+            return 0
+        folders = self._sharing.folders(job)
+        before = sum(map(folder_bytes, folders))
+        try:
+            discard(folders[0])
+            # Others are to see that they are gone, too.
+            self._sharing.keep(job)
+        except (GiftError, OSError) as error:
+            logger.warning("files of %s could not all be removed: %s", job.id, error)
+        freed = before - sum(map(folder_bytes, folders))
+        logger.info("files of %s were removed, %.3g GB: %s", job.id, freed / GIGABYTE, why)
+        return freed
 
-    def _may_go(self, candidate: _Candidate, note: str = "") -> bool:
-        """Whether nothing needs its files, asked while nobody can begin to; with `note`, that they go is noted."""
+    def _free(self, candidate: _Candidate, note: str = "") -> Job | None:
+        """The job, if nothing needs its files, asked while nobody can begin to; `note` says that they all go."""
         with self._database.write() as session:
             job = session.get(Job, candidate.id)
             if job is None or job.state not in ENDED or job.pinned or job.experiment_id == EXPERIMENT_ID:
-                return False
+                return None
             if job.id in _named_by_open_jobs(session):
-                return False
+                return None
             if note:
                 job.files_removed = time.time()
                 session.add(Transition(job_id=job.id, before=job.state, after=job.state, owner=_BY, cause=note))
-            return True
+            return job
 
     def _folder(self, candidate: _Candidate) -> Path:
-        return self._data / KINDS[candidate.kind].folder / candidate.id
+        return self._sharing.data / KINDS[candidate.kind].folder / candidate.id
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,20 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from gift_core.errors import GiftError, Problem, problems_of
+from workers.locations import LocationError, check_artefacts_url, check_queue_url, check_store_url
 from workers.logs import LogFormat, LogLevel
 from workers.webhook_addresses import Target
 
@@ -19,13 +30,21 @@ _INHERITED = (
     *("CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
     *("HF_HOME", "PYTORCH_ALLOC_CONF"),
 )
+_PREFIX = "GIFT_"
+_CHECKS = {"store_url": check_store_url, "queue_url": check_queue_url, "artefacts_url": check_artefacts_url}
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class SettingsError(GiftError):
+    """An environment variable of the studio has a value that it cannot have."""
+
+    code = "settings"
 
 
 class Settings(BaseSettings):
     """How the studio runs on this machine: `GIFT_PORT=7861` sets `port`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="GIFT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(7860, ge=1, le=65_535, description="Port to listen on.")
@@ -53,6 +72,17 @@ class Settings(BaseSettings):
     lease_seconds: PositiveFloat = Field(
         15.0, description="A job whose worker has not been heard of for this long is given to another."
     )
+    store_url: SecretStr | None = Field(
+        None, description="Database, sqlite:// or postgresql://; a SQLite file in `data_dir` when left out."
+    )
+    queue_url: SecretStr | None = Field(
+        None,
+        description="Queue: redis://, rediss://, postgresql://, sqlite://; a SQLite file in `data_dir` when left out.",
+    )
+    artefacts_url: SecretStr | None = Field(
+        None,
+        description="Where files of jobs are kept for other hosts, s3:// or file://; only in `data_dir` when left out.",
+    )
     log_format: LogFormat | None = Field(
         None, description="`text` or `json`; text on a terminal and JSON elsewhere when left out."
     )
@@ -77,6 +107,17 @@ class Settings(BaseSettings):
         0.1, gt=0, lt=1, description="A mean entropy below this share of that at the start counts as a collapse."
     )
 
+    @field_validator("store_url", "queue_url", "artefacts_url")
+    @classmethod
+    def _is_a_location(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        try:
+            if url is not None:
+                _CHECKS[str(info.field_name)](url.get_secret_value())
+        except LocationError as error:
+            problem = error.problems[0]
+            raise ValueError(f"{problem.message} {problem.remedy}") from None
+        return url
+
     @field_validator("webhook_urls", mode="before")
     @classmethod
     def _separated(cls, urls: object) -> object:
@@ -88,6 +129,15 @@ class Settings(BaseSettings):
         for url in urls:
             Target.of(url.get_secret_value())
         return urls
+
+
+def read_settings() -> Settings:
+    """What the environment says. Raises `SettingsError` with every problem, by the name of its variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = problems_of(error)
+    raise SettingsError.of([Problem(f.message, f"{_PREFIX}{f.field.upper()}", f.remedy) for f in problems])
 
 
 def prepare_environment() -> None:

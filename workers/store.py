@@ -35,7 +35,7 @@ from workers.records import (
 # A job whose worker was lost this often since a person last asked for it is not taken up by itself any more.
 MOST_LOSSES = 3
 # So many of those that wait are looked at for one that fits.
-_LOOKED_AT = 200
+LOOKED_AT = 200
 _PAUSED = "paused"
 
 
@@ -244,7 +244,7 @@ class JobStore(Observations):
         with self._write() as session:
             if _is_paused(session):
                 return None
-            job = choose(session.exec(in_line().limit(_LOOKED_AT)).all())
+            job = choose(session.exec(in_line().limit(LOOKED_AT)).all())
             if job is None:
                 return None
             attempt = job.attempt + 1

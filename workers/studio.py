@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from socket import gethostname
 from typing import Any
+
+from pydantic import SecretStr
 
 from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
@@ -29,9 +32,10 @@ from workers.queue import JobQueue
 from workers.readiness import check_queue, check_store, check_worker
 from workers.reaper import Reaper
 from workers.recorded import install
-from workers.records import Experiment, Job, JobKind, JobState, StopMode
+from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode
 from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
+from workers.sharing import Sharing
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -60,12 +64,13 @@ class Studio:
         self.settings = settings
         self.data = settings.data_dir.resolve()
         self.trace_files = self.data / "traces"
-        self.store = JobStore(Database.in_file(self.data / "studio.sqlite3"))
-        self.queue = JobQueue(self.data / "queue.sqlite3")
+        self.store = JobStore(_database(settings, self.data))
+        self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
+        self.sharing = Sharing(self.data, _location(settings.artefacts_url))
         self.secrets = Secrets(settings.hub_token)
         self.datasets = DatasetStore(self.data / "datasets", self.store, settings.upload_limit_mb * _MEGABYTE)
         self.counts = Counts(self.store.database.read)
-        self.files = FileSizes(self.data)
+        self.sizes = FileSizes(self.data)
         self._worker: Worker | None = None
 
     # Asking for jobs
@@ -91,16 +96,18 @@ class Studio:
 
         Raises `ConflictError` when too many of its kind wait.
         """
+        for known in self.store.jobs_with({job.id}):
+            if known.files_removed is not None and known.state == JobState.FINISHED:
+                # There is nothing to answer with any more: it is made again.
+                self.store.remove(known.id)
+            elif known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
+                return known
         self.check_room()
         waiting = self.store.jobs(JobFilter(kind=JobKind(job.kind), state=JobState.QUEUED), limit=_MOST_WAITING)
         if len(waiting) >= _MOST_WAITING:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
         known, created = self.store.add_job(job, by)
-        if known.state == JobState.FINISHED and known.files_removed is not None:
-            # There is nothing to answer with any more: it is made again.
-            self.store.remove(known.id)
-            known, created = self.store.add_job(job, by)
-        if not created and known.state in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED):
+        if not created and known.state in ENDED - {JobState.FINISHED}:
             known = self.store.requeue(known.id, by, "asked for again")
         if known.state == JobState.QUEUED:
             self._wake(known)
@@ -134,11 +141,13 @@ class Studio:
 
     def log(self, job_id: str, tail_bytes: int = 64_000) -> str:
         """The end of a job's log, "" before there is one. Raises `NotFoundError`."""
-        return tail(self.directory(job_id) / LOG_FILE, tail_bytes)
+        return tail(self.files(self.store.job(job_id)) / LOG_FILE, tail_bytes)
 
-    def directory(self, job_id: str) -> Path:
-        """Where a job's files are or will be. Raises `NotFoundError`."""
-        return job_directory(self.data, self.store.job(job_id))
+    def files(self, job: Job) -> Path:
+        """Where a job's files are or will be; those of a job of another host are fetched first."""
+        if job.host != gethostname():
+            self.sharing.bring_files(job)
+        return job_directory(self.data, job)
 
     def checkpoints(self, limit: int | None = None) -> list[Checkpoint]:
         """The base models, then what runs made of them, newest experiment first."""
@@ -178,7 +187,7 @@ class Studio:
         """Raises `DiskFullError` where there is no room for another job."""
         check_room(self.data, int(self.settings.disk_floor_gb * GIGABYTE))
         if self.settings.disk_quota_gb is not None:
-            check_quota(self.files, int(self.settings.disk_quota_gb * GIGABYTE))
+            check_quota(self.sizes, int(self.settings.disk_quota_gb * GIGABYTE))
 
     # The worker
 
@@ -188,7 +197,7 @@ class Studio:
         pool = DevicePool(find_devices(settings.devices), settings.side_slots)
         supervisor = Supervisor(
             self.store,
-            self.data,
+            self.sharing,
             job_command(self.data),
             self._environment,
             Patience(settings.lease_seconds, settings.stop_grace_seconds),
@@ -226,3 +235,12 @@ class Studio:
 
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
+
+
+def _location(url: SecretStr | None) -> str | None:
+    return url.get_secret_value() if url else None
+
+
+def _database(settings: Settings, data: Path) -> Database:
+    url = _location(settings.store_url)
+    return Database(url) if url else Database.in_file(data / "studio.sqlite3")

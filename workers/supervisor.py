@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -13,26 +14,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gift_core.errors import GiftError
 from gift_core.reporting import SPEC_FILE, write_atomically
 from gift_core.spec import RunSpec
-from workers.context import JOB_FILE, LEASE_FILE, LOG_FILE, JobFile, channel
+from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
+from workers.heart import Heart
 from workers.kinds import job_directory
-from workers.metrics import MetricsTail
-from workers.outcome import DISCARDED, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
-from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, signal_group
+from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
+from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, mark, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
+from workers.sharing import Sharing
 from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
+_SHARING_PAUSE_SECONDS = 5.0
 _DISCARD_GRACE_SECONDS = 2.0
 _CODE = Path(__file__).resolve().parents[1]
-# A process that has not been told for this share of the lease that its job is still its own ends itself: before the
-# lease is over for everybody else.
-_OWN_SHARE = 0.6
 
 Command = Callable[[Path, Job], list[str]]
 Environment = Callable[[Job], Mapping[str, str]]
@@ -58,24 +59,24 @@ class Patience:
     lease: float = 15.0
     stop_grace: float = 300.0
 
-    @property
-    def beat(self) -> float:
-        """Between two signs of life."""
-        return min(1.0, self.lease / 10)
-
 
 class Supervisor:
     """Carries out jobs of one worker. Set `shutdown` to hand the current ones back and to take no more.
 
-    `data` is the studio's folder, `environment` all that a job's process inherits.
+    `sharing` knows the studio's folder, `environment` is all that a job's process inherits.
     """
 
     def __init__(
-        self, store: JobStore, data: Path, command: Command, environment: Environment, patience: Patience
+        self,
+        store: JobStore,
+        sharing: Sharing,
+        command: Command,
+        environment: Environment,
+        patience: Patience,
     ) -> None:
         self.shutdown = threading.Event()
         self._store = store
-        self._data = data
+        self._sharing = sharing
         self._command = command
         self._environment = environment
         self._patience = patience
@@ -83,11 +84,10 @@ class Supervisor:
     def execute(self, job: Job, placed_on: Sequence[str]) -> None:
         """Carry out a job that this worker has claimed, to its end."""
         try:
-            outcome = self._attempt(job, job_directory(self._data, job), placed_on)
+            outcome = self._attempt(job, job_directory(self._sharing.data, job), placed_on)
         except Exception as error:
             logger.exception("job %s could not be supervised", job.id)
-            message = f"It could not be supervised ({type(error).__name__})."
-            outcome = Outcome.failed(Failure(code="internal", message=message, remedy="See the server's log."))
+            outcome = Outcome.failed(_unsupervised(error))
         if not self._conclude(job, outcome):
             logger.warning("job %s was taken away before it ended", job.id)
 
@@ -100,29 +100,42 @@ class Supervisor:
         return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
     def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
-        owner = job.owner or ""
-        if left := kill_everything_of(job.id):
+        if left := kill_everything_of(mark(directory)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
-        self._prepare(job, directory)
-        tail = MetricsTail(directory / channel(job.attempt))
-        self._extend_lease(directory)
+        with Heart(self._store, job, directory, self._patience.lease) as heart:
+            self._sharing.bring(job)
+            self._prepare(job, directory)
+            with self._sharing.sharing(job):
+                forced, exit_code = self._run(job, directory, placed_on, heart)
+            outcome = _outcome(directory, forced, exit_code)
+            if not heart.lost.is_set():
+                # What was reported last, and what others will look for once they are told of the end.
+                heart.beat()
+                self._share(job)
+        return outcome
+
+    def _share(self, job: Job) -> None:
+        """Let the other hosts have the result, as soon as the place for it answers: it was hours of work."""
+        while True:
+            try:
+                return self._sharing.keep(job)
+            except GiftError:
+                logger.exception("the files of job %s could not be shared; trying again", job.id)
+                if self.shutdown.wait(_SHARING_PAUSE_SECONDS):
+                    raise
+
+    def _run(self, job: Job, directory: Path, placed_on: Sequence[str], heart: Heart) -> tuple[Outcome | None, int]:
+        """What the process was made to end as, and its exit code."""
         process = self._spawn(job, directory, placed_on)
         try:
-            self._store.started(job.id, owner, process.pid, ",".join(placed_on))
-            forced = self._watch(job.id, owner, process, directory, tail)
+            self._store.started(job.id, job.owner or "", process.pid, ",".join(placed_on))
+            forced = self._watch(process, heart)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
             # The next job gets the memory only once it is free.
-            kill_everything_of(job.id)
-        self._store.beat(job.id, owner, tail.read())
-        if forced is DISCARDED:
-            discard(directory)
-            return DISCARDED
-        outcome = outcome_of(directory, exit_code)
-        if forced is None or outcome.state is JobState.FINISHED:
-            return outcome
-        return replace(forced, result=outcome.result) if forced is STOPPED else forced
+            kill_everything_of(mark(directory))
+        return forced, exit_code
 
     def _prepare(self, job: Job, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -133,12 +146,8 @@ class Supervisor:
         if kind is JobKind.TRAIN and not (directory / SPEC_FILE).exists():
             write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
 
-    def _extend_lease(self, directory: Path, since: float | None = None) -> None:
-        until = (since or time.monotonic()) + self._patience.lease * _OWN_SHARE
-        write_atomically(directory / LEASE_FILE, f"{until:.3f}")
-
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
-        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: job.id}
+        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: mark(directory)}
         with (directory / LOG_FILE).open("ab") as log:
             log.write(f"--- attempt {job.attempt}\n".encode())
             log.flush()
@@ -152,27 +161,38 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _watch(self, job_id: str, owner: str, process: Process, directory: Path, tail: MetricsTail) -> Outcome | None:
+    def _watch(self, process: Process, heart: Heart) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
         ending = _Ending(process, self._patience.stop_grace)
-        next_beat = 0.0
         while not exits_within(process, _POLL_SECONDS):
-            now = time.monotonic()
-            if now >= next_beat or self.shutdown.is_set():
-                next_beat = now + self._patience.beat
-                orders = self._store.beat(job_id, owner, tail.read())
-                if orders is None:
-                    break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
-                self._extend_lease(directory, now)
-                if orders.state is JobState.STOPPING:
-                    ending.stop(orders.stop_mode or StopMode.SAVE)
+            if heart.lost.is_set():
+                break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
+            if heart.orders and heart.orders.state is JobState.STOPPING:
+                ending.stop(heart.orders.stop_mode or StopMode.SAVE)
             if self.shutdown.is_set():
                 ending.shut_down()
             ending.insist()
         return ending.outcome
+
+
+def _unsupervised(error: Exception) -> Failure:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DISK_FULL
+    message = f"It could not be supervised ({type(error).__name__})."
+    return Failure(code="internal", message=message, remedy="See the server's log.")
+
+
+def _outcome(directory: Path, forced: Outcome | None, exit_code: int) -> Outcome:
+    if forced is DISCARDED:
+        discard(directory)
+        return DISCARDED
+    outcome = outcome_of(directory, exit_code)
+    if forced is None or outcome.state is JobState.FINISHED:
+        return outcome
+    return replace(forced, result=outcome.result) if forced is STOPPED else forced
 
 
 class _Ending:

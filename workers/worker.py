@@ -15,7 +15,7 @@ from workers.logs import bound
 from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.records import Worker as WorkerRecord
-from workers.store import JobStore
+from workers.store import LOOKED_AT, JobStore
 from workers.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -88,11 +88,14 @@ class Worker:
                 self._pool.give_back(placed_on)
 
     def _repair(self) -> None:
+        due = 0.0
         while True:
             try:
-                self._register()
-                self._reaper.look()
                 self._wake_for_what_waits()
+                if time.monotonic() >= due:
+                    due = time.monotonic() + self._reaper.interval
+                    self._register()
+                    self._reaper.look()
             except Exception:
                 logger.exception("lost jobs could not be looked for; trying again")
             if self._supervisor.shutdown.wait(self._look_seconds):
@@ -114,9 +117,9 @@ class Worker:
 
     def _wake_for_what_waits(self) -> None:
         """A message may have been lost, or have gone to a worker that the job does not fit."""
-        if self._queue.pending():
+        if self._store.paused or self._queue.pending():
             return
         with self._pool.lock:
-            fits = self._pool.choose(self._store.waiting())
+            fits = self._pool.choose(self._store.waiting(LOOKED_AT))
         if fits is not None:
             self._queue.wake(fits.id)

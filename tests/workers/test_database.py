@@ -17,13 +17,15 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, mak
 from sqlmodel import SQLModel
 
 from gift_core.spec import ExperimentSpec, RunSpec
+from tests.services import PASSWORD, PostgresService
 from workers import records
-from workers.database import Database
+from workers.database import Database, StoreUnavailable
+from workers.locations import LocationError
 from workers.migrations import _config
 
 BEFORE_VERSIONS = Path(__file__).parents[1] / "data" / "studio_before_versions.sql"
 # What the tables and columns of runs are called today.
-RUN, RUN_ID = records.Run.__tablename__, "run_id"
+RUN, RUN_ID = "job", "job_id"
 
 
 @contextmanager
@@ -190,3 +192,41 @@ def test_an_older_database_that_contradicts_itself_is_left_as_it_is(old_studio: 
         Database(old_studio)
     with closing(sqlite3.connect(path)) as connection:
         assert list(connection.iterdump()) == before
+
+
+def test_a_killed_server_is_said_and_loses_nothing(postgres_server: PostgresService) -> None:
+    with postgres_server.new_database() as url, closing(Database(url)) as database:
+        with database.write() as session:
+            session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+        postgres_server.kill()
+        for use in (database.ping, lambda: Database(url)):
+            with pytest.raises(StoreUnavailable) as away:
+                use()
+            assert away.value.problems[0].remedy
+            assert PASSWORD not in str(away.value)
+        postgres_server.start()
+        database.ping()
+        with database.read() as session:
+            assert _datasets(session) == 1
+
+
+def test_a_server_that_goes_away_in_a_transaction_undoes_it(postgres_server: PostgresService) -> None:
+    with postgres_server.new_database() as url, closing(Database(url)) as database:
+        with pytest.raises(StoreUnavailable):
+            _write_while_it_dies(database, postgres_server)
+        postgres_server.start()
+        with database.read() as session:
+            assert _datasets(session) == 0
+
+
+def _write_while_it_dies(database: Database, server: PostgresService) -> None:
+    with database.write() as session:
+        session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+        session.flush()
+        server.kill()
+
+
+def test_a_database_that_is_not_known_is_refused() -> None:
+    with pytest.raises(LocationError) as refused:
+        Database(f"mysql://studio:{PASSWORD}@db/studio")
+    assert PASSWORD not in str(refused.value)

@@ -79,8 +79,8 @@ def write(path: Path, size: int, days_ago: float = 0.0) -> None:
 
 def retain(studio: Studio, *, over: int | None = None, days: float | None = None) -> None:
     """Look once, with a quota that the folder is `over`."""
-    quota = None if over is None else studio.files.measure() - over
-    Retention(studio.store.database, studio.data, studio.trace_files, studio.files, Limits(quota, days)).look()
+    quota = None if over is None else studio.sizes.measure() - over
+    Retention(studio.store.database, studio.sharing, studio.trace_files, studio.sizes, Limits(quota, days)).look()
 
 
 def gone(studio: Studio) -> set[str]:
@@ -241,13 +241,13 @@ def test_measuring_again_does_not_look_into_what_has_not_changed(
 def test_nothing_is_taken_on_above_the_quota_until_somebody_makes_room(tmp_path: Path) -> None:
     studio = Studio(Settings(data_dir=tmp_path, embedded_worker=False, disk_floor_gb=0, disk_quota_gb=0.001))
     write(tmp_path / "runs" / "r" / "weights", 1_000_000)
-    studio.files.measure()
+    studio.sizes.measure()
     with pytest.raises(DiskFullError, match=r"of the 0\.0 GB") as refused:
         studio.launch(ExperimentSpec(), None)
     assert refused.value.problems[0].remedy
     assert studio.store.jobs() == []
     (tmp_path / "runs" / "r" / "weights").unlink()
-    check_quota(studio.files, 1_000_000)
+    check_quota(studio.sizes, 1_000_000)
     studio.close()
 
 
@@ -350,11 +350,11 @@ def test_a_new_worker_clears_up_at_once(studio: Studio, ended: Ended) -> None:
     worker.start()
     try:
         deadline = time.monotonic() + 20
-        while lease.exists() or not studio.files.last:
+        while lease.exists() or not studio.sizes.last:
             assert time.monotonic() < deadline
             threading.Event().wait(0.02)
     finally:
         worker.stop()
-    assert studio.files.last["runs"] >= 1000
+    assert studio.sizes.last["runs"] >= 1000
     store: JobStore = studio.store
     assert store.job("run_1").files_removed is None
