@@ -28,6 +28,7 @@ _SECRETS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"), rf"\1 {_HIDDEN}"),
     (re.compile(r"\bhf_(?:oauth_)?[A-Za-z0-9._-]{6,}"), _HIDDEN),
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@'\"]*:[^\s/@'\"]*@"), rf"\1{_HIDDEN}@"),
+    (re.compile(r"([?&]key=)[^\s&]+"), rf"\1{_HIDDEN}"),
     (re.compile(r"(https://hooks\.slack\.com/)[\w/-]+"), rf"\1{_HIDDEN}"),
     (
         re.compile(
