@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
@@ -10,10 +11,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
+from starlette.types import Message, Receive, Scope, Send
 
 from api.app import create_api
+from api.request_log import RequestLog
+from api.request_metrics import RequestMetrics
 from gift_core.spec import ExperimentSpec
 from workers.metrics import MetricLine
 from workers.records import Job, JobKind, JobState, Worker
@@ -169,6 +174,35 @@ def test_a_full_disk_and_a_dead_worker_are_told_and_nothing_is_taken_on(tmp_path
             worker.stop()
     assert studio.store.jobs() == []
     studio.close()
+
+
+def test_streams_are_counted_while_they_are_open_and_are_no_latency() -> None:
+    registry = CollectorRegistry()
+    metrics = RequestMetrics(registry)
+    open_streams = []
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        open_streams.append(registry.get_sample_value("gift_event_streams"))
+        raise ConnectionError("the tab was closed")
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        assert (b"x-request-id", b"abc") in message["headers"]
+
+    app = RequestLog(stream, prefix="/api/v1", metrics=metrics)
+    headers = [(b"x-request-id", b"abc")]
+    scope: Scope = {"type": "http", "method": "GET", "path": "/api/v1/events", "headers": headers}
+    with pytest.raises(ConnectionError):
+        asyncio.run(app(scope, receive, send))
+    assert open_streams == [1]
+    assert registry.get_sample_value("gift_event_streams") == 0
+    counted = {"method": "GET", "route": "other"}
+    assert registry.get_sample_value("gift_http_requests_total", counted | {"status": "200"}) == 1
+    assert registry.get_sample_value("gift_http_request_seconds_count", counted) is None
 
 
 # The log of requests
