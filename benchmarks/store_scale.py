@@ -129,6 +129,7 @@ def questions(filled: Filled, *, named: int) -> Mapping[str, Callable[[], object
     return {
         "first page of the runs (10 rows, 50)": lambda: _expect(store.jobs(limit=PAGE), least=FEW),
         "last page of the runs (9 rows, 49)": lambda: _expect(store.jobs(limit=PAGE, after=before_last), least=FEW - 1),
+        "failed runs": lambda: _expect(store.jobs(JobFilter(state=JobState.FAILED), limit=PAGE), least=1),
         "failed runs of a name": lambda: _expect(store.jobs(failed, limit=PAGE), shown, shown),
         "runs of a name": lambda: _expect(store.jobs(JobFilter(text=failed.text), limit=PAGE), shown, shown),
         "one run": lambda: store.job(filled.finished),
@@ -190,7 +191,7 @@ def main() -> None:
         files = [Database.in_file(Path(directory) / f"{name}.sqlite3") for name in ("few", "many")]
         few, many = (stack.enter_context(closing(file)) for file in files)
         compare("SQLite", chosen.runs, points_each, (few, many))
-        print(f"{(Path(directory) / 'many.sqlite3').stat().st_size / 1e6:,.0f} MB")
+        print(f"{sum(file.stat().st_size for file in Path(directory).glob('many.*')) / 1e6:,.0f} MB")
     if chosen.postgresql:
         with closing(PostgresService()) as server, ExitStack() as stack:
             urls = [stack.enter_context(server.new_database()) for _ in range(2)]

@@ -67,7 +67,7 @@ class Service(ABC):
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         self._process.wait()
-        psutil.wait_procs(children)
+        wait_until(lambda: all(map(_gone, children)), lambda: f"still there: {children}")
         self._process = None
 
     def ensure(self) -> None:
@@ -222,6 +222,14 @@ def wait_until(condition: Callable[[], bool], why: Callable[[], str]) -> None:
     while not condition():
         assert time.monotonic() < deadline, why()
         never.wait(0.02)
+
+
+def _gone(process: psutil.Process) -> bool:
+    """Whoever should have collected what is left of an orphan may be slow, or may not care."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _postgres(program: str) -> str:

@@ -17,6 +17,7 @@ Module = Literal[
     "inspection",
     "preview",
     "problems",
+    "queue",
     "runs",
 ]
 

@@ -54,7 +54,8 @@ class Observations:
         if after is not None:
             created, *place = after
             same = and_(col(Job.created) == created, tuple_(col(Job.position), col(Job.id)) > tuple(place))
-            query = query.where(or_(col(Job.created) < created, same))
+            # The first condition follows from the second, and is the one for which there is an index.
+            query = query.where(col(Job.created) <= created, or_(col(Job.created) < created, same))
         query = query.order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +13,7 @@ from queue import Queue
 import pytest
 
 from gift_core.errors import GiftError
-from tests.services import PASSWORD, PostgresService, RedisService
+from tests.services import PASSWORD, PostgresService, RedisService, wait_until
 from workers.locations import LocationError
 from workers.queue import JobQueue, QueueUnavailable
 
@@ -103,9 +103,7 @@ def test_a_failing_job_does_not_end_the_worker(queue: JobQueue) -> None:
 
 @pytest.mark.parametrize("server", SERVERS, indirect=True)
 def test_the_workers_outlive_a_restart_of_the_server(
-    server: RedisService | PostgresService,
-    until: Callable[[Callable[[], object]], None],
-    caplog: pytest.LogCaptureFixture,
+    server: RedisService | PostgresService, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     taken: Queue[str] = Queue()
@@ -119,7 +117,7 @@ def test_the_workers_outlive_a_restart_of_the_server(
         for question in (queue.ping, queue.pending, queue.clear):
             with pytest.raises(QueueUnavailable):
                 question()
-        until(lambda: "Error reading from queue" in caplog.text)
+        wait_until(lambda: "Error reading from queue" in caplog.text, lambda: caplog.text)
         server.start()
         queue.wake("jo_after")
         assert taken.get(timeout=10) == "jo_after"

@@ -1,6 +1,7 @@
 /**
  * An experiment's runs, live. `data` is {experiment, name, api, links: {tokens, denoise}}: the experiment's id and name, the root
- * of the API, and addresses in which {experiment} and {run} stand for ids. Stopping calls onAction('stop', {run}).
+ * of the API, and addresses in which {experiment} and {run} stand for ids. Of a run, onAction gets
+ * stop, discard, resume or retry with {run}.
  */
 
 import { component, el } from './dom.js';
@@ -29,7 +30,7 @@ function draw({ experiment, name, api, links }, onAction, signal) {
       grid.replaceChildren();
       grid.removeAttribute('aria-busy');
     }
-    const made = new RunCard(run.position, (each) => addresses(each, api, links), (id) => onAction('stop', { run: id }));
+    const made = new RunCard(run.position, (each) => addresses(each, api, links), (name, id) => onAction(name, { run: id }));
     const later = [...cards.values()].find((each) => each.position > run.position);
     cards.set(run.id, made);
     grid.insertBefore(made.root, later?.root ?? null);

@@ -13,8 +13,8 @@ import torch
 
 from gift_core.errors import DataError, Problem
 from gift_core.spec import RunSpec
+from workers.failures import failure_of
 from workers.outcome import Failure
-from workers.training_process import failure_of, find_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 
