@@ -132,6 +132,20 @@ def test_ends_are_told_once_however_many_look(jobs: JobStore) -> None:
     assert (body["failure"], body["job"]["attempt"]) == (NAN, 1)
 
 
+def test_the_outbox_is_the_same_on_both_databases(database_url: str) -> None:
+    jobs = JobStore(Database(database_url))
+    put_one(jobs, "one", "two")
+    outbox = Outbox(jobs.database)
+    first, second = outbox.open()
+    assert (first.target, second.target, first.event) == ("one", "two", "nan_loss")
+    assert outbox.begin_try(first)
+    assert not outbox.begin_try(first)
+    outbox.settle(first, "204")
+    notifier(jobs, "one", "two").look()
+    assert [each.target for each in outbox.open()] == ["two"]
+    jobs.close()
+
+
 def test_each_attempt_is_told_of_and_what_goes_on_by_itself_is_not(jobs: JobStore) -> None:
     looking = notifier(jobs)
     looking.look()
