@@ -26,16 +26,22 @@ from api.routes import (
     events,
     experiments,
     inference,
+    jobs,
     metrics,
     outputs,
+    preflights,
     runs,
     traces,
 )
+from gift_core.machine import Machine
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
 from workers.outputs import OutputService
+from workers.preflight import PreflightService
+from workers.recorded import EXPERIMENT_ID
+from workers.records import Job
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -44,6 +50,7 @@ PREFIX = "/api/v1"
 api_routers = (
     catalogue.router,
     experiments.router,
+    preflights.router,
     runs.router,
     metrics.router,
     events.router,
@@ -53,6 +60,7 @@ api_routers = (
     traces.router,
     evaluations.router,
     outputs.router,
+    jobs.router,
 )
 
 
@@ -92,6 +100,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         traces=denoisings,
         evaluations=EvaluationService(studio, shelf),
         outputs=OutputService(studio, shelf),
+        preflight=PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio)),
         hub=hub,
     )
     app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
@@ -105,3 +114,14 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     # Added last, it is the outermost: what the others refuse is logged and counted too.
     app.add_middleware(RequestLog, prefix=PREFIX, metrics=app.state.monitoring.requests)
     return app
+
+
+def _machine(studio: Studio) -> Machine:
+    """What the machine that trains has free, where that is this one."""
+    look = Machine.from_outside if studio.settings.embedded_worker else Machine.disk_only
+    return look(studio.settings.data_dir)
+
+
+def _trained_here(studio: Studio) -> list[Job]:
+    """The runs that say how fast this studio trains; the recorded ones come from another machine."""
+    return [run for run in studio.store.trained(200) if run.experiment_id != EXPERIMENT_ID]

@@ -12,6 +12,7 @@ from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.outputs import OutputService
+from workers.preflight import PreflightService
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -26,6 +27,7 @@ class Services:
     traces: TraceService
     evaluations: EvaluationService
     outputs: OutputService
+    preflight: PreflightService
     hub: EventHub
 
 
@@ -58,6 +60,10 @@ async def _outputs(services: Annotated[Services, Depends(_services)]) -> OutputS
     return services.outputs
 
 
+async def _preflight(services: Annotated[Services, Depends(_services)]) -> PreflightService:
+    return services.preflight
+
+
 async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
     return services.hub
 
@@ -68,4 +74,5 @@ DatasetInspectionsDependency = Annotated[DatasetInspectionService, Depends(_data
 TracesDependency = Annotated[TraceService, Depends(_traces)]
 EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
 OutputsDependency = Annotated[OutputService, Depends(_outputs)]
+PreflightDependency = Annotated[PreflightService, Depends(_preflight)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

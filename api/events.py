@@ -12,7 +12,7 @@ from typing import Self
 
 from api.schemas import MetricPointView, MetricsEvent, RunEvent, RunMetrics, RunView
 from workers.observations import JobFilter
-from workers.records import JobKind, JobState
+from workers.records import ACTIVE, JobKind
 from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -110,9 +110,8 @@ def read_changes(store: JobStore, after: Position, run_ids: Sequence[str] | None
 
 def read_active(store: JobStore) -> dict[str, RunView]:
     """The runs that are being trained, by id."""
-    states = (JobState.RUNNING, JobState.STOPPING)
-    wanted = [JobFilter(kind=JobKind.TRAIN, state=state) for state in states]
-    return {run.id: RunView.from_record(run) for one in wanted for run in store.jobs(one, limit=None)}
+    wanted = JobFilter(kind=JobKind.TRAIN, states=ACTIVE)
+    return {run.id: RunView.from_record(run) for run in store.jobs(wanted, limit=None)}
 
 
 @dataclass(eq=False)

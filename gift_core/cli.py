@@ -24,6 +24,7 @@ from gift_core.cli_evaluate import evaluate
 from gift_core.cli_export import export, push
 from gift_core.cli_harness import HANDED_OVER, lm_eval
 from gift_core.cli_inspect import inspect, inspect_data
+from gift_core.cli_preflight import check
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
@@ -145,6 +146,7 @@ app.command()(inspect_data)
 app.command()(denoise)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(check)
 
 
 @app.command()

@@ -37,6 +37,7 @@ SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
 Difficulty = Literal["easy", "standard", "hard"]
+Precision = Literal["bf16", "fp32"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -61,9 +62,9 @@ class Section(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def conflict(field: str, message: str) -> PydanticCustomError:
-    """The error of a check that concerns several sections: `field`, dotted, is where the remedy lies."""
-    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field})
+def conflict(field: str, other: str, message: str) -> PydanticCustomError:
+    """The error of two fields, dotted, that do not go together: `field` is where the remedy lies."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field, "other": other})
 
 
 class ModelSpec(Section):
@@ -178,7 +179,7 @@ class TrainingSpec(Section):
         "token",
         description="Divide the loss by the response tokens of the global batch, or average per-sequence means.",
     )
-    precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast dtype; entropy and loss are always fp32.")
+    precision: Precision = Field("bf16", description="Autocast dtype; entropy and loss are always fp32.")
     gradient_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, about a third more time."
     )
@@ -292,6 +293,7 @@ class RunSpec(Section):
         if self.model.quantisation != "none" and self.training.adapter != "lora":
             raise conflict(
                 "model.quantisation",
+                "training.adapter",
                 f"{self.model.quantisation} weights cannot be trained themselves: set training.adapter to lora",
             )
         return self
@@ -301,6 +303,7 @@ class RunSpec(Section):
         if self.objective.probe != "online" and self.data.eos_tail == "longest":
             raise conflict(
                 "data.eos_tail",
+                "objective.probe",
                 f"longest gives an example another tail in every batch, and objective.probe {self.objective.probe} "
                 "stores one rate per token: choose the tail block, max or one, or probe online",
             )
@@ -308,15 +311,7 @@ class RunSpec(Section):
 
     @classmethod
     def from_yaml(cls, path: Path) -> RunSpec:
-        try:
-            values = yaml.safe_load(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SpecError(
-                f"cannot be read as YAML: {error}",
-                field=str(path),
-                remedy="Check the path and the indentation.",
-            ) from error
-        return cls.parse(values or {})
+        return cls.parse(read_yaml(path))
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -339,6 +334,19 @@ class RunSpec(Section):
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, {} where that is nothing; raises `SpecError`."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8")) or {}
+    # Dates that do not exist, numbers of thousands of digits and deep nesting are no errors of YAML's own.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise SpecError(
+            f"cannot be read as YAML: {error}",
+            field=str(path),
+            remedy="Check the path and the indentation.",
+        ) from error
+
+
 def weight_dtype(spec: RunSpec) -> WeightDtype:
     """In what the weights lie. Those that are trained themselves lie in fp32: in bf16, most of an update would be
     rounded away."""
@@ -356,7 +364,7 @@ class ExperimentSpec(Section):
     @check(mode="after")
     def _seeds_differ(self) -> ExperimentSpec:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("each seed may stand in seeds once: for equal runs, name a method twice")
+            raise conflict("seeds", "seeds", "each seed may stand in seeds once: for equal runs, name a method twice")
         return self
 
     def expand(self) -> list[tuple[str, RunSpec]]:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
+from api.job_views import JobDetail, JobView, QueueView, WorkerView
+from api.pages import Page
 from api.schemas import (
     AnswerView,
     CheckpointView,
@@ -37,6 +39,7 @@ from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
 from gift_core.evaluation_document import LengthComparison
+from gift_core.preflight_document import PreflightReport
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
 
@@ -99,6 +102,14 @@ class StudioClient:
         body = spec if isinstance(spec, dict) else spec.model_dump(mode="json")
         return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers={"Idempotency-Key": key})
 
+    def preflight(self, experiment: ExperimentSpec | object, effect: float = 10) -> PreflightReport:
+        """What is wrong with an experiment and what it would take; `effect` is the difference to be told, in points.
+
+        What is no `ExperimentSpec` is checked by the backend, and what is wrong with it is in the report.
+        """
+        body = experiment.model_dump(mode="json") if isinstance(experiment, ExperimentSpec) else experiment
+        return self._compute(PreflightReport, "/preflights", body, params={"effect": effect})
+
     def experiments(self, limit: int = 50, before: float | None = None) -> list[ExperimentView]:
         """The newest first; `before`: only those created earlier, in seconds since 1970."""
         return self._get(list[ExperimentView], "/experiments", limit=limit, before=before)
@@ -114,6 +125,47 @@ class StudioClient:
 
     def stop(self, run_id: str) -> RunView:
         return self._request(RunView, "POST", f"/runs/{_part(run_id)}/stop")
+
+    def jobs(self, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page[JobView]:
+        """Jobs of every kind, the newest first; `narrowed`: kind, state, ended, experiment, created_by, text."""
+        return self._get(Page[JobView], "/jobs", cursor=cursor, limit=limit, **narrowed)
+
+    def job(self, job_id: str) -> JobDetail:
+        return self._get(JobDetail, f"/jobs/{_part(job_id)}")
+
+    def stop_job(self, job_id: str, mode: Literal["save", "discard"] = "save") -> JobView:
+        """Ask a job to stop, and to save what it has or to discard it."""
+        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/stop", json={"mode": mode})
+
+    def resume_job(self, job_id: str) -> JobView:
+        """Go on with a job that ended without finishing."""
+        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/resume")
+
+    def retry_job(self, job_id: str) -> JobView:
+        """The same from the start."""
+        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/retry")
+
+    def change_job(self, job_id: str, **change: Any) -> JobView:
+        """`change`: priority, before (another's id), last, pinned."""
+        return self._request(JobView, "PATCH", f"/jobs/{_part(job_id)}", json=change)
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget an ended job and its files."""
+        with self._answer("DELETE", f"/jobs/{_part(job_id)}"):
+            pass
+
+    def queue(self) -> QueueView:
+        return self._get(QueueView, "/queue")
+
+    def pause_queue(self) -> QueueView:
+        return self._request(QueueView, "POST", "/queue/pause")
+
+    def resume_queue(self) -> QueueView:
+        return self._request(QueueView, "POST", "/queue/resume")
+
+    def devices(self) -> list[WorkerView]:
+        """The workers and what they compute on."""
+        return self._get(list[WorkerView], "/devices")
 
     def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
         return self._text(f"/runs/{_part(run_id)}/log", tail_bytes=tail_bytes)
@@ -285,8 +337,8 @@ class StudioClient:
                 )
                 raise StudioError([problem], response.status_code) from error
 
-    def _compute(self, kind: type[T], path: str, body: dict[str, Any]) -> T:
-        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING)
+    def _compute(self, kind: type[T], path: str, body: object, **options: Any) -> T:
+        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING, **options)
 
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:

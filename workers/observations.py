@@ -20,7 +20,7 @@ class JobFilter:
     """Which jobs to list; what is left out does not narrow it. `text` is looked for in the label."""
 
     kind: JobKind | None = None
-    state: JobState | None = None
+    states: frozenset[JobState] = frozenset()
     experiment: str | None = None
     created_by: str | None = None
     text: str | None = None
@@ -159,12 +159,13 @@ def forget_points_after(session: Session, job: Job, step: int) -> None:
 def _narrowed(query: Any, wanted: JobFilter) -> Any:
     for column, value in (
         (Job.kind, wanted.kind),
-        (Job.state, wanted.state),
         (Job.experiment_id, wanted.experiment),
         (Job.created_by, wanted.created_by),
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.states:
+        query = query.where(col(Job.state).in_(wanted.states))
     if wanted.text:
         query = query.where(col(Job.label).icontains(wanted.text, autoescape=True))
     return query

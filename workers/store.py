@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
@@ -192,8 +192,11 @@ class JobStore(Observations):
                 requeue(session, job, by=by, cause=cause, fresh=fresh, losses=0)
             return job
 
-    def reorder(self, job_id: str, *, priority: int | None = None, before: str | None = None) -> Job:
-        """Give a queued job another priority, or the place before another queued one, whose priority it takes.
+    def reorder(
+        self, job_id: str, *, priority: int | None = None, before: str | None = None, last: bool = False
+    ) -> Job:
+        """Give a queued job another priority, or the place before another queued one, whose priority it takes, or the
+        one behind all others.
 
         Raises `NotFoundError`, and `ConflictError` where one of them does not wait any more.
         """
@@ -205,6 +208,10 @@ class JobStore(Observations):
                 other = _waiting_job(session, before)
                 job.priority = other.priority
                 job.rank = (other.rank + _rank_before(session, other)) / 2
+            if last:
+                ends = select(func.min(Job.priority), func.max(Job.rank)).where(Job.state == JobState.QUEUED)
+                job.priority, highest = session.exec(ends).one()
+                job.rank = highest + 1
             return job
 
     def pin(self, job_id: str, pinned: bool) -> Job:

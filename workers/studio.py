@@ -103,7 +103,9 @@ class Studio:
             elif known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
                 return known
         self.check_room()
-        waiting = self.store.jobs(JobFilter(kind=JobKind(job.kind), state=JobState.QUEUED), limit=_MOST_WAITING)
+        waiting = self.store.jobs(
+            JobFilter(kind=JobKind(job.kind), states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING
+        )
         if len(waiting) >= _MOST_WAITING:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
         known, created = self.store.add_job(job, by)
@@ -131,6 +133,12 @@ class Studio:
         job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job
+
+    def remove(self, job_id: str) -> None:
+        """Forget an ended job and remove its files. Raises `NotFoundError`, or `ConflictError` for a pinned one."""
+        job = self.store.job(job_id)
+        self.store.remove(job_id)
+        self.sharing.remove(job)
 
     # What there is
 

@@ -17,6 +17,7 @@ ROUTES = {
     ("post", "/experiments"),
     ("get", "/experiments"),
     ("get", "/experiments/{experiment_id}"),
+    ("post", "/preflights"),
     ("get", "/runs"),
     ("get", "/runs/{run_id}"),
     ("post", "/runs/{run_id}/stop"),

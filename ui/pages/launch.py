@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from collections.abc import Sequence
 from functools import partial
@@ -25,11 +23,13 @@ from ui.forms import (
     in_effect,
     input_for,
     nested,
+    section_id,
     shown,
     task_choices,
     task_fields,
 )
 from ui.links import GO, address
+from ui.pages.launch_preflight import PreflightPanel, key_of
 from ui.pages.problems import problems_of, refusal
 from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
 
@@ -60,6 +60,7 @@ class LaunchPage:
             with gr.Column(scale=6, min_width=320):
                 self._lay_out_choices()
                 self._lay_out_spec()
+                preflight = PreflightPanel(client, self._experiment_of)
                 problems = view("problems", "launch-problems")
                 launch = gr.Button("Launch SFT + GIFT", variant="primary", size="lg", elem_id="launch")
             with gr.Column(scale=7, min_width=320):
@@ -75,6 +76,7 @@ class LaunchPage:
         )
         self._wire_form(launch)
         self._wire_preview(demo, preview, problems)
+        preflight.watch(self._inputs)
         launch.click(None, None, launch, js=_LAUNCHING)
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
         launch.click(self._launch, {nonce, *self._inputs}, [problems, destination], api_visibility="private").then(
@@ -121,12 +123,16 @@ class LaunchPage:
 
     def _lay_out_spec(self) -> None:
         with gr.Row():
-            self._seeds = gr.Textbox("1", label="Seeds", info="One set of runs for each: 1, 2, 3", min_width=180)
-            self._name = gr.Textbox("", label="Name", info="Made up when empty", max_length=120, min_width=180)
+            self._seeds = gr.Textbox(
+                "1", label="Seeds", elem_id="seeds", info="One set of runs for each: 1, 2, 3", min_width=180
+            )
+            self._name = gr.Textbox(
+                "", label="Name", elem_id="name", info="Made up when empty", max_length=120, min_width=180
+            )
         defaults = {needed: field_of(needed).default for needed in dependents()}
         with gr.Group():
             for title, paths in SECTIONS.items():
-                with gr.Accordion(title, open=False, elem_id=f"section-{title.split()[0].lower()}"):
+                with gr.Accordion(title, open=False, elem_id=section_id(title)):
                     if title in SECTION_HELP:
                         gr.Markdown(SECTION_HELP[title], elem_classes="form-help")
                     with gr.Row():
@@ -247,23 +253,28 @@ class LaunchPage:
             run["data"]["source"] = file_source(values[self._dataset], *columns)
         return run
 
-    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+    def _experiment_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
+        """The form as an experiment for the backend to judge; None while a file is wanted and none is there."""
         run = self._run_of(values)
         if run is None:
-            missing = Problem(
-                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
-            )
-            return problems_of("Nothing was launched", missing), ""
-        experiment = {
+            return None
+        return {
             "name": values[self._name] or "",
             "run": run,
             "methods": _in_order(values[self._methods], values[self._controls]),
             "seeds": [part.strip() for part in str(values[self._seeds]).split(",") if part.strip()],
         }
-        # The spec is part of the key: coming back to this page to launch something else is not a repetition.
-        digest = hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
+
+    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+        experiment = self._experiment_of(values)
+        if experiment is None:
+            missing = Problem(
+                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
+            )
+            return problems_of("Nothing was launched", missing), ""
         try:
-            created = self._client.create_experiment(experiment, f"{values[self._nonce]}-{digest[:16]}")
+            # The spec is part of the key: coming back to this page to launch something else is not a repetition.
+            created = self._client.create_experiment(experiment, f"{values[self._nonce]}-{key_of(experiment)}")
         except StudioError as error:
             return refusal("Nothing was launched", error), ""
         return "", address("runs", experiment=created.id)

@@ -39,15 +39,17 @@ def act_on(client: StudioClient, name: str, job: str) -> None:
         case "stop":
             client.stop_job(job)
         case "discard":
-            client.stop_job(job, mode="discard")
+            client.stop_job(job, "discard")
         case "resume":
             client.resume_job(job)
         case "retry":
             client.retry_job(job)
         case "first":
-            client.move_job(job, to="first")
+            waiting = client.queue().waiting
+            if waiting:
+                client.change_job(job, before=waiting[0].id)
         case "later":
-            client.move_job(job, to="last")
+            client.change_job(job, last=True)
         case "pause":
             client.pause_queue()
         case "go_on":

@@ -1,6 +1,6 @@
 /**
  * What the studio computes: the devices, what runs on them, what waits and in which order, and what has ended. `data` is {api}.
- * Asked for anew whenever the studio says that something has changed. onAction gets pause, go_on, first or later {job}, and
+ * Asked for anew while the page is looked at. onAction gets pause, go_on, first or later {job}, and
  * what `JobActions` says with {job}.
  */
 
@@ -9,9 +9,9 @@ import { get } from './requests.js';
 import { JobActions } from './job_actions.js';
 import { isLive, stateShape } from './run_state.js';
 import { duration, integer } from './scale.js';
-import { openStream } from './stream.js';
 
 const ENDED_SHOWN = 20;
+const REFRESH_MILLISECONDS = 2000;
 const KINDS = {
   train: 'Training', evaluate: 'Evaluation', denoise: 'Batch of prompts', inspect: 'Look at a data set', export: 'Export', push: 'Upload',
 };
@@ -41,21 +41,17 @@ function draw({ api }, onAction, signal) {
       pause.textContent = queue.paused ? 'Let the queue go on' : 'Pause the queue';
       pause.title = queue.paused ? 'Nothing is taken from the queue.' : 'What runs goes on; nothing else is taken.';
       pause.disabled = false;
+      status.textContent = queue.paused ? 'paused' : 'live';
+      status.dataset.state = queue.paused ? 'paused' : 'connected';
     } catch (error) {
       if (!signal.aborted) status.textContent = `${error.message} What you see may be out of date.`;
     }
   });
 
-  openStream(`${api}/events?topic=queue`, {
-    onEvent: refresh,
-    onStatus: (state) => {
-      status.textContent = state === 'connected' ? 'live' : 'reconnecting… what you see may be out of date';
-      status.dataset.state = state;
-      if (state === 'connected') refresh();
-    },
-  }, signal);
+  refresh();
+  const news = setInterval(() => document.hidden || refresh(), REFRESH_MILLISECONDS);
   const clock = setInterval(() => running.tick(), 1000);
-  signal.addEventListener('abort', () => clearInterval(clock));
+  signal.addEventListener('abort', () => [news, clock].forEach(clearInterval));
   return [el('header', { class: 'gs-title' }, el('h2', {}, 'Queue'), status, pause), devices, running.root, waiting.root, ended.root];
 }
 
