@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gift_core.errors import GiftError
+from workers.sharing import STAGED
 
 GIGABYTE = 10**9
 
@@ -60,33 +61,44 @@ class FileSizes:
             sizes: dict[str, int] = {"store": 0}
             for entry in _entries(self._data):
                 if entry.is_dir(follow_symlinks=False):
-                    sizes[entry.name] = sum(self._size(each, known, busy) for each in _entries(Path(entry.path)))
+                    is_copy = entry.name == STAGED
+                    found = (self._size(each, known, busy, is_copy) for each in _entries(Path(entry.path)))
+                    sizes[entry.name] = sum(found)
                 else:
                     sizes["store"] += _bytes(entry)
             self.last = sizes
             return sum(sizes.values())
 
-    def _size(self, entry: os.DirEntry[str], known: dict[Path, tuple[int, int]], busy: Collection[str]) -> int:
-        if not entry.is_dir(follow_symlinks=False):
-            return _bytes(entry)
+    def _size(
+        self, entry: os.DirEntry[str], known: dict[Path, tuple[int, int]], busy: Collection[str], is_copy: bool
+    ) -> int:
+        if is_copy or not entry.is_dir(follow_symlinks=False):
+            # Links in there are not told by the time of a folder.
+            return _size_of(entry, is_copy)
         path = Path(entry.path)
         with suppress(OSError):
             changed = entry.stat(follow_symlinks=False).st_mtime_ns
             before = known.get(path)
-            fresh = before is None or before[0] != changed or entry.name in busy
-            size = folder_bytes(path) if fresh or before is None else before[1]
+            is_known = before is not None and before[0] == changed and entry.name not in busy
+            size = before[1] if before is not None and is_known else folder_bytes(path)
             if entry.name not in busy:
                 self._known[path] = (changed, size)
             return size
         return 0
 
 
-def folder_bytes(folder: Path) -> int:
-    """What lies below it; links are not followed. 0 where there is no such folder."""
-    return sum(
-        folder_bytes(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else _bytes(entry)
-        for entry in _entries(folder)
-    )
+def folder_bytes(folder: Path, *, is_copy: bool = False) -> int:
+    """What lies below it; links are not followed. 0 where there is no such folder.
+
+    Of a copy for other hosts, files that this host uses under another name as well take no room of their own.
+    """
+    return sum(_size_of(entry, is_copy) for entry in _entries(folder))
+
+
+def _size_of(entry: os.DirEntry[str], is_copy: bool) -> int:
+    if entry.is_dir(follow_symlinks=False):
+        return folder_bytes(Path(entry.path), is_copy=is_copy)
+    return _bytes(entry, is_copy)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -95,9 +107,8 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _bytes(entry: os.DirEntry[str]) -> int:
+def _bytes(entry: os.DirEntry[str], is_copy: bool = False) -> int:
     with suppress(OSError):
         found = entry.stat(follow_symlinks=False)
-        # What is shared with other hosts has two names here, and takes its room once.
-        return found.st_size // max(1, found.st_nlink)
+        return 0 if is_copy and found.st_nlink > 1 else found.st_size
     return 0

@@ -129,15 +129,14 @@ class Retention:
         job = self._free(candidate, f"its files were removed: {why}")
         if job is None:
             return 0
-        folders = self._sharing.folders(job)
-        before = sum(map(folder_bytes, folders))
+        before = self._bytes_of(job)
         try:
-            discard(folders[0])
+            discard(self._folder(candidate))
             # Others are to see that they are gone, too.
             self._sharing.keep(job)
         except (GiftError, OSError) as error:
             logger.warning("files of %s could not all be removed: %s", job.id, error)
-        freed = before - sum(map(folder_bytes, folders))
+        freed = before - self._bytes_of(job)
         logger.info("files of %s were removed, %.3g GB: %s", job.id, freed / GIGABYTE, why)
         return freed
 
@@ -153,6 +152,10 @@ class Retention:
                 job.files_removed = time.time()
                 session.add(Transition(job_id=job.id, before=job.state, after=job.state, owner=_BY, cause=note))
             return job
+
+    def _bytes_of(self, job: Job) -> int:
+        used, *copies = self._sharing.folders(job)
+        return folder_bytes(used) + sum(folder_bytes(copy, is_copy=True) for copy in copies)
 
     def _folder(self, candidate: _Candidate) -> Path:
         return self._sharing.data / KINDS[candidate.kind].folder / candidate.id

@@ -130,6 +130,7 @@ class Studio:
 
         Raises `NotFoundError`, or `ConflictError` for one that has finished.
         """
+        self.check_room()
         job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job

@@ -114,7 +114,8 @@ class Webhooks:
                 url.copy_with(host=address),
                 headers={**headers, "Host": url.netloc.decode("ascii")},
                 content=body,
-                extensions={"sni_hostname": target.host} if _is_name(target.host) else {},
+                # The certificate has to be the name's.
+                extensions={"sni_hostname": url.raw_host.decode("ascii")} if _is_name(target.host) else {},
             )
             answer = client.send(request, stream=True)
             answer.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from sqlalchemy import update
 from sqlmodel import col
 
@@ -202,6 +203,29 @@ def test_what_was_answered_is_made_again_when_its_files_are_gone(studio: Studio,
     retain(studio, over=1)
     asked = studio.submit(Job(id="ev_1", kind=JobKind.EVALUATE, label="again", spec={}))
     assert (asked.state, asked.files_removed) == (JobState.QUEUED, None)
+
+
+def test_what_other_hosts_see_goes_too_and_takes_its_room_once(tmp_path: Path) -> None:
+    place = tmp_path / "bucket"
+    here = {"embedded_worker": False, "disk_floor_gb": 0}
+    studio = Studio(Settings(data_dir=tmp_path / "data", artefacts_url=SecretStr(f"file://{place}"), **here))
+    job = Job(id="run_1", kind=JobKind.TRAIN, label="", spec={}, state=JobState.FINISHED, result={}, ended=1.0)
+    with studio.store.database.write() as session:
+        session.add(job)
+    write(files_of(studio, "run_1") / "checkpoint" / "weights", 100_000)
+    write(files_of(studio, "run_1") / "job.log", 10)
+    studio.sharing.keep(job)
+    studio.sizes.measure()
+    # The copy that is shared is the same file.
+    assert studio.sizes.last["runs"] == 100_010
+    assert studio.sizes.last["shared"] < 1000
+    assert folder_bytes(place) > 100_000
+    retain(studio, over=50_000)
+    assert gone(studio) == {"run_1"}
+    assert studio.sizes.last["runs"] == 10
+    assert studio.sizes.last["shared"] < 1000
+    assert folder_bytes(place) < 10_000
+    studio.close()
 
 
 # Sizes and limits
