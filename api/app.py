@@ -103,7 +103,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         preflight=PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio)),
         hub=hub,
     )
-    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
+    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)
     add_docs(app)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from gift_core.cli_check import check_data
 from gift_core.cli_common import (
     Changes,
     console,
@@ -70,7 +71,7 @@ def train(
         Path, typer.Option(help="Folder for metrics, checkpoint and result, one below it per run.", file_okay=False)
     ] = Path("runs"),
     data: Annotated[
-        Path | None, typer.Option(help="Train on this JSONL, JSON or CSV file instead of the spec's data.")
+        Path | None, typer.Option(help="Train on this JSONL, JSON, CSV or Parquet file instead of the spec's data.")
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(METHODS)}; repeat for a paired experiment.")
@@ -143,6 +144,7 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
 
 app.command()(inspect)
 app.command()(inspect_data)
+app.command()(check_data)
 app.command()(denoise)
 app.command()(evaluate)
 app.command()(compare)

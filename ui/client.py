@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
+from api.dataset_views import DatasetDetail
 from api.job_views import JobDetail, JobView, QueueView, WorkerView
 from api.pages import Page
 from api.schemas import (
@@ -185,19 +186,40 @@ class StudioClient:
             for fields in _parse_events(response.iter_lines()):
                 yield _EVENT.validate_python(fields)
 
-    def upload(self, path: Path, name: str, task: str | None = None) -> DatasetView:
-        """Stream a file to the backend under the name that the user gave it; `task`: problems to be evaluated on."""
+    def upload(
+        self, path: Path, name: str, task: str | None = None, mapping: Mapping[str, str] | None = None
+    ) -> DatasetDetail:
+        """Stream a file to the backend under the name that the user gave it; `task`: problems to be evaluated on,
+        `mapping`: the fields of a `ColumnMapping`."""
         # The length is declared so that a file above the limit is refused before it is sent.
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
         with path.open("rb") as file:
             return self._request(
-                DatasetView,
+                DatasetDetail,
                 "POST",
                 "/datasets",
-                params=_given({"name": name, "task": task}),
+                params=_given({"name": name, "task": task, **(mapping or {})}),
                 content=file,
                 headers=headers,
             )
+
+    def check(self, path: Path, name: str, mapping: Mapping[str, str] | None = None) -> str:
+        """Every problem of a file, as CSV; nothing of it is kept."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
+        options: dict[str, Any] = {"params": {"name": name, **(mapping or {})}, "headers": headers}
+        with path.open("rb") as file, self._answer("POST", "/datasets/checks", content=file, **options) as response:
+            return response.read().decode()
+
+    def fetch_dataset(self, source: dict[str, Any]) -> DatasetDetail:
+        """Have the backend fetch a split of a data set of the Hub: the fields of a `HubSource`."""
+        return self._compute(DatasetDetail, "/datasets/hub", source)
+
+    def dataset(self, dataset_id: str) -> DatasetDetail:
+        return self._get(DatasetDetail, f"/datasets/{_part(dataset_id)}")
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        with self._answer("DELETE", f"/datasets/{_part(dataset_id)}"):
+            pass
 
     def datasets(self) -> list[DatasetView]:
         return self._get(list[DatasetView], "/datasets")

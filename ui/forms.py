@@ -11,7 +11,7 @@ import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gift_core.spec import FileSource, RunSpec, SamplingSpec, TaskSource
+from gift_core.spec import RunSpec, SamplingSpec, TaskSource
 from gift_core.tasks.registry import TASKS
 
 # Sections of the form in the order they are shown, with the fields of each.
@@ -223,10 +223,9 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def file_source(dataset: str, prompt_column: str | None = None, response_column: str | None = None) -> dict[str, Any]:
-    """The source of an uploaded data set."""
-    source = FileSource(dataset=dataset, prompt_column=prompt_column or None, response_column=response_column or None)
-    return source.model_dump()
+def file_source(dataset: str, **mapping: str) -> dict[str, Any]:
+    """The source of an uploaded data set; `mapping` are the columns that were chosen, for the backend to judge."""
+    return {"kind": "file", "dataset": dataset, **mapping}
 
 
 def _kinds(annotation: Any) -> list[Any]:

@@ -185,3 +185,5 @@ class Dataset(SQLModel, table=True):
     bytes: int
     rows: int
     created: float = Field(default_factory=time.time)
+    summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})

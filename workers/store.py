@@ -350,25 +350,6 @@ class JobStore(Observations):
             _interrupt(session, job, by="reaper", cause="its worker was lost", failure=_LOST)
             return job
 
-    # Data sets
-
-    def add_dataset(self, dataset: Dataset) -> Dataset:
-        """Store a data set, or return the one that has its id already."""
-        with self._write() as session:
-            existing = session.get(Dataset, dataset.id)
-            if existing is None:
-                session.add(dataset)
-            return existing or dataset
-
-    def dataset(self, dataset_id: str) -> Dataset | None:
-        with self._read() as session:
-            return session.get(Dataset, dataset_id)
-
-    def datasets(self) -> list[Dataset]:
-        """Newest first."""
-        with self._read() as session:
-            return list(session.exec(select(Dataset).order_by(col(Dataset.created).desc())))
-
 
 _LOST = {
     "code": "lost_worker",

@@ -21,6 +21,8 @@ from workers.chores import chores_of
 from workers.context import LOG_FILE
 from workers.counts import Counts
 from workers.database import Database
+from workers.dataset_records import DatasetRecords
+from workers.dataset_uses import jobs_in_need, require_kept
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
 from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
@@ -64,11 +66,17 @@ class Studio:
         self.settings = settings
         self.data = settings.data_dir.resolve()
         self.trace_files = self.data / "traces"
-        self.store = JobStore(_database(settings, self.data))
+        database = _database(settings, self.data)
+        self.store = JobStore(database)
         self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
         self.sharing = Sharing(self.data, _location(settings.artefacts_url))
         self.secrets = Secrets(settings.hub_token)
-        self.datasets = DatasetStore(self.data / "datasets", self.store, settings.upload_limit_mb * _MEGABYTE)
+        self.datasets = DatasetStore(
+            self.data / "datasets",
+            DatasetRecords(database),
+            settings.upload_limit_mb * _MEGABYTE,
+            lambda dataset: jobs_in_need(self.store, dataset),
+        )
         self.counts = Counts(self.store.database.read)
         self.sizes = FileSizes(self.data)
         self._worker: Worker | None = None
@@ -242,6 +250,7 @@ class Studio:
         # Kept out of the studio's start: it imports the tokenizers.
         from gift_core.preflight import check
 
+        require_kept(spec.run.data)
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
 

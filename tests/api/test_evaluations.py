@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 
 import httpx
 import pytest
 
-from api.app import create_api
-from tests.serving import serve
-from ui.client import StudioClient, StudioError
+from ui.client import StudioError
 
 SMALL = {"task": "word_problems", "source": {"kind": "generated", "count": 8}}
-
-
-def wait(client, *ids, states=("finished", "failed", "stopped")):
-    """The evaluations once they have ended."""
-    deadline, never = time.monotonic() + 60, threading.Event()
-    while True:
-        found = [client.evaluation(identity) for identity in ids]
-        if all(each.state in states for each in found):
-            return found
-        assert time.monotonic() < deadline
-        never.wait(0.05)
 
 
 def begin(client, *checkpoints, **settings):
     return client.evaluate({"checkpoints": list(checkpoints or ("tiny",)), **SMALL, **settings})
 
 
-def test_an_evaluation_scores_every_item_with_its_interval(client):
-    (view,) = begin(client)
-    assert view.state in ("queued", "running")
-    (found,) = wait(client, view.id)
+@pytest.mark.slow
+def test_evaluations_are_scored_shown_and_compared(working, tmp_path):
+    client, wait = working
+    rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(4)]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    dataset = client.upload(path, path.name)
+    (one,), (other,) = begin(client), begin(client, sampling={"steps": 6})
+    uploaded = {"task": "gsm8k", "source": {"kind": "dataset", "dataset": dataset.id}, "lengths": [64]}
+    (mine,) = begin(client, **uploaded)
+    (wrong,) = begin(client, task="gsm8k", source={"kind": "generated", "difficulty": "easy"})
+    assert {one.state, other.state} <= {"queued", "running"}
+    found, _, of_file, failed = wait(client.evaluation, one.id, other.id, mine.id, wrong.id)
+
     assert (found.state, found.done, found.total, found.missing) == ("finished", 8, 8, 0)
     (condition,) = found.conditions
     assert condition.solved.n == found.items == 8
@@ -42,64 +37,44 @@ def test_an_evaluation_scores_every_item_with_its_interval(client):
     assert condition.solved.low < condition.solved.share < condition.solved.high
     assert begin(client)[0].state == "finished", "asked again, it is there"
 
-
-def test_answers_are_shown_beside_what_was_expected(client):
-    (view,) = begin(client)
-    (found,) = wait(client, view.id)
-    rows = client.answers(view.id)
-    assert [row.item for row in rows] == [f"word_problems/standard/0/{i}" for i in range(8)]
-    assert sum(row.solved for row in rows) == found.solved
-    assert all((row.text == "solved") == row.solved for row in rows)
-    assert client.answers(view.id, start=5, limit=3) == rows[5:8]
+    answers = client.answers(one.id)
+    assert [row.item for row in answers] == [f"word_problems/standard/0/{i}" for i in range(8)]
+    assert sum(row.solved for row in answers) == found.solved
+    assert all((row.text == "solved") == row.solved for row in answers)
+    assert client.answers(one.id, start=5, limit=3) == answers[5:8]
     with pytest.raises(StudioError, match="There are 1 conditions"):
-        client.answers(view.id, condition=1)
+        client.answers(one.id, condition=1)
 
-
-def test_two_settings_are_compared_on_the_same_items(client):
-    (one,), (other,) = begin(client), begin(client, sampling={"steps": 6})
-    wait(client, one.id, other.id)
-    (found,) = client.compare_evaluations(one.id, other.id)
-    paired = found.seeds[0].paired
+    (compared,) = client.compare_evaluations(one.id, other.id)
+    paired = compared.seeds[0].paired
     assert paired.both + paired.only_a + paired.only_b + paired.neither == 8
     (same,) = client.compare_evaluations(one.id, one.id)
     assert same.seeds[0].paired.p == 1
-    (elsewhere,) = begin(client, task="algebra")
-    wait(client, elsewhere.id)
     with pytest.raises(StudioError, match="of different items"):
-        client.compare_evaluations(one.id, elsewhere.id)
+        client.compare_evaluations(one.id, mine.id)
+
+    assert of_file.state == "finished", of_file.problems
+    assert of_file.items == 4
+    assert str(tmp_path) not in of_file.model_dump_json()
+    assert failed.state == "failed"
+    assert "gsm8k has no generated items" in failed.problems[0].message
 
 
-def test_a_stopped_one_keeps_its_answers_and_goes_on_in_another_studio(client, studio):
+@pytest.mark.slow
+def test_a_stopped_one_keeps_its_answers_and_goes_on(working):
+    client, wait = working
     (view,) = begin(client, source={"kind": "generated", "count": 400})
-    deadline = time.monotonic() + 60
-    while not client.evaluation(view.id).done:
-        assert time.monotonic() < deadline
+    wait(client.evaluation, view.id, until=lambda each: each.done)
     client.stop_evaluation(view.id)
-    (found,) = wait(client, view.id)
+    (found,) = wait(client.evaluation, view.id)
     assert found.state == "stopped"
     assert 0 < found.done < 400
-    with serve(create_api(studio)) as address, StudioClient(address) as again:
-        assert again.evaluation(view.id).state == "stopped"
-        assert again.evaluation(view.id).done == found.done
-        assert again.evaluation(view.id).missing == 400 - found.done
-        begin(again, source={"kind": "generated", "count": 400})
-        deadline = time.monotonic() + 30
-        while (later := again.evaluation(view.id)).done <= found.done:
-            assert time.monotonic() < deadline
-        assert later.missing is not None
-        assert later.missing < 400 - found.done
-
-
-def test_an_uploaded_list_is_evaluated_and_no_path_is_told(client, studio, tmp_path):
-    rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(4)]
-    path = tmp_path / "mine.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    dataset = client.upload(path, path.name)
-    (view,) = begin(client, task="gsm8k", source={"kind": "dataset", "dataset": dataset.id}, lengths=[64])
-    (found,) = wait(client, view.id)
-    assert found.state == "finished", found.problems
-    assert found.items == 4
-    assert str(studio.settings.data_dir) not in found.model_dump_json()
+    assert found.missing == 400 - found.done
+    begin(client, source={"kind": "generated", "count": 400})
+    (later,) = wait(client.evaluation, view.id, until=lambda each: each.done > found.done)
+    assert later.missing < 400 - found.done
+    client.stop_evaluation(view.id)
+    wait(client.evaluation, view.id)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +93,6 @@ def test_a_mistake_names_the_field_and_begins_nothing(client, settings, field):
     assert refusal.value.status == 422
     assert refusal.value.problems[0].field.startswith(field)
     assert client.evaluations() == []
-
-
-def test_what_only_the_items_tell_is_told_as_the_reason_of_a_failure(client):
-    (view,) = begin(client, task="gsm8k", source={"kind": "generated", "difficulty": "easy"})
-    (found,) = wait(client, view.id)
-    assert found.state == "failed"
-    assert "gsm8k has no generated items" in found.problems[0].message
 
 
 def test_an_unknown_checkpoint_or_evaluation_is_named(client, url):

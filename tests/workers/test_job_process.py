@@ -1,4 +1,4 @@
-"""The training process explains its failures, and does not outlive its worker."""
+"""The process of a job explains its failures, and does not outlive its worker."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,34 @@ import torch
 
 from gift_core.errors import DataError, Problem
 from gift_core.spec import RunSpec
+from workers.context import EXIT_LOST, JobContext, JobFile
 from workers.failures import failure_of
 from workers.outcome import Failure
+from workers.records import JobKind
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(directory: Path, parent: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "workers.training_process", "--directory", str(directory)]
-    command += ["--datasets", str(directory), "--rates", str(directory / "rates"), "--parent", str(parent)]
+    command = [sys.executable, "-m", "workers.job_process", "--directory", str(directory)]
+    command += ["--data", str(directory), "--parent", str(parent)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def ask(directory: Path, spec: dict[str, object]) -> None:
+    asked = JobFile(kind=JobKind.TRAIN, attempt=1, resume=True, spec=spec)
+    (directory / "job.json").write_text(asked.model_dump_json())
+
+
+def renew(directory: Path, seconds: float) -> None:
+    (directory / "lease").write_text(str(time.monotonic() + seconds))
+
+
+def context_in(data: Path) -> JobContext:
+    def never() -> bool:
+        return False
+
+    return JobContext(directory=data, data=data, resume=True, report=print, stop=never, keep_result=never)
 
 
 @pytest.mark.parametrize(
@@ -56,20 +75,33 @@ def test_torch_really_says_what_is_looked_for() -> None:
 
 
 def test_a_data_set_is_found_by_its_id_alone(tmp_path: Path) -> None:
-    (tmp_path / "ds_1.csv").touch()
-    assert find_dataset(tmp_path, "ds_1") == tmp_path / "ds_1.csv"
-    for unknown in ("ds_2", "../ds_1", str(tmp_path / "ds_1.csv")):
+    (tmp_path / "datasets").mkdir()
+    path = tmp_path / "datasets" / "ds_1.csv"
+    path.touch()
+    context = context_in(tmp_path)
+    assert context.dataset("ds_1") == path
+    for unknown in ("ds_2", "../ds_1", str(path)):
         with pytest.raises(DataError):
-            find_dataset(tmp_path, unknown)
+            context.dataset(unknown)
 
 
 def test_an_unknown_model_is_a_typed_failure(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(RunSpec().replace({"model.name": "nope"}).to_yaml())
+    ask(tmp_path, RunSpec().replace({"model.name": "nope"}).model_dump(mode="json"))
+    renew(tmp_path, 60)
     process = start(tmp_path, os.getpid())
     assert process.returncode == 1
     failure = Failure.model_validate_json((tmp_path / "failure.json").read_text())
     assert (failure.code, failure.field) == ("model", "model.name")
     assert "Traceback" in process.stderr
+
+
+def test_it_ends_itself_when_its_worker_is_silent(tmp_path: Path) -> None:
+    ask(tmp_path, RunSpec().model_dump(mode="json"))
+    renew(tmp_path, 0.2)
+    process = start(tmp_path, os.getpid())
+    assert process.returncode == EXIT_LOST
+    assert "has not renewed its lease" in process.stderr
+    assert not (tmp_path / "failure.json").exists()
 
 
 def test_it_does_not_start_without_its_worker(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from gift_core.spec import ExperimentSpec
 from tests.workers.conftest import claim
 from workers.database import Database
+from workers.dataset_records import DatasetRecords
 from workers.experiments import LaunchOptions
 from workers.metrics import MetricLine
 from workers.moves import IllegalTransitionError, move
@@ -102,7 +103,7 @@ def test_without_a_key_every_launch_is_an_experiment(store: JobStore) -> None:
 
 
 def test_names_are_made_up_when_left_out(store: JobStore) -> None:
-    store.add_dataset(Dataset(id="ds_1", name="mine.jsonl", suffix=".jsonl", bytes=1, rows=1))
+    DatasetRecords(store.database).add(Dataset(id="ds_1", name="mine.jsonl", suffix=".jsonl", bytes=1, rows=1))
     of_file = SPEC.model_dump() | {"run": {"data": {"source": {"kind": "file", "dataset": "ds_1"}}}}
     assert re.match(r"Sudoku 4x4 · SFT \+ GIFT · \d+ \w+ \d\d:\d\d", store.create_experiment(SPEC, None)[0].name)
     assert store.create_experiment(ExperimentSpec.parse(of_file), None)[0].name.startswith("mine.jsonl · SFT")
@@ -373,8 +374,9 @@ def add(store: JobStore, label: str) -> Job:
 
 
 def test_the_same_data_set_twice_is_one(store: JobStore) -> None:
+    records = DatasetRecords(store.database)
     for _ in range(2):
-        stored = store.add_dataset(Dataset(id="ds_1", name="a.csv", suffix=".csv", bytes=3, rows=1))
+        stored = records.add(Dataset(id="ds_1", name="a.csv", suffix=".csv", bytes=3, rows=1))
         assert stored.name == "a.csv"
-    assert [dataset.id for dataset in store.datasets()] == ["ds_1"]
-    assert store.dataset("ds_2") is None
+    assert [dataset.id for dataset in records.list()] == ["ds_1"]
+    assert records.get("ds_2") is None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,7 +18,6 @@ from ui.forms import (
     dependents,
     difficulty_choices,
     field_of,
-    file_source,
     in_effect,
     input_for,
     nested,
@@ -30,12 +28,11 @@ from ui.forms import (
 )
 from ui.links import GO, address
 from ui.pages.launch_preflight import PreflightPanel, key_of
+from ui.pages.own_data import OwnData
 from ui.pages.problems import problems_of, refusal
 from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
 
 TASK, FILE = "Built-in task", "My own file"
-_UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
-_UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
 _PREVIEWED_ROWS = 3
 # Fields that change which examples there are, or how they are rendered; and the probe, which not every tail goes with.
 _TASK, _DIFFICULTY = "data.source.task", "data.source.difficulty"
@@ -55,7 +52,7 @@ class LaunchPage:
         self._client = client
         gr.Markdown(INTRODUCTION)
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
-        self._dataset = gr.State(None)
+        self._own = OwnData(client)
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self._lay_out_choices()
@@ -67,7 +64,7 @@ class LaunchPage:
                 gr.Markdown("### What the model will see")
                 preview = view("preview", "preview")
         self._inputs: set[Any] = {
-            *(self._model, self._kind, self._dataset, self._prompt_column, self._response_column),
+            *(self._model, self._kind, *self._own.inputs),
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
         self._nonce = nonce
@@ -104,10 +101,7 @@ class LaunchPage:
                     if field.path not in named
                 }
         with gr.Group(visible=False) as self._file_group:
-            self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
-            with gr.Row():
-                self._prompt_column = gr.Dropdown([], label="Prompt column", min_width=120)
-                self._response_column = gr.Dropdown([], label="Response column", min_width=120)
+            self._own.lay_out()
         self._lay_out_methods()
 
     def _lay_out_methods(self) -> None:
@@ -175,18 +169,13 @@ class LaunchPage:
         )
 
     def _wire_preview(self, demo: gr.Blocks, preview: gr.HTML, problems: gr.HTML) -> None:
-        self._upload.change(
-            self._receive,
-            self._upload,
-            [self._dataset, self._prompt_column, self._response_column, preview, problems],
-            api_visibility="private",
-            show_progress_on=preview,
-        )
+        self._own.wire(preview)
         changes = [part.change for part in (self._kind, *(self._fields[path] for path in _REDRAWING))]
         # Of what the page itself fills in, only a person's choice asks for another preview.
-        choices = [part.input for part in (self._model, self._prompt_column, self._response_column)]
+        choices = [part.input for part in (self._model, *self._own.mapping.values())]
+        # One listener draws all previews, one after the other, so that none is overwritten by an older one.
         gr.on(
-            [demo.load, *changes, *choices],
+            [demo.load, *changes, *choices, self._own.arrived.change],
             self._preview,
             self._inputs,
             [preview, problems],
@@ -215,26 +204,11 @@ class LaunchPage:
         seeds = ", ".join(map(str, preset.seeds))
         return [TASK, methods, controls, gr.update(open=bool(controls)), seeds, *fields]
 
-    def _receive(self, path: str | None) -> tuple[Any, Any, Any, str, str]:
-        """Hand an uploaded file to the backend and show what it holds."""
-        nothing = gr.update(choices=[], value=None)
-        if path is None:
-            return None, nothing, nothing, "", ""
-        try:
-            dataset = self._client.upload(Path(path), Path(path).name)
-            found = self._client.preview({"data": {"source": file_source(dataset.id)}}, rows=_PREVIEWED_ROWS)
-        except StudioError as error:
-            return None, nothing, nothing, "", refusal("This file cannot be used", error)
-        columns = [
-            gr.update(choices=found.columns, value=used) for used in (found.prompt_column, found.response_column)
-        ]
-        return dataset.id, *columns, data_of(found), ""
-
     def _preview(self, values: dict[Any, Any]) -> tuple[str, Any]:
         run = self._run_of(values)
         if run is None:
             # What was wrong with a refused file stays on the page.
-            return "", gr.skip()
+            return "", values[self._own.refused] or gr.skip()
         try:
             return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
         except StudioError as error:
@@ -247,11 +221,8 @@ class LaunchPage:
         run = nested({"model.name": values[self._model], **effective})
         run["data"]["source"]["kind"] = "task"
         if values[self._kind] == FILE:
-            if values[self._dataset] is None:
-                return None
-            columns = values[self._prompt_column], values[self._response_column]
-            run["data"]["source"] = file_source(values[self._dataset], *columns)
-        return run
+            run["data"]["source"] = self._own.source(values)
+        return run if run["data"]["source"] else None
 
     def _experiment_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
         """The form as an experiment for the backend to judge; None while a file is wanted and none is there."""
