@@ -108,7 +108,9 @@ def test_a_silent_run_is_told_once_until_it_reports_again(opened: Told) -> None:
     page.clock.run_for(9 * 60_000)
     assert page.evaluate("shown.length") == 0
     page.clock.run_for(30 * 60_000)
-    assert [entry[:2] for entry in page.evaluate("shown")] == [["SFT stalled", "Nothing has been reported for 10 minutes."]]
+    assert [entry[:2] for entry in page.evaluate("shown")] == [
+        ["SFT stalled", "Nothing has been reported for 10 minutes."]
+    ]
     page.evaluate("watch.heard('r1')")
     page.clock.run_for(11 * 60_000)
     assert page.evaluate("shown.length") == 2
