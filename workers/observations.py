@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
 from workers.metrics import MetricLine
-from workers.records import Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
+from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Observations:
             return list(session.exec(query))
 
     def trained(self, limit: int | None = None) -> list[Job]:
-        """Runs that have left weights: finished ones, and those stopped with their result kept. Newest first."""
+        """Runs that have left weights which are still there: finished ones, and those stopped with their result kept.
+        Newest first."""
         query = _trained().order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))
@@ -83,6 +84,11 @@ class Observations:
         """The run with that id, if it has left weights."""
         with self._read() as session:
             return session.exec(_trained().where(Job.id == job_id)).first()
+
+    def active(self) -> list[Job]:
+        """Those that some worker has, in no order."""
+        with self._read() as session:
+            return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
     def waiting(self, limit: int | None = None) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""
@@ -126,7 +132,8 @@ def in_line() -> Any:
 
 def _trained() -> Any:
     ended = col(Job.state).in_((JobState.FINISHED, JobState.STOPPED))
-    return select(Job).where(Job.kind == JobKind.TRAIN, ended, col(Job.result).is_not(None))
+    there = (col(Job.result).is_not(None), col(Job.files_removed).is_(None))
+    return select(Job).where(Job.kind == JobKind.TRAIN, ended, *there)
 
 
 def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:

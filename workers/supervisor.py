@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
 from workers.heart import Heart
 from workers.kinds import job_directory
-from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
+from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
 from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, mark, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.sharing import Sharing
@@ -189,7 +188,7 @@ def _unsupervised(error: Exception) -> Failure:
 
 def _outcome(directory: Path, forced: Outcome | None, exit_code: int) -> Outcome:
     if forced is DISCARDED:
-        _discard(directory)
+        discard(directory)
         return DISCARDED
     outcome = outcome_of(directory, exit_code)
     if forced is None or outcome.state is JobState.FINISHED:
@@ -227,14 +226,3 @@ class _Ending:
         self.outcome = outcome
         self._deadline = min(self._deadline, time.monotonic() + grace)
         signal_group(self._process, number)
-
-
-def _discard(directory: Path) -> None:
-    """Remove all that a job has made; what was asked, and the log, stay."""
-    for path in directory.iterdir():
-        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
