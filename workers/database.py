@@ -17,6 +17,7 @@ from workers.locations import ServiceUnavailable, check_store_url, without_secre
 from workers.migrations import bring_up_to_date
 
 _BUSY_TIMEOUT_SECONDS = 30
+_IDLE_MILLISECONDS = 5000
 # Any number, the same for all who write.
 _WRITER_LOCK = 0x67696674
 
@@ -103,7 +104,9 @@ def _sqlite(url: URL) -> tuple[Engine, Engine]:
 
 def _postgres(url: URL) -> tuple[Engine, Engine]:
     # `postgresql://` is what people write; the driver is ours to choose.
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    # A process that stands still in the middle of a write would keep everybody from writing: the server cuts it off.
+    options = {"options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=options)
     event.listen(engine, "begin", _take_turn)
     return engine, engine.execution_options(writes=True)
 

@@ -59,9 +59,23 @@ def _partial_uploads(folder: Path) -> Iterator[Path]:
                 yield partial
 
 
+def clear_scratch(directory: Path) -> None:
+    """Remove what processes that are gone have left half written in a job's directory."""
+    for path in _children(directory):
+        if _is_abandoned(path):
+            _remove(path)
+
+
 def _is_abandoned(path: Path) -> bool:
     scratch = _SCRATCH.fullmatch(path.name)
-    return scratch is not None and not psutil.pid_exists(int(scratch["process"]))
+    return scratch is not None and not _is_alive(int(scratch["process"]))
+
+
+def _is_alive(process: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        # Of a zombie only the number is left.
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _remove(path: Path) -> bool:

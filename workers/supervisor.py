@@ -21,6 +21,7 @@ from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
 from workers.heart import Heart
 from workers.kinds import job_directory
+from workers.leftovers import clear_scratch
 from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
 from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, mark, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
@@ -141,6 +142,7 @@ class Supervisor:
     def _prepare(self, job: Job, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         clear(directory)
+        clear_scratch(directory)
         kind = JobKind(job.kind)
         asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
         write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))

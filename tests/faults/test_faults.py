@@ -185,7 +185,7 @@ def test_a_worker_that_stalls_without_dying(world: World, seed: int) -> None:
     world.until_step(victim, world.random.randint(1, STEPS - 1))
     trainer = world.job(victim).process_id
     with_its_job = world.random.random() < 0.5 and trainer is not None
-    world.kill(stalled, signal.SIGSTOP)
+    world.stall(stalled)
     if with_its_job and trainer:
         os.kill(trainer, signal.SIGSTOP)
     other = world.start_worker()

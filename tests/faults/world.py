@@ -8,10 +8,11 @@ import os
 import random
 import signal
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -104,6 +105,20 @@ class World:
     def kill(self, process: BaseProcess, number: signal.Signals = signal.SIGKILL) -> None:
         with suppress(ProcessLookupError):
             os.kill(process.pid or 0, number)
+        if number is signal.SIGKILL:
+            process.join()
+
+    def stall(self, process: BaseProcess) -> None:
+        """Stop a process where it is, but not in the middle of a write: SQLite has no way to take the lock away."""
+        while True:
+            self.kill(process, signal.SIGSTOP)
+            with suppress(sqlite3.OperationalError), closing(self._connect()) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            self.kill(process, signal.SIGCONT)
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.data / "studio.sqlite3", timeout=0.2, isolation_level=None)
 
     def kill_trainer(self, run_id: str, number: signal.Signals = signal.SIGKILL) -> None:
         """The process of a job, if it still has one."""
