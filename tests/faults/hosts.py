@@ -65,6 +65,19 @@ def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0) -> 
     store.close()
 
 
+def train(data: Path) -> None:
+    """A worker that really trains, until SIGTERM."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    settings = Settings(data_dir=data, devices="cpu", training_threads=1, lease_seconds=3)
+    studio = Studio(settings)
+    worker = studio.worker()
+    worker.start()
+    ended.wait()
+    worker.stop()
+    studio.close()
+
+
 def serve(data: Path, port: int) -> None:
     """The backend with its embedded worker, until SIGTERM."""
     studio = Studio(Settings(data_dir=data, recorded_example=False))

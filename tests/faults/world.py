@@ -71,8 +71,8 @@ class World:
         experiment = self.job(run_id).experiment_id or ""
         return process, httpx.stream("GET", f"{address}/api/v1/events", params={"experiment": experiment})
 
-    def until(self, condition: Callable[[], object], what: str = "") -> None:
-        deadline, never = time.monotonic() + _SECONDS, threading.Event()
+    def until(self, condition: Callable[[], object], what: str = "", seconds: float = _SECONDS) -> None:
+        deadline, never = time.monotonic() + seconds, threading.Event()
         while not condition():
             assert time.monotonic() < deadline, f"{what or 'a condition'} did not come true: {self.states()}"
             never.wait(0.005)
