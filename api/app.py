@@ -71,7 +71,7 @@ class StudioApi(FastAPI):
         return schema
 
 
-def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
+def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     """The application over this studio. `events_interval`: seconds between looks for news to stream."""
     hub = EventHub(studio.store, events_interval)
     shelf = ModelShelf(studio, studio.settings.inference_threads)

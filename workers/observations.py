@@ -108,7 +108,7 @@ class Observations:
         with self._read() as session:
             return list(session.exec(query.limit(limit)))
 
-    def transitions(self, after: int = 0, job_id: str | None = None, limit: int = 1000) -> list[Transition]:
+    def transitions(self, after: int = 0, job_id: str | None = None, limit: int | None = 1000) -> list[Transition]:
         """Changes of state with an id above `after`, in the order they happened."""
         query = select(Transition).where(col(Transition.id) > after).order_by(col(Transition.id))
         if job_id is not None:
