@@ -69,7 +69,7 @@ class World:
         address = f"http://127.0.0.1:{port}"
         self.until(lambda: _answers(address), "the server's answer")
         experiment = self.job(run_id).experiment_id or ""
-        return process, httpx.stream("GET", f"{address}/api/v1/events", params={"experiment": experiment})
+        return process, httpx.stream("GET", f"{address}/api/v1/events", params={"topic": f"experiment:{experiment}"})
 
     def until(self, condition: Callable[[], object], what: str = "", seconds: float = _SECONDS) -> None:
         deadline, never = time.monotonic() + seconds, threading.Event()

@@ -11,7 +11,9 @@ import { isLive, stateShape } from './run_state.js';
 import { duration, integer } from './scale.js';
 
 const ENDED_SHOWN = 20;
-const REFRESH_MILLISECONDS = 2000;
+const RETRY_MILLISECONDS = 3000;
+// A run that is under way tells of itself several times a second.
+const CALM_MILLISECONDS = 500;
 const KINDS = {
   train: 'Training', evaluate: 'Evaluation', denoise: 'Batch of prompts', inspect: 'Look at a data set', export: 'Export', push: 'Upload',
 };
@@ -48,11 +50,30 @@ function draw({ api }, onAction, signal) {
     }
   });
 
-  refresh();
-  const news = setInterval(() => document.hidden || refresh(), REFRESH_MILLISECONDS);
+  follow(`${api}/events?topic=queue`, refresh, signal);
   const clock = setInterval(() => running.tick(), 1000);
-  signal.addEventListener('abort', () => [news, clock].forEach(clearInterval));
+  signal.addEventListener('abort', () => clearInterval(clock));
   return [el('header', { class: 'gs-title' }, el('h2', {}, 'Queue'), status, pause), devices, running.root, waiting.root, ended.root];
+}
+
+/** Calls `onNews` now, and whenever something about a job has changed, through outages too. */
+function follow(address, onNews, signal) {
+  let retry = null;
+  let source = null;
+  const connect = () => {
+    source = new EventSource(address);
+    ['open', 'job', 'queue', 'error'].forEach((name) => source.addEventListener(name, onNews));
+    source.addEventListener('error', () => {
+      // The browser retries a dropped connection, but gives up on one that was refused, as a restarting proxy does.
+      if (source.readyState === EventSource.CLOSED) retry = setTimeout(connect, RETRY_MILLISECONDS);
+    });
+  };
+  onNews();
+  connect();
+  signal.addEventListener('abort', () => {
+    clearTimeout(retry);
+    source.close();
+  });
 }
 
 /** Calls `work` at once, and once more after it has ended if it was asked for meanwhile. */
@@ -66,6 +87,7 @@ function calmly(work) {
     while (again) {
       again = false;
       await work();
+      await new Promise((done) => { setTimeout(done, CALM_MILLISECONDS); });
     }
     busy = false;
   };
