@@ -12,7 +12,7 @@ _HELP = """What the studio's pages do, from the command line: on this machine, o
 it alone, and `gift studio watch` shows it again. `gift studio runs`, `gift studio queue list` and
 `gift studio metrics RUN` say how things are, and with `--json` they say it to programs.
 
-A studio with accounts asks for an API key: set `GIFT_KEY`. It is no option, because options show in a list of processes.
+A studio with accounts asks for an API key: set `GIFT_KEY`. It is no option, because a list of processes shows those.
 """
 
 app = typer.Typer(help=_HELP, no_args_is_help=True, rich_markup_mode="markdown")

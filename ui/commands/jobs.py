@@ -23,8 +23,9 @@ _PAGE = 200
 _METRICS_PAGE = 5000
 _LONGEST_TAIL = 1_000_000
 _LOOK_SECONDS = 1.0
-# Enough of a line to find again where the last look ended.
+# Enough of a text to find again where the last look ended.
 _PROBE = 64
+_BROKEN_LETTER = "\ufffd"
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A run, or a job of any kind.")]
 SeveralIds = Annotated[
@@ -225,7 +226,8 @@ def _log_parts(client: CommandClient, identity: str, tail_bytes: int, follow: bo
     while True:
         # In this order: what was written before the end is then never missed.
         ended = not follow or persistently(lambda: client.job(identity)).ended is not None
-        text = persistently(lambda: client.job_log(identity, tail_bytes if not shown else _LONGEST_TAIL))
+        # A tail may begin in the middle of a letter.
+        text = persistently(lambda: client.job_log(identity, tail_bytes)).lstrip(_BROKEN_LETTER)
         yield newer(shown, text)
         shown = text
         if ended:
@@ -234,19 +236,20 @@ def _log_parts(client: CommandClient, identity: str, tail_bytes: int, follow: bo
 
 
 def newer(before: str, now: str) -> str:
-    """What the end `now` of a growing text has beyond its earlier end `before`."""
-    start = now.find(before[: min(_PROBE, len(before))]) if before else -1
-    # A longer end is asked for from the second time on, so the earlier one lies somewhere in the later one ...
-    while start >= 0:
-        if now.startswith(before, start):
-            return now[start + len(before) :]
-        start = now.find(before[:_PROBE], start + 1)
-    # ... unless so much was written that its beginning is gone.
-    place = before.find(now[:_PROBE]) if before and now else -1
+    """What `now`, the end of a growing text, has beyond `before`, its end some time ago.
+
+    All of it, where so much was written that the two have nothing in common.
+    """
+    place = before.find(now[:_PROBE]) if len(now) >= _PROBE else 0
     while place >= 0:
-        if now.startswith(before[place:]):
-            return now[len(before) - place :]
+        known = before[place:]
+        if now.startswith(known):
+            return now[len(known) :]
         place = before.find(now[:_PROBE], place + 1)
+    # The shorter overlaps, which a search for the first letters does not find.
+    for length in range(min(_PROBE, len(before), len(now)), 0, -1):
+        if before.endswith(now[:length]):
+            return now[length:]
     return now
 
 

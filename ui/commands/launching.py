@@ -50,8 +50,8 @@ def launch(
 
     `gift studio launch --data rows.jsonl --server https://studio.example`
 
-    A connection that is lost meanwhile is tried again, and launches nothing twice. With `--watch` it ends with 1 where a
-    run did not finish.
+    A connection that is lost meanwhile is tried again, and launches nothing twice. With `--watch` it ends with 1 where
+    a run did not finish.
     """
     with connect(server, interrupted="Interrupted. `gift studio experiments` says whether it was launched.") as client:
         spec = _experiment(client, spec_file, preset, name, method, seed, changes, data)

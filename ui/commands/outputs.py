@@ -121,7 +121,7 @@ def download(
 
 
 def fetch_files(client: CommandClient, identity: str, target: Path) -> None:
-    """All files of a job, into a folder that appears when it is complete. Raises `RefusedError` where there are none."""
+    """All files of a job, into a folder that appears when it is complete; raises `RefusedError` for a job without."""
     files = client.files(identity)
     if not files:
         raise RefusedError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gift_core.cli_common import console
-from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect, persistently, resumed
+from ui.commands.connection import DEFAULT_SERVER, Server, connect, persistently, resumed
 from ui.commands.output import Column, duration, print_json, print_table, progress, why
 
 if TYPE_CHECKING:
