@@ -43,7 +43,7 @@ def render(template: str, values: Mapping[str, Any], name: str = _TEMPLATE) -> s
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     environment = ImmutableSandboxedEnvironment(
-        autoescape=False,  # noqa: S701 - this is for HTML; `finalize` quotes for the shell
+        autoescape=False,  # That is for HTML: `finalize` quotes for the shell.
         undefined=StrictUndefined,
         finalize=_quoted,
         trim_blocks=True,
