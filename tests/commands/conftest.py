@@ -27,16 +27,13 @@ def declared(group: str) -> list[EntryPoint]:
 
 
 @pytest.fixture
-def gift(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
-) -> Gift:
-    """Runs a command; on the server of the test, if it has one."""
+def gift(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gift:
+    """Runs a command, on the server of the test unless it names another."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("GIFT_KEY", raising=False)
     monkeypatch.setattr(cli, "entry_points", declared)
-    if "url" in request.fixturenames:
-        monkeypatch.setenv("GIFT_SERVER", request.getfixturevalue("url"))
+    monkeypatch.setenv("GIFT_SERVER", url)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         # The command adds to the library's application each time that it starts.
