@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -101,7 +102,7 @@ def test_several_nodes_meet_on_the_first(gift_here: Here, tools: Path, tmp_path:
     assert code == 0
     command = started(tools, script, tmp_path)
     assert "torch.distributed.run" in command
-    options = dict(zip(command, command[1:], strict=False))
+    options = dict(pairwise(command))
     assert (options["--nnodes"], options["--nproc-per-node"]) == ("2", "4")
     assert options["--rdzv-endpoint"] == "first:20077"
     assert "#SBATCH --gpus-per-node=4" in script
