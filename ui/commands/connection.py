@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ PAUSES = (0.5, 1.0, 2.0)
 # Statuses of a proxy in front of a studio that is not there for the moment.
 _AWAY = frozenset({0, 502, 503, 504})
 _LONGEST_PAUSE = 10.0
+# Seconds that something watched waits for a studio that is away.
+PATIENCE = 600.0
 
 Server = Annotated[str, typer.Option("--server", envvar="GIFT_SERVER", metavar="URL", help="Address of the studio.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -71,10 +73,11 @@ def connect(server: str, *, interrupted: str = "Interrupted.") -> Iterator[Comma
         raise StoppedError(interrupted) from None
 
 
-def persistently(call: Callable[[], T], pauses: Sequence[float] = PAUSES) -> T:
+def persistently(call: Callable[[], T], pauses: Iterable[float] = PAUSES, *, was_there: bool = False) -> T:
     """What `call` gives, tried again where the connection was lost: for what does no harm when it is done twice.
 
-    A studio that cannot be reached in the first place is not waited for. Raises `StudioError`.
+    A studio that cannot be reached in the first place is not waited for, unless it `was_there` a moment ago. Raises
+    `StudioError`.
     """
     from ui.client import StudioError
 
@@ -82,13 +85,22 @@ def persistently(call: Callable[[], T], pauses: Sequence[float] = PAUSES) -> T:
         try:
             return call()
         except StudioError as error:
-            if error.status not in _AWAY or (number == 0 and _was_never_there(error)):
+            if error.status not in _AWAY or (number == 0 and not was_there and _was_never_there(error)):
                 raise
         time.sleep(pause)
     return call()
 
 
-def resumed(open_stream: Callable[[str | None], Iterator[E]], patience: float = 600.0) -> Iterator[E]:
+def pauses_within(patience: float) -> Iterator[float]:
+    """Pauses that grow, and together are no longer than `patience` seconds."""
+    pause = PAUSES[0]
+    while patience > 0:
+        yield min(pause, patience)
+        patience -= pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def resumed(open_stream: Callable[[str | None], Iterator[E]], patience: float = PATIENCE) -> Iterator[E]:
     """Events without an end: a stream that breaks off is opened again, after the last event that came.
 
     Raises `StudioError` where the first attempt fails, on a refusal, and after `patience` seconds without the studio.

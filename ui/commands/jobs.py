@@ -29,7 +29,7 @@ _BROKEN_LETTER = "\ufffd"
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A run, or a job of any kind.")]
 SeveralIds = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Runs or jobs of any kind; an experiment stands for its runs.")
+    list[str], typer.Argument(metavar="ID", help="Runs or jobs of any kind; an experiment stands for its runs.")
 ]
 ExperimentOption = Annotated[str | None, typer.Option(help="Only those of this experiment.")]
 StateOption = Annotated[
@@ -254,7 +254,7 @@ def newer(before: str, now: str) -> str:
 
 
 def metrics(
-    ids: Annotated[list[str], typer.Argument(metavar="RUN...", help="Runs; an experiment stands for its runs.")],
+    ids: Annotated[list[str], typer.Argument(metavar="RUN", help="Runs; an experiment stands for its runs.")],
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each point instead of CSV.")] = False,
     server: Server = DEFAULT_SERVER,
 ) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gift_core.cli_common import console
-from ui.commands.connection import DEFAULT_SERVER, Server, connect, persistently, resumed
+from ui.commands.connection import DEFAULT_SERVER, PATIENCE, Server, connect, pauses_within, persistently, resumed
 from ui.commands.output import Column, duration, print_json, print_table, progress, why
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def watch(
     identity: Annotated[str, typer.Argument(metavar="ID", help="An experiment, a run, or a job of any kind.")],
     patience: Annotated[
         float, typer.Option(help="Seconds to wait for a studio that was lost before giving up.", min=0)
-    ] = 600.0,
+    ] = PATIENCE,
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON.")] = False,
     server: Server = DEFAULT_SERVER,
 ) -> None:
@@ -66,7 +67,7 @@ def watch(
         if identity.startswith(EXPERIMENT_PREFIX):
             follow_experiment(client, identity, patience=patience, as_json=as_json)
         else:
-            follow_jobs(client, [identity], as_json=as_json)
+            follow_jobs(client, [identity], patience=patience, as_json=as_json)
 
 
 def still_going(identity: str) -> str:
@@ -74,7 +75,7 @@ def still_going(identity: str) -> str:
 
 
 def follow_experiment(
-    client: CommandClient, experiment_id: str, *, patience: float = 600.0, as_json: bool = False
+    client: CommandClient, experiment_id: str, *, patience: float = PATIENCE, as_json: bool = False
 ) -> None:
     """Until all of its runs have ended; then a table of them. Raises `typer.Exit` where one did not finish."""
     runs: dict[str, RunView] = {run.id: run for run in client.experiment(experiment_id).runs}
@@ -95,11 +96,18 @@ def follow_experiment(
     _conclude(list(runs.values()), RUN_COLUMNS, as_json)
 
 
-def follow_jobs(client: CommandClient, ids: Sequence[str], *, as_json: bool = False, quiet: bool = False) -> None:
+def follow_jobs(
+    client: CommandClient,
+    ids: Sequence[str],
+    *,
+    patience: float = PATIENCE,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
     """The same for jobs of every kind. `quiet`: the table is left out where all have finished."""
     jobs: dict[str, Any] = {}
     with _board(as_json) as board:
-        for view in _looks(ids, lambda identity: persistently(lambda: client.job(identity)), jobs):
+        for view in _looks(client, ids, jobs, patience):
             if as_json and not quiet:
                 print_json({"event": "job", "data": view}, one_line=True)
             board.show(view)
@@ -107,13 +115,14 @@ def follow_jobs(client: CommandClient, ids: Sequence[str], *, as_json: bool = Fa
     _conclude(views, JOB_COLUMNS, as_json or (quiet and all(view.state == "finished" for view in views)))
 
 
-def _looks(ids: Sequence[str], look: Callable[[str], Any], known: dict[str, Any]) -> Iterator[Any]:
+def _looks(client: CommandClient, ids: Sequence[str], known: dict[str, Any], patience: float) -> Iterator[Any]:
     """Each job when it is another than at the last look, until all have ended; `known` is how they are."""
     while True:
         for identity in ids:
             if identity in known and _has_ended(known[identity]):
                 continue
-            view = look(identity)
+            look = partial(client.job, identity)
+            view = persistently(look, pauses_within(patience), was_there=bool(known))
             if view != known.get(identity):
                 known[identity] = view
                 yield view
