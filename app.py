@@ -17,6 +17,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
 from gift_core.errors import GiftError
+from workers.logs import set_up_logs
 from workers.settings import Settings, prepare_environment, read_settings
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
@@ -112,6 +113,7 @@ def main() -> None:
     """Serve until interrupted."""
     try:
         settings = read_settings()
+        set_up_logs(settings.log_format, settings.log_level)
         app = create_app(settings)
     except GiftError as error:
         raise SystemExit(str(error)) from None
@@ -122,6 +124,8 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        # Its own handlers would write what ours leave out.
+        log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 

@@ -9,12 +9,15 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api import health
 from api.dependencies import Services
 from api.docs import add_docs
 from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
 from api.limits import BodyLimit
+from api.monitoring import Monitoring
 from api.origins import SameOrigin
+from api.request_log import RequestLog
 from api.routes import (
     catalogue,
     dataset_inspections,
@@ -68,7 +71,7 @@ class StudioApi(FastAPI):
         return schema
 
 
-def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
+def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     """The application over this studio. `events_interval`: seconds between looks for news to stream."""
     hub = EventHub(studio.store, events_interval)
     shelf = ModelShelf(studio, studio.settings.inference_threads)
@@ -106,7 +109,10 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     add_docs(app)
     for router in api_routers:
         app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
-    app.add_api_route("/healthz", health, tags=["health"])
+    app.include_router(health.router)
+    app.state.monitoring = Monitoring(studio)
+    # Added last, it is the outermost: what the others refuse is logged and counted too.
+    app.add_middleware(RequestLog, prefix=PREFIX, metrics=app.state.monitoring.requests)
     return app
 
 
@@ -119,8 +125,3 @@ def _machine(studio: Studio) -> Machine:
 def _trained_here(studio: Studio) -> list[Job]:
     """The runs that say how fast this studio trains; the recorded ones come from another machine."""
     return [run for run in studio.store.trained(200) if run.experiment_id != EXPERIMENT_ID]
-
-
-async def health() -> dict[str, str]:
-    """Whether the server answers."""
-    return {"status": "ok"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -48,6 +49,46 @@ class JobDetail(JobView):
     def of(cls, job: Job, transitions: list[TransitionView]) -> Self:
         more = {"spec": job.spec, "result": job.result, "latest": job.latest}
         return cls(**dict(JobView.from_record(job)), **more, transitions=transitions)
+
+
+class JobNews(JobView):
+    """A job as a stream tells of it."""
+
+    latest: dict[str, Any] = Field(description="The last value of everything that it reports.")
+
+
+class JobEvent(View):
+    """A server-sent event that says how a job is now."""
+
+    event: Literal["job"] = "job"
+    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
+    data: JobNews
+
+
+class WaitingView(View):
+    """A job in the queue."""
+
+    id: str
+    priority: int
+
+
+class LineView(View):
+    """Who waits, the next one first, and whether anybody is taken."""
+
+    paused: bool
+    waiting: list[WaitingView] = Field(description="At most 200.")
+
+    @classmethod
+    def of(cls, waiting: Sequence[Job], *, paused: bool) -> Self:
+        return cls(paused=paused, waiting=[WaitingView.from_record(job) for job in waiting])
+
+
+class QueueEvent(View):
+    """A server-sent event that says what waits now."""
+
+    event: Literal["queue"] = "queue"
+    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
+    data: LineView
 
 
 class QueueView(BaseModel):

@@ -28,6 +28,7 @@ from sqlalchemy import insert
 
 from gift_core.spec import ExperimentSpec
 from tests.services import PostgresService
+from workers.counts import Counts
 from workers.database import Database
 from workers.experiments import new_experiment, new_runs
 from workers.metrics import MetricLine
@@ -113,9 +114,9 @@ def _insert(database: Database, table: type[Any], rows: list[dict[str, Any]]) ->
 def questions(filled: Filled, *, named: int) -> Mapping[str, Callable[[], object]]:
     """What is measured; each checks that it got what a page would show."""
     store, points = filled.store, filled.points_each
-    failed = JobFilter(state=JobState.FAILED, text="power 0.25")
+    failed = JobFilter(states=frozenset({JobState.FAILED}), text="power 0.25")
     all_but_ten = filled.after(filled.finished, 10)
-    newest, _ = store.head()
+    newest, newest_change = store.head()
     two, ten = [filled.finished, filled.running], [job.id for job in store.jobs(limit=10)]
     last = store.jobs(limit=None)[-PAGE:][0]
     before_last = (last.created, last.position, last.id)
@@ -129,7 +130,7 @@ def questions(filled: Filled, *, named: int) -> Mapping[str, Callable[[], object
     return {
         "first page of the runs (10 rows, 50)": lambda: _expect(store.jobs(limit=PAGE), least=FEW),
         "last page of the runs (9 rows, 49)": lambda: _expect(store.jobs(limit=PAGE, after=before_last), least=FEW - 1),
-        "failed runs": lambda: _expect(store.jobs(JobFilter(state=JobState.FAILED), limit=PAGE), least=1),
+        "failed runs": lambda: _expect(store.jobs(JobFilter(states=frozenset({JobState.FAILED})), limit=PAGE), least=1),
         "failed runs of a name": lambda: _expect(store.jobs(failed, limit=PAGE), shown, shown),
         "runs of a name": lambda: _expect(store.jobs(JobFilter(text=failed.text), limit=PAGE), shown, shown),
         "one run": lambda: store.job(filled.finished),
@@ -139,9 +140,19 @@ def questions(filled: Filled, *, named: int) -> Mapping[str, Callable[[], object
         "the ten newest of one run": lambda: _expect(store.metrics([filled.finished], all_but_ten), 10, 10),
         "what is new of a run: nothing": lambda: _expect(store.metrics([filled.finished], newest), 0, 0),
         "is anything new at all": store.head,
+        "what Prometheus asks": lambda: _scraped(Counts(store.database.read), newest_change),
         # It adds points, so it comes last.
         "a heartbeat with a point": heartbeat,
     }
+
+
+def _scraped(counts: Counts, seen: int) -> None:
+    assert counts.jobs()
+    assert counts.newest_point()
+    counts.longest_wait()
+    counts.devices()
+    counts.store_bytes()
+    counts.ended_since(seen)
 
 
 def _expect(found: list[Any], least: int, most: int = PAGE) -> None:

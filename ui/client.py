@@ -13,7 +13,7 @@ import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
 from api.dataset_views import DatasetDetail
-from api.job_views import JobDetail, JobView, QueueView, WorkerView
+from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
 from api.pages import Page
 from api.schemas import (
     AnswerView,
@@ -52,9 +52,10 @@ _COMPUTING = httpx.Timeout(600, connect=5)
 # The server sends a comment every 15 s while nothing happens.
 _STREAMING = httpx.Timeout(30, connect=5)
 
-_EVENT: TypeAdapter[RunEvent | MetricsEvent] = TypeAdapter(
-    Annotated[RunEvent | MetricsEvent, Field(discriminator="event")]
-)
+StudioEvent = Annotated[
+    RunEvent | MetricsEvent | JobEvent | QueueEvent | TraceStreamEvent, Field(discriminator="event")
+]
+_EVENT: TypeAdapter[StudioEvent] = TypeAdapter(StudioEvent)
 
 
 class StudioError(Exception):
@@ -181,7 +182,14 @@ class StudioClient:
 
     def events(self, experiment_id: str, after: str | None = None) -> Iterator[RunEvent | MetricsEvent]:
         """All events of an experiment, or those after the event id `after`, and then whatever happens."""
-        options = {"params": {"experiment": experiment_id}, "headers": _given({"Last-Event-ID": after})}
+        for event in self.watch([f"experiment:{experiment_id}"], after):
+            if isinstance(event, RunEvent | MetricsEvent):
+                yield event
+
+    def watch(self, topics: Sequence[str], after: str | None = None) -> Iterator[StudioEvent]:
+        """Everything about the topics (`experiment:ID`, `job:ID`, `trace:ID`, `queue`), or what came after the event id
+        `after`, and then whatever happens."""
+        options = {"params": {"topic": list(topics)}, "headers": _given({"Last-Event-ID": after})}
         with self._answer("GET", "/events", timeout=_STREAMING, **options) as response:
             for fields in _parse_events(response.iter_lines()):
                 yield _EVENT.validate_python(fields)

@@ -17,6 +17,7 @@ from workers.locations import ServiceUnavailable, check_store_url, without_secre
 from workers.migrations import bring_up_to_date
 
 _BUSY_TIMEOUT_SECONDS = 30
+_IDLE_MILLISECONDS = 5000
 # Any number, the same for all who write.
 _WRITER_LOCK = 0x67696674
 
@@ -36,6 +37,7 @@ class Database:
     def __init__(self, url: str | URL) -> None:
         """Raises `LocationError` for a URL that is neither's, and `StoreUnavailable`."""
         self._url = url if isinstance(url, URL) else make_url(check_store_url(url))
+        self._looking: Any = None
         sqlite = self._url.get_backend_name() == "sqlite"
         self._engine, self._writer = _sqlite(self._url) if sqlite else _postgres(self._url)
         with self._reached(), self._writer.connect() as connection:
@@ -52,6 +54,8 @@ class Database:
         return cls(URL.create("sqlite", database=str(path)))
 
     def close(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
         self._engine.dispose()
 
     def ping(self) -> None:
@@ -70,6 +74,20 @@ class Database:
         """A transaction that is committed at the end, or rolled back by an error. Raises `StoreUnavailable`."""
         with self._reached(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def sign(self) -> str:
+        """A text that is another one whenever something was committed in between; no row is read for it.
+
+        For one thread at a time, always of the same `Database`. Raises `StoreUnavailable`.
+        """
+        with self._reached():
+            if self._url.get_backend_name() == "sqlite":
+                # Counted for each connection, so this takes one that nothing else uses.
+                self._looking = self._looking or self._engine.raw_connection()
+                return str(self._looking.driver_connection.execute("PRAGMA data_version").fetchone()[0])
+            with self._engine.connect() as connection:
+                # Which transactions are over: one that commits goes off this list.
+                return str(connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one())
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
@@ -103,7 +121,9 @@ def _sqlite(url: URL) -> tuple[Engine, Engine]:
 
 def _postgres(url: URL) -> tuple[Engine, Engine]:
     # `postgresql://` is what people write; the driver is ours to choose.
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    # A process that stands still in the middle of a write would keep everybody from writing: the server cuts it off.
+    options = {"options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=options)
     event.listen(engine, "begin", _take_turn)
     return engine, engine.execution_options(writes=True)
 

@@ -50,6 +50,12 @@ class Heart:
         self._stop.set()
         self._thread.join()
 
+    def catch_up(self) -> None:
+        """Pass on what earlier attempts have reported: the last of it may not have been read before a worker died."""
+        earlier = [(n, MetricsTail(self._directory / channel(n)).read()) for n in range(1, self._job.attempt)]
+        if any(lines for _, lines in earlier):
+            self._store.catch_up(self._job.id, self._job.owner or "", earlier)
+
     def beat(self) -> None:
         """One sign of life. The lease counts from before the store was asked."""
         with self._once:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
 from workers.metrics import MetricLine
-from workers.records import Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
+from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ class Observations:
             return list(session.exec(query))
 
     def trained(self, limit: int | None = None) -> list[Job]:
-        """Runs that have left weights: finished ones, and those stopped with their result kept. Newest first."""
+        """Runs that have left weights which are still there: finished ones, and those stopped with their result kept.
+        Newest first."""
         query = _trained().order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))
@@ -83,6 +84,11 @@ class Observations:
         """The run with that id, if it has left weights."""
         with self._read() as session:
             return session.exec(_trained().where(Job.id == job_id)).first()
+
+    def active(self) -> list[Job]:
+        """Those that some worker has, in no order."""
+        with self._read() as session:
+            return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
     def waiting(self, limit: int | None = None) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""
@@ -102,7 +108,7 @@ class Observations:
         with self._read() as session:
             return list(session.exec(query.limit(limit)))
 
-    def transitions(self, after: int = 0, job_id: str | None = None, limit: int = 1000) -> list[Transition]:
+    def transitions(self, after: int = 0, job_id: str | None = None, limit: int | None = 1000) -> list[Transition]:
         """Changes of state with an id above `after`, in the order they happened."""
         query = select(Transition).where(col(Transition.id) > after).order_by(col(Transition.id))
         if job_id is not None:
@@ -126,7 +132,8 @@ def in_line() -> Any:
 
 def _trained() -> Any:
     ended = col(Job.state).in_((JobState.FINISHED, JobState.STOPPED))
-    return select(Job).where(Job.kind == JobKind.TRAIN, ended, col(Job.result).is_not(None))
+    there = (col(Job.result).is_not(None), col(Job.files_removed).is_(None))
+    return select(Job).where(Job.kind == JobKind.TRAIN, ended, *there)
 
 
 def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
@@ -142,9 +149,9 @@ def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[Metr
         session.connection().execute(dialect.insert(MetricPoint).on_conflict_do_nothing(), points)
 
 
-def forget_points_after(session: Session, job: Job, step: int) -> None:
-    """Remove what earlier attempts reported after `step`, all of it where they begin anew."""
-    earlier = (col(MetricPoint.job_id) == job.id, col(MetricPoint.attempt) < job.attempt)
+def forget_points_after(session: Session, job_id: str, attempt: int, step: int) -> None:
+    """Remove what the attempts before this one reported after `step`, all of it where it begins anew."""
+    earlier = (col(MetricPoint.job_id) == job_id, col(MetricPoint.attempt) < attempt)
     later = (col(MetricPoint.step) > step,) if step else ()
     session.exec(delete(MetricPoint).where(*earlier, *later))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gift_core.reporting import RESULT_FILE, write_atomically
-from workers.context import EXIT_LOST, EXIT_STOPPED, LOG_FILE
+from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
+from workers.context import EXIT_LOST, EXIT_STOPPED, JOB_FILE, LOG_FILE
 from workers.records import JobState
 
 FAILURE_FILE = "failure.json"
@@ -64,6 +65,17 @@ def clear(directory: Path) -> None:
     """Remove what an earlier attempt said about its end."""
     for name in (RESULT_FILE, FAILURE_FILE):
         (directory / name).unlink(missing_ok=True)
+
+
+def discard(directory: Path) -> None:
+    """Remove all that a job has made; what was asked, and the log, stay."""
+    for path in directory.iterdir():
+        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def outcome_of(directory: Path, exit_code: int) -> Outcome:

@@ -32,7 +32,8 @@ class OutputService:
         return self._studio.submit(self._studio.new_job(JobKind.DENOISE, order.id, label, order), by)
 
     def export(self, order: ExportOrder, by: str = "") -> Job:
-        """Write a run as other programs load it. Raises `NotFoundError`, or `ConflictError` for an unfinished one."""
+        """Write a run as other programs load it. Raises `NotFoundError`, or `ConflictError` for an unfinished one, or
+        one whose files were removed."""
         label = f"{order.layout or 'export'} · {self._finished(order.run).label}"
         return self._studio.submit(self._studio.new_job(JobKind.EXPORT, order.id, label, order), by)
 
@@ -79,6 +80,8 @@ class OutputService:
         run = self._studio.store.job(run_id)
         if run.kind != JobKind.TRAIN or run.state != JobState.FINISHED:
             raise ConflictError(f"{run.label} has not finished.", field="run", remedy="Choose a finished run.")
+        if run.files_removed is not None:
+            raise ConflictError(f"The files of {run.label} were removed.", field="run", remedy="Train it again.")
         return run
 
 

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gift_core.errors import GiftError, Problem, problems_of
 from workers.locations import LocationError, check_artefacts_url, check_queue_url, check_store_url
+from workers.logs import LogFormat, LogLevel
+from workers.webhook_addresses import Target
 
 # A job's process inherits these names and nothing else, so no credential of the studio reaches it.
 _INHERITED = (
@@ -70,6 +83,29 @@ class Settings(BaseSettings):
         None,
         description="Where files of jobs are kept for other hosts, s3:// or file://; only in `data_dir` when left out.",
     )
+    log_format: LogFormat | None = Field(
+        None, description="`text` or `json`; text on a terminal and JSON elsewhere when left out."
+    )
+    log_level: LogLevel = Field("info", description="Of the studio's own messages: debug, info, warning or error.")
+    disk_quota_gb: PositiveFloat | None = Field(
+        None, description="Above this, files of ended jobs that are not pinned are removed, the oldest first."
+    )
+    keep_days: PositiveFloat | None = Field(
+        None, description="Files of jobs that ended longer ago, and are not pinned, are removed."
+    )
+    disk_floor_gb: NonNegativeFloat = Field(
+        0.5, description="No job is taken on while less than this is free on the disk, in gigabytes (10^9 bytes)."
+    )
+    webhook_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Who is told of ends, failures, stalls and collapses: https:// URLs, separated by commas."
+    )
+    webhook_secret: SecretStr | None = Field(None, description="Key with which messages to webhooks are signed.")
+    stall_seconds: PositiveFloat = Field(
+        600.0, description="A running job that has reported nothing for this long counts as stalled."
+    )
+    entropy_collapse_share: float = Field(
+        0.1, gt=0, lt=1, description="A mean entropy below this share of that at the start counts as a collapse."
+    )
 
     @field_validator("store_url", "queue_url", "artefacts_url")
     @classmethod
@@ -81,6 +117,18 @@ class Settings(BaseSettings):
             problem = error.problems[0]
             raise ValueError(f"{problem.message} {problem.remedy}") from None
         return url
+
+    @field_validator("webhook_urls", mode="before")
+    @classmethod
+    def _separated(cls, urls: object) -> object:
+        return [part for part in re.split(r"[,\s]+", urls) if part] if isinstance(urls, str) else urls
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _is_allowed(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for url in urls:
+            Target.of(url.get_secret_value())
+        return urls
 
 
 def read_settings() -> Settings:

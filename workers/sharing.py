@@ -24,7 +24,7 @@ from workers.records import Job, JobKind
 
 logger = logging.getLogger(__name__)
 
-_STAGED = "shared"
+STAGED = "shared"
 _DATASETS = "datasets"
 _RUNS = KINDS[JobKind.TRAIN].folder
 # Between two versions of what a running job has so far: its log, and checkpoints to resume from.
@@ -42,7 +42,7 @@ class Sharing:
 
     def __init__(self, data: Path, url: str | None, every_seconds: float = _EVERY_SECONDS) -> None:
         self.data = data
-        self._artefacts = Artefacts(data / _STAGED, url) if url else None
+        self._artefacts = Artefacts(data / STAGED, url) if url else None
         self._every_seconds = every_seconds
 
     def bring(self, job: Job) -> None:
@@ -103,6 +103,11 @@ class Sharing:
         finally:
             over.set()
             thread.join()
+
+    def folders(self, job: Job) -> list[Path]:
+        """Where this host has files of the job: those that it uses, and the copy that others see."""
+        copies = [self._artefacts.path(_key(job))] if self._artefacts is not None else []
+        return [job_directory(self.data, job), *copies]
 
     def remove(self, job: Job) -> None:
         """Remove the job's files, here and for the others."""

@@ -282,11 +282,16 @@ class JobStore(Observations):
                 return None
             job = _job(session, job_id)
             if lines:
-                if lines[0].number == 1:
-                    forget_points_after(session, job, lines[0].step)
+                _take_report(session, job_id, job.attempt, lines)
                 job.sqlmodel_update(_progress(lines, job.latest))
-                add_points(session, job_id, job.attempt, lines)
             return Orders(JobState(job.state), StopMode(job.stop_mode) if job.stop_mode else None)
+
+    def catch_up(self, job_id: str, owner: str, earlier: Sequence[tuple[int, Sequence[MetricLine]]]) -> None:
+        """Store what earlier attempts had reported by themselves when their worker died, by number of the attempt."""
+        with self._write() as session:
+            if _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
+                for attempt, lines in earlier:
+                    _take_report(session, job_id, attempt, lines)
 
     def end(
         self,
@@ -392,6 +397,12 @@ def _update_owned(session: Session, job_id: str, owner: str, **changes: Any) -> 
     """Change a job that `owner` has; False when it is not the owner's any more."""
     owned = (col(Job.id) == job_id, col(Job.owner) == owner, col(Job.state).in_(ACTIVE))
     return bool(session.exec(update(Job).where(*owned).values(**changes)).rowcount)
+
+
+def _take_report(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
+    if lines and lines[0].number == 1:
+        forget_points_after(session, job_id, attempt, lines[0].step)
+    add_points(session, job_id, attempt, lines)
 
 
 def _progress(lines: Sequence[MetricLine], latest: Mapping[str, Any]) -> dict[str, Any]:

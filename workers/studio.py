@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -16,17 +17,21 @@ from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.chores import chores_of
 from workers.context import LOG_FILE
+from workers.counts import Counts
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
 from workers.dataset_uses import jobs_in_need, require_kept
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
+from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
 from workers.outcome import tail
 from workers.queue import JobQueue
+from workers.readiness import check_queue, check_store, check_worker
 from workers.reaper import Reaper
 from workers.recorded import install
 from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode
@@ -72,6 +77,9 @@ class Studio:
             settings.upload_limit_mb * _MEGABYTE,
             lambda dataset: jobs_in_need(self.store, dataset),
         )
+        self.counts = Counts(self.store.database.read)
+        self.sizes = FileSizes(self.data)
+        self._worker: Worker | None = None
 
     # Asking for jobs
 
@@ -83,6 +91,7 @@ class Studio:
         Raises the `GiftError` that training would raise, or `ConflictError`; then nothing is created.
         """
         if key is None or self.store.experiment_with_key(key) is None:
+            self.check_room()
             self._check(spec)
         experiment, created = self.store.create_experiment(spec, key, options, by)
         if created:
@@ -96,8 +105,12 @@ class Studio:
         Raises `ConflictError` when too many of its kind wait.
         """
         for known in self.store.jobs_with({job.id}):
-            if known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
+            if known.files_removed is not None and known.state == JobState.FINISHED:
+                # There is nothing to answer with any more: it is made again.
+                self.store.remove(known.id)
+            elif known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
                 return known
+        self.check_room()
         waiting = self.store.jobs(
             JobFilter(kind=JobKind(job.kind), states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING
         )
@@ -125,6 +138,7 @@ class Studio:
 
         Raises `NotFoundError`, or `ConflictError` for one that has finished.
         """
+        self.check_room()
         job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job
@@ -175,6 +189,23 @@ class Studio:
         others = (Device(**device) for worker in self.store.workers() for device in worker.devices)
         return any(device.kind == "cuda" for device in chain(self.own_devices, others))
 
+    def checks(self) -> dict[str, Callable[[], None]]:
+        """What has to work for jobs to be carried out, by name: see `workers.readiness`."""
+        checks: dict[str, Callable[[], None]] = {
+            "store": lambda: check_store(self.store.database),
+            "queue": lambda: check_queue(self.queue),
+            "disk": self.check_room,
+        }
+        if self.settings.embedded_worker:
+            checks["worker"] = lambda: check_worker(self._worker)
+        return checks
+
+    def check_room(self) -> None:
+        """Raises `DiskFullError` where there is no room for another job."""
+        check_room(self.data, int(self.settings.disk_floor_gb * GIGABYTE))
+        if self.settings.disk_quota_gb is not None:
+            check_quota(self.sizes, int(self.settings.disk_quota_gb * GIGABYTE))
+
     # The worker
 
     def worker(self) -> Worker:
@@ -189,7 +220,8 @@ class Studio:
             Patience(settings.lease_seconds, settings.stop_grace_seconds),
         )
         reaper = Reaper(self.store, settings.lease_seconds)
-        return Worker(self.store, self.queue, supervisor, pool, reaper)
+        self._worker = Worker(self.store, self.queue, supervisor, pool, reaper, housekeeping=chores_of(self))
+        return self._worker
 
     def _environment(self, job: Job) -> dict[str, str]:
         threads = self.settings.training_threads if job.devices else self.settings.side_threads

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +21,8 @@ from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
 from workers.heart import Heart
 from workers.kinds import job_directory
-from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
+from workers.leftovers import clear_scratch
+from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
 from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, mark, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.sharing import Sharing
@@ -105,6 +105,7 @@ class Supervisor:
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         with Heart(self._store, job, directory, self._patience.lease) as heart:
             self._sharing.bring(job)
+            heart.catch_up()
             self._prepare(job, directory)
             with self._sharing.sharing(job):
                 forced, exit_code = self._run(job, directory, placed_on, heart)
@@ -141,6 +142,7 @@ class Supervisor:
     def _prepare(self, job: Job, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         clear(directory)
+        clear_scratch(directory)
         kind = JobKind(job.kind)
         asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
         write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))
@@ -188,7 +190,7 @@ def _unsupervised(error: Exception) -> Failure:
 
 def _outcome(directory: Path, forced: Outcome | None, exit_code: int) -> Outcome:
     if forced is DISCARDED:
-        _discard(directory)
+        discard(directory)
         return DISCARDED
     outcome = outcome_of(directory, exit_code)
     if forced is None or outcome.state is JobState.FINISHED:
@@ -226,14 +228,3 @@ class _Ending:
         self.outcome = outcome
         self._deadline = min(self._deadline, time.monotonic() + grace)
         signal_group(self._process, number)
-
-
-def _discard(directory: Path) -> None:
-    """Remove all that a job has made; what was asked, and the log, stay."""
-    for path in directory.iterdir():
-        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

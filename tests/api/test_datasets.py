@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from tests.data_hub import COMMIT, serving_data
 from ui.client import StudioError
-from workers.records import RunState
+from workers.records import JobState
 
 PAIRS = [("What is 1+1?", "2"), ("what is  1+1?", "two"), ("Name a colour.", "Red."), ("Name a colour.", "Red.")]
 
@@ -133,7 +133,7 @@ def test_a_data_set_is_not_deleted_under_a_run(client, upload, create, trainer, 
     trainer.start(run)
     assert refused(lambda: client.delete_dataset(upload.id)).status == 409
     trainer.finish(run)
-    assert studio.store.run(run.id).state == RunState.FINISHED
+    assert studio.store.job(run.id).state == JobState.FINISHED
     client.delete_dataset(upload.id)
     assert client.datasets() == []
 

@@ -63,12 +63,32 @@ def test_stopping_asks_once_more(mount: Mount, site: Site) -> None:
     expect(page.get_by_role("button", name="Stop")).to_be_focused()
     page.keyboard.press("Enter")
     assert page.evaluate("actions") == []
-    page.get_by_role("button", name="Stop now").click()
+    page.get_by_role("button", name="Stop and save").click()
     assert page.evaluate("actions") == [["stop", {"run": "r1"}]]
     expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
+    # Saving takes its time: nothing may be worth keeping after all.
+    site.publish("run", run_view("r1", "SFT", "stopping"))
+    page.get_by_role("button", name="Stopping…").click()
+    expect(page.get_by_role("button", name="Stop and save")).to_be_hidden()
+    page.get_by_role("button", name="Discard").click()
+    assert page.evaluate("actions").pop() == ["discard", {"run": "r1"}]
     site.publish("run", run_view("r1", "SFT", "stopped"))
     expect(page.locator(".gs-chip")).to_contain_text("stopped")
     expect(page.get_by_role("button", name="Stopping…")).to_be_hidden()
+
+
+def test_what_has_not_finished_is_resumed_or_begun_again(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT", "stopped"))
+    page = mount("runs", RUNS)
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Start over")).to_be_disabled()
+    site.publish("run", run_view("r1", "SFT", "queued"))
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    site.publish("run", run_view("r1", "SFT", "failed"))
+    page.get_by_role("button", name="Start over").click()
+    assert page.evaluate("actions") == [["resume", {"run": "r1"}], ["retry", {"run": "r1"}]]
+    site.publish("run", run_view("r1", "SFT", "finished"))
+    expect(page.get_by_role("button", name="Resume")).to_be_hidden()
 
 
 def test_cards_show_progress_score_and_failure(mount: Mount, site: Site) -> None:

@@ -51,7 +51,8 @@ export class RunCard {
     this.#phase();
     this.tick();
     this.#actions.update(run.state);
-    if (before?.state === run.state && JSON.stringify(before.result) === JSON.stringify(run.result)) return;
+    const shown = ({ state, result, files_removed: removed }) => JSON.stringify([state, result, removed]);
+    if (before && shown(before) === shown(run)) return;
     this.#parts.outcome.replaceChildren(...outcome(run));
     this.#parts.links.replaceChildren(...links(run, this.#links(run)));
   }
@@ -101,7 +102,16 @@ function fact(name, value) {
   return el('div', {}, el('dt', {}, name), value);
 }
 
-function outcome({ state, result, failure }) {
+function outcome(run) {
+  return run.files_removed ? [...ending(run), removedNote(run.files_removed)] : ending(run);
+}
+
+function removedNote(when) {
+  const day = new Date(when * 1000).toLocaleDateString(undefined, { dateStyle: 'long' });
+  return el('p', { class: 'gs-note' }, `Its files were removed on ${day} to make room.`);
+}
+
+function ending({ state, result, failure }) {
   if (failure) return [failureNote(failure)];
   if (result?.score) return [score(result.score)];
   if (state === 'finished' && result) return [el('p', {}, `Finished at loss ${decimal(result.final_loss, 3)}.`)];
@@ -123,8 +133,8 @@ function score({ correct, n, share, low, high }) {
     el('div', { class: 'gs-interval', 'aria-hidden': true }, el('i'), el('b')));
 }
 
-function links({ state, started, result }, { log, spec, tokens, denoise }) {
-  const trained = state === 'finished' || (state === 'stopped' && result);
+function links({ state, started, result, files_removed: removed }, { log, spec, tokens, denoise }) {
+  const trained = !removed && (state === 'finished' || (state === 'stopped' && result));
   return [
     trained && tokens ? el('a', { href: tokens }, 'Tokens') : null,
     trained && denoise ? el('a', { href: denoise }, 'Denoise') : null,

@@ -9,6 +9,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
+# So that all tables are known, whoever opens the database.
+from workers import outbox, records  # noqa: F401
+
 _BASELINE = "0001"
 
 
