@@ -26,6 +26,7 @@ from gift_core.cli_export import export, push
 from gift_core.cli_harness import HANDED_OVER, lm_eval
 from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.cli_preflight import check
+from gift_core.cli_submit import submit
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
@@ -149,6 +150,7 @@ app.command()(denoise)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(check)
+app.command()(submit)
 
 
 @app.command()

@@ -349,7 +349,7 @@ class StudioClient:
         """The first minus the second, at each length."""
         return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
 
-    def _get(self, kind: type[T], path: str, **parameters: Any) -> T:
+    def _get(self, kind: type[T], path: str, /, **parameters: Any) -> T:
         return self._request(kind, "GET", path, params=_given(parameters))
 
     def _text(self, path: str, **parameters: Any) -> str:

@@ -6,43 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header
 from fastapi.responses import FileResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from api.dependencies import OutputsDependency
 from api.errors import documented
+from api.output_views import FileView, OutputView
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder
 from workers.outputs import zipped
-from workers.records import Job, JobKind, JobState
 
 router = APIRouter(tags=["outputs"])
 
 IdempotencyKey = Annotated[
     str | None, Header(min_length=1, max_length=200, description="Sending it again returns the job it created.")
 ]
-
-
-class OutputView(BaseModel):
-    """A job that leaves files, and how far it is."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str
-    kind: JobKind
-    label: str
-    state: JobState
-    step: int = Field(description="Responses made so far.")
-    total_steps: int | None
-
-    @classmethod
-    def of(cls, job: Job) -> OutputView:
-        return cls.model_validate(job)
-
-
-class FileView(BaseModel):
-    """A file to be downloaded."""
-
-    name: str
-    bytes: int
 
 
 class PushRequest(PushOrder):
