@@ -9,13 +9,19 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.auditing import Auditing
 from api.dependencies import Services
 from api.docs import add_docs
 from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
-from api.limits import BodyLimit
-from api.origins import SameOrigin
+from api.limits import BodyLimit, BodyTime
+from api.oauth import HubSignIn
+from api.origins import LoopbackOnly, SameOrigin
+from api.permissions import Action, allow
+from api.quotas import Quotas
+from api.rate_limits import Limits
 from api.routes import (
+    accounts,
     catalogue,
     dataset_inspections,
     datasets,
@@ -25,12 +31,15 @@ from api.routes import (
     inference,
     metrics,
     runs,
+    sign_in,
     traces,
 )
+from api.security_headers import SecurityHeaders
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
+from workers.settings import Settings
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -47,6 +56,8 @@ api_routers = (
     dataset_inspections.router,
     traces.router,
     evaluations.router,
+    sign_in.router,
+    accounts.router,
 )
 
 
@@ -83,16 +94,39 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    settings = studio.settings
     inference_service = InferenceService(studio, shelf)
-    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
-    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
-    app.add_middleware(SameOrigin, prefix=PREFIX)
+    app.state.services = Services(
+        studio,
+        inference_service,
+        inspections,
+        denoisings,
+        scored,
+        hub,
+        Limits(settings),
+        Quotas(studio),
+        HubSignIn(settings),
+    )
+    streamed = frozenset({f"{PREFIX}/datasets"})
+    app.add_middleware(BodyTime, streamed=streamed, seconds=settings.body_seconds)
+    app.add_middleware(BodyLimit, prefix=(PREFIX, "/sign-in"), streamed=streamed)
+    app.add_middleware(Auditing, log=studio.audit)
+    protect(app, settings)
     add_error_handlers(app)
     add_docs(app)
     for router in api_routers:
-        app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
-    app.add_api_route("/healthz", health, tags=["health"])
+        app.include_router(router, prefix=PREFIX, responses=documented(401, 403, 422, 429, 500))
+    app.include_router(sign_in.pages)
+    app.add_api_route("/healthz", health, tags=["health"], dependencies=[allow(Action.ENTER)])
     return app
+
+
+def protect(app: FastAPI, settings: Settings) -> None:
+    """What stands in front of every page and route, the front end's too where it is an application of its own."""
+    app.add_middleware(SameOrigin, base_url=settings.base_url)
+    if not settings.has_accounts:
+        app.add_middleware(LoopbackOnly)
+    app.add_middleware(SecurityHeaders, framed=settings.space_id is not None)
 
 
 async def health() -> dict[str, str]:

@@ -8,6 +8,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.events import EventHub
+from api.oauth import HubSignIn
+from api.quotas import Quotas
+from api.rate_limits import Limits
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
@@ -25,34 +28,37 @@ class Services:
     traces: TraceService
     evaluations: EvaluationService
     hub: EventHub
+    limits: Limits
+    quotas: Quotas
+    hub_sign_in: HubSignIn
 
 
-async def _services(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-async def _studio(services: Annotated[Services, Depends(_services)]) -> Studio:
+async def _studio(services: Annotated[Services, Depends(services_of)]) -> Studio:
     return services.studio
 
 
-async def _inference(services: Annotated[Services, Depends(_services)]) -> InferenceService:
+async def _inference(services: Annotated[Services, Depends(services_of)]) -> InferenceService:
     return services.inference
 
 
-async def _dataset_inspections(services: Annotated[Services, Depends(_services)]) -> DatasetInspectionService:
+async def _dataset_inspections(services: Annotated[Services, Depends(services_of)]) -> DatasetInspectionService:
     return services.dataset_inspections
 
 
-async def _traces(services: Annotated[Services, Depends(_services)]) -> TraceService:
+async def _traces(services: Annotated[Services, Depends(services_of)]) -> TraceService:
     return services.traces
 
 
-async def _evaluations(services: Annotated[Services, Depends(_services)]) -> EvaluationService:
+async def _evaluations(services: Annotated[Services, Depends(services_of)]) -> EvaluationService:
     return services.evaluations
 
 
-async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
+async def _hub(services: Annotated[Services, Depends(services_of)]) -> EventHub:
     return services.hub
 
 
@@ -61,4 +67,5 @@ InferenceDependency = Annotated[InferenceService, Depends(_inference)]
 DatasetInspectionsDependency = Annotated[DatasetInspectionService, Depends(_dataset_inspections)]
 TracesDependency = Annotated[TraceService, Depends(_traces)]
 EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
+ServicesDependency = Annotated[Services, Depends(services_of)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

@@ -12,7 +12,7 @@ from workers.records import Experiment, Run
 _ID_ALPHABET = string.ascii_lowercase + string.digits
 
 
-def new_experiment(spec: ExperimentSpec, key: str | None, subject: str) -> Experiment:
+def new_experiment(spec: ExperimentSpec, key: str | None, subject: str, created_by: str = "") -> Experiment:
     """The record of a new experiment; `subject` is what its data is called in a made-up name."""
     return Experiment(
         id=_new_id("exp"),
@@ -20,6 +20,7 @@ def new_experiment(spec: ExperimentSpec, key: str | None, subject: str) -> Exper
         spec=spec.model_dump(mode="json"),
         idempotency_key=key,
         request_fingerprint=spec.fingerprint(),
+        created_by=created_by,
     )
 
 

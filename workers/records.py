@@ -40,6 +40,9 @@ class Experiment(SQLModel, table=True):
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     idempotency_key: str | None = Field(default=None, unique=True)
     request_fingerprint: str = ""
+    created_by: str = Field(
+        default="", sa_column_kwargs={"server_default": ""}, description="An account; empty where none is known."
+    )
 
 
 class Run(SQLModel, table=True):

@@ -52,14 +52,14 @@ class RunStore:
 
     # Experiments
 
-    def create_experiment(self, spec: ExperimentSpec, key: str | None) -> tuple[Experiment, bool]:
+    def create_experiment(self, spec: ExperimentSpec, key: str | None, created_by: str = "") -> tuple[Experiment, bool]:
         """Create an experiment and its queued runs, or return the one that `key` already made, with False.
 
         Raises `ConflictError` when `key` made an experiment from a different spec.
         """
         try:
             with self._write() as session:
-                experiment = new_experiment(spec, key, _subject(session, spec))
+                experiment = new_experiment(spec, key, _subject(session, spec), created_by)
                 session.add(experiment)
                 session.flush()
                 runs = new_runs(experiment, spec)
@@ -131,6 +131,17 @@ class RunStore:
             query = query.where(Run.state == state)
         with self._read() as session:
             return list(session.exec(query))
+
+    def queued_by(self, account_id: str) -> int:
+        """How many runs of an account's experiments wait for their turn."""
+        query = (
+            select(func.count())
+            .select_from(Run)
+            .join(Experiment, col(Run.experiment_id) == col(Experiment.id))
+            .where(Run.state == RunState.QUEUED, Experiment.created_by == account_id)
+        )
+        with self._read() as session:
+            return session.exec(query).one()
 
     def waiting(self) -> list[Run]:
         """The queued runs, the one whose turn is next first."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.accounts import AccountStore
+from workers.audit import AuditLog
 from workers.database import Database
 from workers.datasets import DatasetStore
 from workers.embedded import EmbeddedWorker
@@ -44,18 +46,21 @@ class Studio:
         self.trace_files = data / "traces"
         self.inspection_files = data / "inspections"
         self.evaluation_files = data / "evaluations"
-        self.store = RunStore(Database.in_file(data / "studio.sqlite3"))
+        database = Database.in_file(data / "studio.sqlite3")
+        self.store = RunStore(database)
+        self.accounts = AccountStore(database)
+        self.audit = AuditLog(database)
         self.queue = JobQueue(data / "queue.sqlite3")
         self.datasets = DatasetStore(self._dataset_files, self.store, settings.upload_limit_mb * _MEGABYTE)
 
-    def launch(self, spec: ExperimentSpec, key: str | None) -> tuple[Experiment, bool]:
+    def launch(self, spec: ExperimentSpec, key: str | None, created_by: str = "") -> tuple[Experiment, bool]:
         """Check, create and queue an experiment, or return the one that `key` already made, with False.
 
         Raises the `GiftError` that training would raise, or `ConflictError`; then nothing is created.
         """
         if key is None or self.store.experiment_with_key(key) is None:
             self._check(spec)
-        experiment, created = self.store.create_experiment(spec, key)
+        experiment, created = self.store.create_experiment(spec, key, created_by)
         if created:
             for run in self.store.runs(experiment.id):
                 self.queue.enqueue(run.id)

@@ -12,6 +12,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.dependencies import HubDependency, StudioDependency
 from api.errors import documented
 from api.events import Position
+from api.permissions import Action, allow
 from workers.records import Run
 
 router = APIRouter(tags=["events"])
@@ -26,7 +27,7 @@ def _watched_runs(
     return studio.store.runs(studio.store.experiment(experiment).id)
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=documented(404))
+@router.get("/events", dependencies=[allow(Action.LOOK)], response_class=EventSourceResponse, responses=documented(404))
 async def stream_events(
     hub: HubDependency,
     experiment: str,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
-from api.dependencies import StudioDependency
+from api.caller import Caller
+from api.dependencies import ServicesDependency, StudioDependency
 from api.errors import documented
+from api.permissions import Action, allow
 from api.schemas import ExperimentDetail, ExperimentView, RunView
 from gift_core.spec import ExperimentSpec
 from workers.records import Experiment
@@ -34,15 +36,23 @@ IdempotencyKey = Annotated[
     },
 )
 def create_experiment(
-    spec: ExperimentSpec, response: Response, studio: StudioDependency, idempotency_key: IdempotencyKey = None
+    spec: ExperimentSpec,
+    request: Request,
+    response: Response,
+    services: ServicesDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+    idempotency_key: IdempotencyKey = None,
 ) -> ExperimentDetail:
     """Queue an experiment's runs. Nothing is created when any of them could not be trained."""
-    experiment, created = studio.launch(spec, idempotency_key)
+    studio = services.studio
+    with services.quotas.launching(caller, len(spec.expand())):
+        experiment, created = studio.launch(spec, idempotency_key, caller.account_id)
+    request.state.thing = experiment.id
     response.status_code = 201 if created else 200
     return _detail(studio, experiment)
 
 
-@router.get("/experiments")
+@router.get("/experiments", dependencies=[allow(Action.LOOK)])
 def list_experiments(
     studio: StudioDependency,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
@@ -52,7 +62,7 @@ def list_experiments(
     return [ExperimentView.from_record(found) for found in studio.store.experiments(limit=limit, before=before)]
 
 
-@router.get("/experiments/{experiment_id}", responses=documented(404))
+@router.get("/experiments/{experiment_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def get_experiment(experiment_id: str, studio: StudioDependency) -> ExperimentDetail:
     """An experiment with its runs."""
     return _detail(studio, studio.store.experiment(experiment_id))

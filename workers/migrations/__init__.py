@@ -1,4 +1,7 @@
-"""The schema and how older ones become it. `workers.records` says what it is now, `versions` how it got there."""
+"""The schema and how older ones become it.
+
+`workers.records` and `workers.account_records` say what it is now, `versions` how it got there.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
+
+# Their tables are part of the schema, whoever opens the database.
+from workers import account_records, records  # noqa: F401
 
 _BASELINE = "0001"
 
