@@ -26,23 +26,33 @@ _MEGABYTE = 2**20
 def create_app(settings: Settings) -> FastAPI:
     """The whole studio as one application; `api_url` leaves out the backend and speaks to another one."""
     prepare_environment()
+    if not settings.api_url:
+        settings.check_exposure()
     import gradio as gr
 
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
+    from ui.gate import Gate
+    from ui.visitor import Visitors
 
-    app = _proxy(settings.api_url) if settings.api_url else _backend(settings)
+    app = _proxy(settings) if settings.api_url else _backend(settings)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
-    client = StudioClient(settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}")
-    app.include_router(offline_pages(client), include_in_schema=False)
+    visitors = Visitors(behind_hub=settings.space_id is not None)
+    backend = settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}"
+    client = StudioClient(backend, credentials=visitors.current)
+    app.include_router(offline_pages(client, visitors), include_in_schema=False)
+    # Whether a backend elsewhere has accounts, only it can say.
+    has_accounts = settings.has_accounts or settings.api_url is not None
+    if has_accounts:
+        app.add_middleware(Gate, client=client, visitors=visitors)
     with warnings.catch_warnings():
         # Said of every application with several pages, whether or not anybody asked for server-side rendering.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
         return gr.mount_gradio_app(
             app,
-            build_ui(client),
+            build_ui(client, account_link=has_accounts),
             path="/",
             theme=theme(),
             head=HEAD,
@@ -81,10 +91,17 @@ def _backend(settings: Settings) -> FastAPI:
     return app
 
 
-def _proxy(api_url: str) -> FastAPI:
+def _proxy(settings: Settings) -> FastAPI:
+    from api.origins import SameOrigin
+    from api.security_headers import SecurityHeaders
     from ui.proxy import create_proxy
+    from ui.visitor import Visitors
 
-    return create_proxy(api_url)
+    behind_hub = settings.space_id is not None
+    app = create_proxy(settings.api_url or "", Visitors(behind_hub=behind_hub))
+    app.add_middleware(SameOrigin, base_url=settings.base_url)
+    app.add_middleware(SecurityHeaders, framed=behind_hub)
+    return app
 
 
 def _components(static: Path) -> FastAPI:

@@ -39,7 +39,6 @@ from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
-from workers.settings import Settings
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -111,7 +110,10 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     app.add_middleware(BodyTime, streamed=streamed, seconds=settings.body_seconds)
     app.add_middleware(BodyLimit, prefix=(PREFIX, "/sign-in"), streamed=streamed)
     app.add_middleware(Auditing, log=studio.audit)
-    protect(app, settings)
+    app.add_middleware(SameOrigin, base_url=settings.base_url)
+    if not settings.has_accounts:
+        app.add_middleware(LoopbackOnly)
+    app.add_middleware(SecurityHeaders, framed=settings.space_id is not None)
     add_error_handlers(app)
     add_docs(app)
     for router in api_routers:
@@ -119,14 +121,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
     app.include_router(sign_in.pages)
     app.add_api_route("/healthz", health, tags=["health"], dependencies=[allow(Action.ENTER)])
     return app
-
-
-def protect(app: FastAPI, settings: Settings) -> None:
-    """What stands in front of every page and route, the front end's too where it is an application of its own."""
-    app.add_middleware(SameOrigin, base_url=settings.base_url)
-    if not settings.has_accounts:
-        app.add_middleware(LoopbackOnly)
-    app.add_middleware(SecurityHeaders, framed=settings.space_id is not None)
 
 
 async def health() -> dict[str, str]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.cookies import SimpleCookie
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, HTTPBearer
-from starlette.datastructures import Headers
-from starlette.types import Scope as AsgiScope
 
 from api.caller import Caller
 from api.dependencies import ServicesDependency
@@ -29,23 +26,16 @@ class UnauthenticatedError(GiftError):
     headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
-def address_of(scope: AsgiScope, settings: Settings) -> str:
+def request_address(request: Request, settings: Settings) -> str:
     """Where a request comes from.
 
-    The server has taken the address from a proxy on this machine already. In front of a Space stands the Hub's, which
-    puts the address that it saw last; those before it are whatever the visitor claims.
+    The server has taken the peer's address from a proxy on this machine already. In front of a Space stands the Hub's,
+    which puts the address that it saw last; those before it are whatever the visitor claims.
     """
-    forwarded = Headers(scope=scope).get("x-forwarded-for", "")
+    forwarded = request.headers.get("x-forwarded-for", "")
     if settings.space_id is not None and forwarded:
         return forwarded.rsplit(",", 1)[-1].strip()
-    client = scope.get("client")
-    return client[0] if client else ""
-
-
-def session_token(cookies: str) -> str | None:
-    """The session's cookie among those of a Cookie header."""
-    found = SimpleCookie(cookies).get(COOKIE)
-    return found.value if found else None
+    return request.client.host if request.client else ""
 
 
 _bearer = HTTPBearer(auto_error=False, description="An API key.", scheme_name="key")
@@ -61,11 +51,11 @@ def caller_of(
 ) -> Caller:
     """Who asks, a visitor where nothing says so. Raises `UnauthenticatedError` for a key that is not valid."""
     settings, accounts = services.studio.settings, services.studio.accounts
-    address = address_of(request.scope, settings)
+    address = request_address(request, settings)
     if not settings.has_accounts:
         return Caller(LOCAL_ACCOUNT, "this machine", Role.ADMIN, address=address, is_limited=False)
     try:
-        identity = _proven(accounts, request.headers)
+        identity = _proven(accounts, request)
     except UnauthenticatedError:
         # Trying out keys is limited like everything else.
         services.limits.count(f"address {address}")
@@ -78,14 +68,14 @@ def caller_of(
     return Caller(account.id, account.name, Role(account.role), identity.scopes, prefix, address, quotas=quotas)
 
 
-def _proven(accounts: AccountStore, headers: Headers) -> Identity | None:
-    scheme, _, text = headers.get("authorization", "").partition(" ")
+def _proven(accounts: AccountStore, request: Request) -> Identity | None:
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         identity = accounts.identify_key(text.strip())
         if identity is None:
             raise UnauthenticatedError("This API key is not valid, or not any more.", remedy=_ADVICE)
         return identity
-    token = session_token(headers.get("cookie", ""))
+    token = request.cookies.get(COOKIE)
     # A session that is over is like none: the browser cannot take its cookie back by itself.
     return accounts.identify_session(token) if token else None
 

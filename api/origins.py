@@ -66,6 +66,11 @@ class LoopbackOnly:
 
 
 def _is_local(headers: Headers) -> bool:
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
-    forwarded = [part.strip() for line in headers.getlist("x-forwarded-for") for part in line.split(",")]
-    return is_loopback(host) and all(map(is_loopback, forwarded))
+    # The front end says in X-Forwarded-Host how its own page was addressed.
+    hosts = [headers.get("host", ""), *_listed(headers, "x-forwarded-host")]
+    names = [urlsplit(f"//{host}").hostname or "" for host in hosts]
+    return all(map(is_loopback, [*names, *_listed(headers, "x-forwarded-for")]))
+
+
+def _listed(headers: Headers, name: str) -> list[str]:
+    return [part.strip() for line in headers.getlist(name) for part in line.split(",")]

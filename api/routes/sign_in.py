@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.account_views import SessionView
-from api.auth import COOKIE, address_of, session_token
+from api.auth import COOKIE, request_address
 from api.caller import Caller
 from api.cookies import set_cookie
 from api.dependencies import ServicesDependency
@@ -65,7 +65,7 @@ async def show(request: Request, caller: Entering, services: ServicesDependency,
 @pages.post("/sign-in")
 async def sign_in(request: Request, _: Entering, services: ServicesDependency) -> Response:
     """Take the admin's password or an API key, and give a session for it."""
-    studio, address = services.studio, address_of(request.scope, services.studio.settings)
+    studio, address = services.studio, request_address(request, services.studio.settings)
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     given, destination = form.get("secret", [""])[0].strip(), _local(form.get("next", [""])[0])
     try:
@@ -84,7 +84,7 @@ async def sign_in(request: Request, _: Entering, services: ServicesDependency) -
 @pages.post("/sign-out")
 async def sign_out(request: Request, _: Entering, services: ServicesDependency) -> Response:
     """End this browser's session, everywhere its cookie may have got to."""
-    if token := session_token(request.headers.get("cookie", "")):
+    if token := request.cookies.get(COOKIE):
         await asyncio.to_thread(services.studio.accounts.close_session, token)
     answer = RedirectResponse(_below(request, "/sign-in"), 303)
     set_cookie(answer, request, services.studio.settings, COOKIE, "", 0)
@@ -97,7 +97,7 @@ async def leave_for_hub(request: Request, _: Entering, services: ServicesDepende
     studio, destination = services.studio, _local(next)
     if not studio.settings.has_oauth:
         return RedirectResponse(_below(request, "/sign-in"), 303)
-    services.limits.count_sign_in(address_of(request.scope, studio.settings))
+    services.limits.count_sign_in(request_address(request, studio.settings))
     try:
         address, state = await services.hub_sign_in.begin(destination, _callback(request, studio))
     except SignInError as error:
@@ -156,7 +156,7 @@ async def _note(request: Request, studio: Studio, account_id: str, outcome: str)
         thing=request.url.path,
         outcome=outcome,
         request_id=request.state.request_id,
-        address=address_of(request.scope, studio.settings),
+        address=request_address(request, studio.settings),
     )
     await asyncio.to_thread(studio.audit.add, entry)
 

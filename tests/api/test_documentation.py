@@ -44,6 +44,13 @@ ROUTES = {
     ("get", "/evaluations/{evaluation_id}/answers"),
     ("post", "/evaluations/{evaluation_id}/stop"),
     ("get", "/evaluation-comparisons"),
+    ("get", "/session"),
+    ("get", "/accounts"),
+    ("patch", "/accounts/{account_id}"),
+    ("get", "/keys"),
+    ("post", "/keys"),
+    ("delete", "/keys/{prefix}"),
+    ("get", "/audit"),
 }
 
 
