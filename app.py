@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,9 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import ValidationError
 
+from gift_core.errors import GiftError
 from workers.settings import Settings, prepare_environment
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
@@ -124,10 +127,25 @@ class _OpenTabs(logging.Filter):
         return not cancelled and "timeout graceful shutdown exceeded" not in str(record.msg)
 
 
+def _explained(error: GiftError | ValidationError) -> str:
+    if isinstance(error, GiftError):
+        return str(error)
+    # Without what was given: it may be a secret.
+    problems = error.errors(include_input=False, include_url=False)
+    return "\n".join(f"GIFT_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}." for each in problems)
+
+
 def main() -> None:
-    """Serve until interrupted."""
-    settings = Settings()
-    app = create_app(settings)
+    """Serve until interrupted; `keys` makes and revokes API keys instead."""
+    if sys.argv[1:2] == ["keys"]:
+        from workers.key_commands import commands
+
+        commands(sys.argv[2:], prog_name="python app.py keys")
+    try:
+        settings = Settings()
+        app = create_app(settings)
+    except (GiftError, ValidationError) as error:
+        sys.exit(f"The studio was not started.\n{_explained(error)}")
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
     uvicorn.run(
@@ -136,6 +154,8 @@ def main() -> None:
         port=settings.port,
         log_level="warning",
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        # The front end names its visitors' addresses, from the address that the studio listens on.
+        forwarded_allow_ips=f"127.0.0.1,{_reachable(settings.host)}",
     )
 
 

@@ -88,7 +88,7 @@ class AccountStore:
             session.add(key)
         return key, made
 
-    def keys(self, account_id: str | None = None) -> list[ApiKey]:
+    def api_keys(self, account_id: str | None = None) -> list[ApiKey]:
         """All, or one account's, the newest first."""
         query = select(ApiKey).order_by(col(ApiKey.created).desc())
         if account_id is not None:

@@ -57,7 +57,7 @@ def change_account(
 @router.get("/keys", responses=documented(401, 403))
 def list_keys(studio: StudioDependency, caller: Annotated[Caller, allow(Action.SEE_KEYS)]) -> list[KeyView]:
     """One's own keys; for admins everybody's."""
-    found = studio.accounts.keys(None if caller.is_admin else caller.account_id)
+    found = studio.accounts.api_keys(None if caller.is_admin else caller.account_id)
     return [KeyView.from_record(key) for key in found]
 
 
