@@ -37,6 +37,7 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.client import StudioClient
     from ui.export import offline_pages
     from ui.gate import Gate
+    from ui.no_fetching import NoFetching, refuse_downloads
     from ui.visitor import Visitors
 
     app = _proxy(settings) if settings.api_url else _backend(settings)
@@ -46,6 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
     backend = settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}"
     client = StudioClient(backend, credentials=visitors.current)
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
+    app.add_middleware(NoFetching)
+    refuse_downloads()
     # Whether a backend elsewhere has accounts, only it can say.
     has_accounts = settings.has_accounts or settings.api_url is not None
     if has_accounts:

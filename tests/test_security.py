@@ -18,6 +18,7 @@ from tests.api.hub import CLIENT_ID, CLIENT_SECRET, Hub
 from tests.api.secured import SECRET, key_of, person, session_of
 from tests.serving import free_port, serve, serve_on
 from workers.account_records import Role
+from workers.secret_texts import digest_of
 from workers.settings import ConfigurationError, Settings
 from workers.studio import Studio
 
@@ -201,7 +202,8 @@ def test_no_secret_is_left_on_disk_or_in_a_log(site: Site, caplog: Any, capfd: A
     assert len(planted) > 8
     said = caplog.text + "".join(capfd.readouterr())
     files = {path: path.read_bytes() for path in site.data.rglob("*") if path.is_file()}
-    assert any(path.name == "studio.sqlite3" for path in files)
+    digest = digest_of(site.keys[-1]).encode()
+    assert any(digest in content for content in files.values()), "what is kept of a key is where it was looked for"
     for secret in planted:
         # The second half too: a key's prefix is not secret.
         for text in (secret, secret[len(secret) // 2 :]):
@@ -209,6 +211,21 @@ def test_no_secret_is_left_on_disk_or_in_a_log(site: Site, caplog: Any, capfd: A
             assert not [path for path, content in files.items() if text.encode() in content]
     assert SECRET not in repr(site.studio.settings)
     assert SECRET not in json.dumps(site.studio.settings.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("path", ["file=http://{}/", "file=HTTPS://{}/", "proxy=http://{}/", "file/http://{}/"])
+def test_gradio_fetches_no_address_for_anybody(site: Site, path: str) -> None:
+    address = site.url.removeprefix("http://") + "/healthz"
+    answer = httpx.get(f"{site.url}/gradio_api/{path.format(address)}", headers=site.headers("mine"))
+    assert answer.status_code == 403
+    assert "fetches nothing" in answer.json()["problems"][0]["message"]
+
+
+def test_a_file_that_is_an_address_is_not_downloaded(site: Site) -> None:
+    script = Script(site, site.headers("mine"))
+    claimed = {"path": f"{site.url}/healthz", "meta": {"_type": "gradio.FileData"}, "orig_name": "rows.jsonl"}
+    script.fire("upload", "change", {"upload": claimed})
+    assert "fetches nothing from addresses" in script.said
 
 
 @pytest.mark.parametrize(
