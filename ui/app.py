@@ -46,7 +46,7 @@ def build_ui(client: StudioClient, *, account_link: bool = False) -> gr.Blocks:
 
 def _navigation(account_link: bool) -> None:
     # Every page has a bar of its own, which would otherwise call the first page "Home".
-    gr.Navbar(main_page_name="Launch", value=[("Account", "/sign-in")] if account_link else None)
+    gr.Navbar(main_page_name="Launch", value=[("Account", "sign-in")] if account_link else None)
 
 
 def theme() -> gr.Theme:
