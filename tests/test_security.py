@@ -64,8 +64,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 class Script:
     """Calls the pages' events without the pages, with a visitor's credentials."""
 
-    def __init__(self, site: Site, headers: dict[str, str]) -> None:
-        self._api = f"{site.url}/gradio_api"
+    def __init__(self, site: Site, headers: dict[str, str], url: str | None = None) -> None:
+        self._api = f"{url or site.url}/gradio_api"
         self._headers = headers
         config = httpx.get(f"{site.url}/config", headers=site.headers("reader")).json()
         self._events = [each for each in config["dependencies"] if each["backend_fn"]]
@@ -161,6 +161,30 @@ def test_an_event_launches_for_its_visitor(site: Site, role: Role, launches: boo
     made = [each for each in site.studio.store.experiments() if each.id not in before]
     assert [each.created_by for each in made] == ([f"hub:id-of-launching {role}"] if launches else [])
     assert launches or "it needs owner" in script.said
+
+
+def test_a_front_end_elsewhere_has_the_same_door_and_no_key_of_its_own(site: Site, tmp_path: Path) -> None:
+    run = queued(site, "hub:id-of-mine")
+    with free_port() as listener:
+        settings = Settings(api_url=site.url, data_dir=tmp_path, port=listener.getsockname()[1], host="0.0.0.0")
+        with (
+            serve_on(listener, create_app(settings), shutdown_seconds=SHUTDOWN_SECONDS) as url,
+            httpx.Client(base_url=url) as browser,
+        ):
+            assert browser.get("/runs", headers={"Accept": "text/html"}).headers["location"] == "/sign-in?next=%2Fruns"
+            assert browser.post("/gradio_api/queue/join", json={}).status_code == 401
+            assert browser.get("/api/v1/runs").status_code == 401
+            Script(site, site.headers("other"), url).fire("runs", "submit", data={"name": "stop", "run": run})
+            assert state(site, run) == "queued"
+            assert "password" in browser.get("/sign-in").text
+            signed_in = browser.post("/sign-in", data={"secret": SECRET, "next": "/runs"}, headers={"Origin": url})
+            assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/runs")
+            site.keys.append(browser.cookies["gift_session"])
+            assert browser.get("/runs").status_code == browser.get("/api/v1/runs").status_code == 200
+            assert browser.post("/sign-out", headers={"Origin": "https://evil.example"}).status_code == 403
+            headers = {"Cookie": f"gift_session={site.keys[-1]}"}
+            Script(site, headers, url).fire("runs", "submit", data={"name": "stop", "run": run})
+    assert state(site, run) == "stopped"
 
 
 def test_another_sites_page_cannot_fire_an_event(site: Site) -> None:
