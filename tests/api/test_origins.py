@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
+
+from api.app import create_api
+from tests.serving import serve
+from workers.settings import Settings
+from workers.studio import Studio
 
 LOCAL = ["127.0.0.1", "127.0.0.1:7860", "localhost", "LOCALHOST:80", "[::1]:7860", "studio.localhost", "127.8.8.8"]
 FOREIGN = [
@@ -15,6 +22,14 @@ FOREIGN = [
     "0.0.0.0",
     "",
 ]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    studio = Studio(Settings(data_dir=tmp_path_factory.mktemp("studio")))
+    with serve(create_api(studio)) as address:
+        yield address
+    studio.close()
 
 
 @pytest.mark.parametrize("name", LOCAL)

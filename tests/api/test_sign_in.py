@@ -67,13 +67,13 @@ def test_a_key_signs_in_with_its_scopes_and_takes_the_session_with_it(opened: Op
     assert browser.get("/api/v1/runs").status_code == 401
 
 
-@pytest.mark.parametrize("wrong", ["", "no", SECRET[:-1], SECRET + "1", f"gift_0123456789_{'x' * 43}", "\x00ü"])
-def test_anything_else_is_refused(opened: Open, wrong: str) -> None:
+def test_anything_else_is_refused(opened: Open) -> None:
     _, browser = opened()
-    answer = sign_in(browser, wrong)
-    assert answer.status_code == 401
-    assert "neither the password nor a valid key" in answer.text
-    assert COOKIE not in answer.headers.get("set-cookie", "")
+    for wrong in ("", "no", SECRET[:-1], SECRET + "1", f"gift_0123456789_{'x' * 43}", "\x00ü"):
+        answer = sign_in(browser, wrong)
+        assert answer.status_code == 401
+        assert "neither the password nor a valid key" in answer.text
+        assert COOKIE not in answer.headers.get("set-cookie", "")
 
 
 def test_guessing_is_slowed_down(opened: Open) -> None:
@@ -102,12 +102,10 @@ def test_no_script_and_no_other_site_gets_the_cookie(opened: Open, settings: Any
     assert attributes - {"max-age=604800"} == expected
 
 
-@pytest.mark.parametrize(
-    "destination", ["https://evil.example", "//evil.example", "/\\evil.example", "runs", "/\t/evil.example", ""]
-)
-def test_signing_in_leads_nowhere_else(opened: Open, destination: str) -> None:
+def test_signing_in_leads_nowhere_else(opened: Open) -> None:
     _, browser = opened()
-    assert sign_in(browser, SECRET, destination).headers["location"] == "/"
+    for elsewhere in ("https://evil.example", "//evil.example", "/\\evil.example", "runs", "/\t/evil.example", ""):
+        assert sign_in(browser, SECRET, elsewhere).headers["location"] == "/"
 
 
 def test_the_page_shows_what_it_was_given_as_text(opened: Open) -> None:
