@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import ValidationError
+from starlette.middleware import Middleware
 
 from gift_core.errors import GiftError
 from workers.settings import Settings, prepare_environment
@@ -47,12 +48,14 @@ def create_app(settings: Settings) -> FastAPI:
     backend = settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}"
     client = StudioClient(backend, credentials=visitors.current)
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
-    app.add_middleware(NoFetching)
     refuse_downloads()
+    # Innermost: behind what stands in front of everything.
+    doors = [Middleware(NoFetching)]
     # Whether a backend elsewhere has accounts, only it can say.
     has_accounts = settings.has_accounts or settings.api_url is not None
     if has_accounts:
-        app.add_middleware(Gate, client=client, visitors=visitors)
+        doors.insert(0, Middleware(Gate, client=client, visitors=visitors))
+    app.user_middleware.extend(doors)
     with warnings.catch_warnings():
         # Said of every application with several pages, whether or not anybody asked for server-side rendering.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
@@ -98,6 +101,7 @@ def _backend(settings: Settings) -> FastAPI:
 
 
 def _proxy(settings: Settings) -> FastAPI:
+    from api.limits import BodyTime
     from api.origins import SameOrigin
     from api.security_headers import SecurityHeaders
     from ui.proxy import create_proxy
@@ -105,6 +109,7 @@ def _proxy(settings: Settings) -> FastAPI:
 
     behind_hub = settings.space_id is not None
     app = create_proxy(settings.api_url or "", Visitors(behind_hub=behind_hub))
+    app.add_middleware(BodyTime, whole=(), streamed=frozenset(), seconds=settings.body_seconds)
     app.add_middleware(SameOrigin, base_url=settings.base_url)
     app.add_middleware(SecurityHeaders, framed=behind_hub)
     return app

@@ -107,8 +107,9 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         HubSignIn(settings),
     )
     streamed = frozenset({f"{PREFIX}/datasets"})
-    app.add_middleware(BodyTime, streamed=streamed, seconds=settings.body_seconds)
-    app.add_middleware(BodyLimit, prefix=(PREFIX, "/sign-in"), streamed=streamed)
+    documents = (PREFIX, "/sign-in")
+    app.add_middleware(BodyTime, whole=documents, streamed=streamed, seconds=settings.body_seconds)
+    app.add_middleware(BodyLimit, prefix=documents, streamed=streamed)
     app.add_middleware(Auditing, log=studio.audit)
     app.add_middleware(SameOrigin, base_url=settings.base_url)
     if not settings.has_accounts:

@@ -54,7 +54,8 @@ class Auditing:
 
     async def _note(self, scope: Scope, status: int) -> None:
         state = scope["state"]
-        action, caller = state.get("audit") or (None, None)
+        # Taken away: an answer that broke off in the middle is noted once.
+        action, caller = state.pop("audit", (None, None))
         if isinstance(action, Action) and isinstance(caller, Caller) and action.rule.logged and caller.is_known:
             entry = AuditEntry(
                 account_id=caller.account_id,

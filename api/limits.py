@@ -58,18 +58,19 @@ class BodyLimit:
 class BodyTime:
     """Refuses bodies that come too slowly: whoever sends a byte now and then would hold a place for hours.
 
-    A body has `seconds` in all; one that is streamed has so long for each part.
+    Below `whole`, except on the paths that are `streamed`, a body has `seconds` in all; elsewhere each part of it has.
     """
 
-    def __init__(self, app: ASGIApp, *, streamed: frozenset[str], seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, whole: tuple[str, ...], streamed: frozenset[str], seconds: float) -> None:
         self.app = app
+        self.whole = whole
         self.streamed = streamed
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = scope["path"].removeprefix(scope.get("root_path", ""))
-            receive = self._timed(receive, each_part=path in self.streamed)
+            receive = self._timed(receive, each_part=path in self.streamed or not path.startswith(self.whole))
         await self.app(scope, receive, send)
 
     def _timed(self, receive: Receive, *, each_part: bool) -> Receive:

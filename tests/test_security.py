@@ -127,6 +127,7 @@ def test_nothing_of_gradios_answers_who_is_not_signed_in(site: Site, method: str
     answer = httpx.request(method, f"{site.url}{path}", json={"data": []} if method == "POST" else None)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == "application/problem+json"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
 def test_a_browser_is_sent_to_sign_in_and_back(site: Site) -> None:

@@ -171,7 +171,7 @@ def test_the_audit_log_says_who_did_what(opened: Open) -> None:
     assert (made.status_code, made.headers["x-request-id"]) == (201, "req-7")
     owner = key_of(studio.accounts, person(studio.accounts, "owner"))
     run = made.json()["runs"][0]["id"]
-    browser.post(f"/api/v1/runs/{run}/stop", headers=owner, cookies={COOKIE: ""})
+    browser.post(f"/api/v1/runs/{run}/stop", headers=owner)
 
     page = browser.get("/api/v1/audit", params={"limit": 2}).json()
     rest = browser.get("/api/v1/audit", params={"cursor": page["next"]}).json()
