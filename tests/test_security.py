@@ -17,6 +17,7 @@ from gift_core.spec import ExperimentSpec
 from tests.api.hub import CLIENT_ID, CLIENT_SECRET, Hub
 from tests.api.secured import SECRET, key_of, person, session_of
 from tests.serving import free_port, serve, serve_on
+from ui.client import StudioClient
 from workers.account_records import Role
 from workers.secret_texts import digest_of
 from workers.settings import ConfigurationError, Settings
@@ -278,3 +279,41 @@ def test_a_short_secret_is_refused_and_not_shown() -> None:
     with pytest.raises(ValueError, match="secret") as refused:
         Settings(secret="too short")
     assert "too short" not in str(refused.value).replace("too_short", "")
+
+
+@pytest.mark.slow
+def test_a_whole_run_leaves_no_secret_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    """From the launch to the checkpoint, with every secret where the studio's own process has it."""
+    planted = {"GIFT_SECRET": SECRET, "HF_TOKEN": HUB_TOKEN, "OAUTH_CLIENT_SECRET": CLIENT_SECRET}
+    for name, value in planted.items():
+        monkeypatch.setenv(name, value)
+    spec = {
+        "name": "With secrets about",
+        "run": {
+            "data": {"source": {"kind": "task", "task": "word_problems", "examples": 16}, "held_out": 4},
+            "training": {"epochs": 1, "batch_size": 8},
+        },
+        "methods": ["gift"],
+        "seeds": [1],
+    }
+    with free_port() as listener:
+        settings = Settings(data_dir=tmp_path / "data", port=listener.getsockname()[1], training_threads=1)
+        with serve_on(listener, create_app(settings), shutdown_seconds=SHUTDOWN_SECONDS) as url:
+            studio = Studio(settings)
+            key = key_of(studio.accounts, person(studio.accounts, "with a key"))
+            launched = httpx.post(f"{url}/api/v1/experiments", json=spec, headers=key, timeout=60).json()
+            run = launched["runs"][0]["id"]
+            with StudioClient(url, credentials=lambda: key) as client:
+                ended = next(event for event in client.events(launched["id"]) if _has_ended(event))
+            assert ended.data.state == "finished", studio.log(run)
+            studio.close()
+    files = {path: path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()}
+    assert any(path.name == "adapter_model.safetensors" or path.suffix == ".safetensors" for path in files)
+    said = "".join(capfd.readouterr())
+    for secret in [*planted.values(), key["Authorization"].split()[1]]:
+        assert secret not in said
+        assert not [path for path, content in files.items() if secret.encode() in content]
+
+
+def _has_ended(event: Any) -> bool:
+    return event.event == "run" and event.data.has_ended
