@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
+from api.account_views import SessionView
 from api.dataset_views import DatasetDetail
 from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
 from api.pages import Page
@@ -70,8 +72,16 @@ class StudioError(Exception):
 class StudioClient:
     """A connection to the backend at `base_url`. Every method raises `StudioError`."""
 
-    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        credentials: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`credentials` gives, at each request, the headers that say who it is for."""
         self._base_url = base_url.rstrip("/")
+        self._credentials = credentials
         # trust_env=False: a proxy in the environment is for the internet, the backend is on this network.
         self._http = httpx.Client(
             base_url=f"{self._base_url}/api/v1", timeout=_TIMEOUT, transport=transport, trust_env=False
@@ -85,6 +95,16 @@ class StudioClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def acting_for(self, credentials: Mapping[str, str]) -> StudioClient:
+        """This connection, with the credentials of one visitor."""
+        acting = copy(self)
+        acting._credentials = lambda: credentials
+        return acting
+
+    def session(self) -> SessionView:
+        """Who the backend takes this client for."""
+        return self._get(SessionView, "/session")
 
     def models(self) -> list[ModelView]:
         return self._get(list[ModelView], "/models")
@@ -373,8 +393,9 @@ class StudioClient:
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
         """A successful answer, not yet read."""
+        headers = {**self._credentials(), **options.pop("headers", {})}
         try:
-            with self._http.stream(method, path, **options) as response:
+            with self._http.stream(method, path, headers=headers, **options) as response:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)

@@ -96,6 +96,12 @@ class Observations:
         with self._read() as session:
             return next_in_line(session)
 
+    def queued_by(self, account_id: str) -> int:
+        """How many jobs of an account wait for their turn."""
+        query = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, Job.created_by == account_id)
+        with self._read() as session:
+            return session.exec(query).one()
+
     def waiting(self, limit: int | None = None) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""
         with self._read() as session:
