@@ -20,9 +20,9 @@ from tests.serving import free_port, serve_on
 from ui.client import StudioClient, StudioError
 from workers.database import Database
 from workers.recorded import EXPERIMENT_ID
-from workers.records import RunState
+from workers.records import JobState
 from workers.settings import Settings
-from workers.store import RunStore
+from workers.store import JobStore
 from workers.studio import Studio
 
 STATIC = Path(__file__).parents[1] / "ui" / "static"
@@ -156,11 +156,11 @@ def test_it_stops_within_seconds_although_a_tab_is_open(tmp_path: Path) -> None:
         with StudioClient(server) as client:
             events = client.events(experiment)
             assert next(events).data.state == "stopped"
-            assert "reaper" in started_since(before), "the worker runs"
+            assert "repairs" in started_since(before), "the worker runs"
             began = time.monotonic()
             running.close()
             assert time.monotonic() - began < 5
-    assert "reaper" not in started_since(before)
+    assert "repairs" not in started_since(before)
 
 
 def started_since(before: set[threading.Thread]) -> set[str]:
@@ -172,16 +172,16 @@ def test_a_training_does_not_outlive_the_studio(tmp_path: Path) -> None:
     with ExitStack() as opened:
         server = opened.enter_context(studio_at(tmp_path))
         client = opened.enter_context(StudioClient(server))
-        store = RunStore(Database.in_file(tmp_path / "studio.sqlite3"))
+        store = JobStore(Database.in_file(tmp_path / "studio.sqlite3"))
         opened.callback(store.close)
         experiment = client.create_experiment(PRESETS["Quick pair"], "key")
         events = client.events(experiment.id)
         while (event := next(events)).event != "run" or not event.data.total_steps:
             pass
         events.close()
-        process = Path(f"/proc/{store.run(event.data.id).process_id}")
+        process = Path(f"/proc/{store.job(event.data.id).process_id}")
         assert process.exists()
     assert not process.exists()
     sft, gift = store.runs(experiment.id)
-    assert (sft.state, gift.state) == (RunState.INTERRUPTED, RunState.QUEUED)
-    assert sft.failure["code"] == "shutdown"
+    assert (sft.state, gift.state) == (JobState.QUEUED, JobState.QUEUED), "the next studio goes on with it"
+    assert [move.after for move in store.transitions(job_id=sft.id)] == ["queued", "running", "interrupted", "queued"]

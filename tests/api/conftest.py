@@ -15,37 +15,40 @@ from gift_core.spec import ExperimentSpec
 from tests.serving import serve
 from ui.client import StudioClient
 from workers.metrics import MetricLine
-from workers.records import Experiment, Run, RunState
+from workers.records import Experiment, Job, JobState
 from workers.settings import Settings
-from workers.store import RunStore
+from workers.store import JobStore
 from workers.studio import Studio
 
-OWNER = "test-worker"
+WORKER = "test-worker"
 
 
 @dataclass
 class Trainer:
     """Does to the store what a supervisor does while a run trains."""
 
-    store: RunStore
+    store: JobStore
 
-    def start(self, run: Run) -> None:
-        assert self.store.claim(run.id, OWNER, lease_seconds=60)
+    def start(self, run: Job) -> None:
+        assert self.store.claim(WORKER, "host", lambda waiting: next(job for job in waiting if job.id == run.id))
 
-    def log(self, run: Run, *steps: int, phase: str = "training", **values: float) -> None:
+    def log(self, run: Job, *steps: int, phase: str = "training", **values: float) -> None:
         lines = [
             MetricLine(number=step, step=step, time=time.time(), phase=phase, values=values or {"loss": 1 / step})
             for step in steps
         ]
-        assert self.store.record(run.id, OWNER, lines)
+        assert self.store.beat(run.id, self._owner(run), lines)
 
-    def enter(self, run: Run, phase: str, step: int) -> None:
+    def enter(self, run: Job, phase: str, step: int) -> None:
         lines = [MetricLine(number=10_000 + step, step=step, time=time.time(), phase=phase)]
-        assert self.store.record(run.id, OWNER, lines)
+        assert self.store.beat(run.id, self._owner(run), lines)
 
-    def finish(self, run: Run) -> None:
+    def finish(self, run: Job) -> None:
         result = {"seconds": 1.5, "final_loss": 0.25}
-        assert self.store.end(run.id, OWNER, RunState.FINISHED, "trained", result=result)
+        assert self.store.end(run.id, self._owner(run), JobState.FINISHED, "trained", result)
+
+    def _owner(self, run: Job) -> str:
+        return self.store.job(run.id).owner or ""
 
 
 @pytest.fixture
@@ -73,10 +76,10 @@ def trainer(studio: Studio) -> Trainer:
 
 
 @pytest.fixture
-def create(studio: Studio) -> Callable[..., tuple[Experiment, list[Run]]]:
+def create(studio: Studio) -> Callable[..., tuple[Experiment, list[Job]]]:
     """Creates an experiment directly in the store."""
 
-    def create(**fields: Any) -> tuple[Experiment, list[Run]]:
+    def create(**fields: Any) -> tuple[Experiment, list[Job]]:
         experiment, _ = studio.store.create_experiment(ExperimentSpec(**fields), None)
         return experiment, studio.store.runs(experiment.id)
 

@@ -48,9 +48,9 @@ def test_stopping_a_queued_run_stops_it_at_once_and_twice_is_no_error(client, cr
 
 def test_the_end_of_a_log_can_be_read(client, studio, create):
     _, (sft, gift) = create()
-    directory = studio.run_directory(sft.id)
+    directory = studio.directory(sft.id)
     directory.mkdir(parents=True)
-    (directory / "train.log").write_text("first line\nlast line\n", "utf-8")
+    (directory / "job.log").write_text("first line\nlast line\n", "utf-8")
     assert client.log(sft.id).endswith("first line\nlast line\n")
     assert client.log(sft.id, tail_bytes=10).endswith("last line\n")
     assert "first" not in client.log(sft.id, tail_bytes=10)

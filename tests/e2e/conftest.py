@@ -44,7 +44,7 @@ class Server:
     def trainer(self) -> psutil.Process | None:
         """The training process, while there is one."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            if "workers.training_process" in child.cmdline():
+            if "workers.job_process" in child.cmdline():
                 return child
         return None
 

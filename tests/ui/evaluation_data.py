@@ -15,7 +15,8 @@ from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import Item, fingerprint
 from tests.ui.component_site import Site
 from ui.pages.evaluation_entries import entries_of
-from workers.evaluations import EvaluationOrder, EvaluationState
+from workers.orders import EvaluationOrder
+from workers.records import JobState
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 SEVERAL_SEEDS = SamplingSpec(length=256, block_length=32, steps=128, temperature=0.5)
@@ -41,7 +42,7 @@ class Shown:
     solved: Sequence[Sequence[bool]]
     items: Sequence[Item] = field(default_factory=lambda: items_of(20))
     seeds: tuple[int, ...] = (0,)
-    state: EvaluationState = EvaluationState.FINISHED
+    state: JobState = JobState.FINISHED
 
     @property
     def order(self) -> EvaluationOrder:
@@ -81,7 +82,7 @@ class Shown:
             done=done,
             total=done + result.missing,
             solved=sum(condition.solved.correct for condition in result.conditions),
-            eta_seconds=65.0 if self.state == EvaluationState.RUNNING else None,
+            eta_seconds=65.0 if self.state == JobState.RUNNING else None,
             problems=[],
             items=len(self.items),
             items_fingerprint=result.header.items_fingerprint,

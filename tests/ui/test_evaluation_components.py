@@ -16,7 +16,7 @@ from gift_core.statistics import wilson_interval
 from tests.ui.component_site import Site
 from tests.ui.evaluation_data import HOSTILE, Shown, items_of, publish
 from tests.ui.mounting import Mount
-from workers.evaluations import EvaluationState
+from workers.records import JobState
 
 pytestmark = pytest.mark.e2e
 
@@ -181,7 +181,7 @@ def test_answers_are_saved_without_formulas(mount: Mount, site: Site) -> None:
 
 
 def test_progress_is_asked_for_until_nothing_is_active(mount: Mount, site: Site) -> None:
-    running = Shown("GIFT", [GIFT[:8]], state=EvaluationState.RUNNING)
+    running = Shown("GIFT", [GIFT[:8]], state=JobState.RUNNING)
     page = mount_in_own_time(mount, publish(site, running))
     card = page.get_by_role("article", name="GIFT")
     for text in ("running", "8 of 20 answers", "1 min 05 s left", "8 of 8 solved"):
@@ -199,12 +199,12 @@ def test_progress_is_asked_for_until_nothing_is_active(mount: Mount, site: Site)
 
 
 def test_stopping_and_going_on(mount: Mount, site: Site) -> None:
-    running = Shown("GIFT", [GIFT[:8]], state=EvaluationState.RUNNING)
+    running = Shown("GIFT", [GIFT[:8]], state=JobState.RUNNING)
     data = publish(site, running)
     page = mount_in_own_time(mount, data)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
-    publish(site, Shown("GIFT", [GIFT[:10]], state=EvaluationState.STOPPED))
+    publish(site, Shown("GIFT", [GIFT[:10]], state=JobState.STOPPED))
     page.clock.run_for(2000)
     page.get_by_role("button", name="Go on").click()
     identity = running.order.id
@@ -216,7 +216,7 @@ def test_stopping_and_going_on(mount: Mount, site: Site) -> None:
 
 
 def test_a_failure_says_why_and_can_be_tried_again(mount: Mount, site: Site) -> None:
-    data = publish(site, Shown("GIFT", [GIFT[:8]], state=EvaluationState.FAILED))
+    data = publish(site, Shown("GIFT", [GIFT[:8]], state=JobState.FAILED))
     failed = data["evaluations"][0]["id"]
     problem = {"field": "source.file", "message": HOSTILE, "remedy": "Upload it."}
     site.documents[f"evaluations/{failed}"] |= {"problems": [problem]}

@@ -15,7 +15,8 @@ from gift_core.tasks.registry import EVALUATION_TASKS
 from ui.client import StudioError
 from ui.pages.evaluation_entries import entries_of, task_title
 from ui.pages.evaluation_form import FILE, OWN_LIST, EvaluationForm
-from workers.evaluations import EvaluationOrder, EvaluationState, UploadedItems
+from workers.orders import EvaluationOrder, UploadedItems
+from workers.records import JobState
 
 ORDERS = [
     EvaluationOrder(task="sudoku", checkpoint="tiny", source=GeneratedItems(difficulty="hard", seed=3, count=12)),
@@ -41,7 +42,7 @@ def view_of(order: EvaluationOrder, label: str = "Tiny base") -> EvaluationView:
         id=order.id,
         label=label,
         order=order,
-        state=EvaluationState.FINISHED,
+        state=JobState.FINISHED,
         done=0,
         total=None,
         solved=0,

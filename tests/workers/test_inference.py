@@ -16,7 +16,7 @@ from tests.workers.conftest import Until
 from workers.inference import InferenceService
 from workers.live_traces import TraceState
 from workers.models import KEPT_MODELS, ModelShelf
-from workers.records import RunState
+from workers.records import JobState
 from workers.settings import Settings
 from workers.studio import Studio
 from workers.traces import TraceOrder, TraceService
@@ -81,10 +81,12 @@ def finished_runs(studio: Studio, count: int) -> list[str]:
     experiment, _ = studio.store.create_experiment(spec, None)
     ids = [run.id for run in studio.store.runs(experiment.id)]
     for run_id in ids:
-        studio.store.claim(run_id, "worker", 60)
-        studio.store.end(run_id, "worker", RunState.FINISHED, "finished", {"seconds": 1.0})
-        studio.run_directory(run_id).mkdir(parents=True)
-        (studio.run_directory(run_id) / "checkpoint").symlink_to(find_model("tiny"))
+        job = studio.store.claim("worker", "host", lambda waiting: waiting[0])
+        assert job is not None
+        assert job.id == run_id
+        studio.store.end(run_id, job.owner or "", JobState.FINISHED, "finished", {"seconds": 1.0})
+        studio.directory(run_id).mkdir(parents=True)
+        (studio.directory(run_id) / "checkpoint").symlink_to(find_model("tiny"))
     return ids
 
 
@@ -143,10 +145,10 @@ def test_what_a_real_run_made_can_be_looked_at_next_to_its_base(
     worker = studio.worker()
     worker.start()
     try:
-        until(lambda: studio.store.run(run_id).ended)
+        until(lambda: studio.store.job(run_id).ended)
     finally:
         worker.stop()
-    assert studio.store.run(run_id).state == RunState.FINISHED, studio.log(run_id)
+    assert studio.store.job(run_id).state == JobState.FINISHED, studio.log(run_id)
 
     puzzle = inference.examples(1)[0]
     base, tuned = inference.inspect(["tiny", run_id], puzzle.prompt, puzzle.response, 0.5).checkpoints

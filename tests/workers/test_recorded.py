@@ -16,7 +16,7 @@ from workers.inference import InferenceService
 from workers.live_traces import TraceState
 from workers.models import ModelShelf
 from workers.recorded import EXPERIMENT_ID
-from workers.records import RunState
+from workers.records import JobState
 from workers.settings import Settings
 from workers.studio import Studio
 from workers.traces import TraceOrder, TraceService
@@ -49,7 +49,7 @@ def test_a_new_studio_has_two_finished_runs_with_curves_and_scores(shown: Studio
     assert [run.label for run in runs] == ["SFT", "GIFT"]
     assert [RunSpec.parse(run.spec) for run in runs] == [spec for _, spec in recorded_experiment().expand()]
     for run in runs:
-        assert run.state == RunState.FINISHED
+        assert run.state == JobState.FINISHED
         assert run.result is not None
         assert run.result["score"]["n"] == 256
         assert run.started is not None
@@ -57,7 +57,7 @@ def test_a_new_studio_has_two_finished_runs_with_curves_and_scores(shown: Studio
         assert run.ended - run.started == pytest.approx(run.result["seconds"])
         assert run.step == run.total_steps == run.result["steps"]
         assert any("eval_loss" in point.values for point in shown.store.metrics([run.id], after=0))
-        assert [move.cause for move in shown.store.transitions(run_id=run.id)] == ["recorded"]
+        assert [move.cause for move in shown.store.transitions(job_id=run.id)] == ["recorded"]
 
 
 def test_it_is_put_there_once_and_not_beside_an_experiment_of_ones_own(studio: Studio) -> None:
@@ -67,9 +67,9 @@ def test_it_is_put_there_once_and_not_beside_an_experiment_of_ones_own(studio: S
 
 
 def test_showing_it_again_changes_nothing(shown: Studio) -> None:
-    before = shown.store.runs(), shown.store.head()
+    before = shown.store.jobs(), shown.store.head()
     shown.show_recording()
-    assert (shown.store.runs(), shown.store.head()) == before
+    assert (shown.store.jobs(), shown.store.head()) == before
 
 
 def test_what_the_pages_ask_first_is_answered_from_the_recording(shown: Studio) -> None:
