@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, or_, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
+from workers.line import in_line, next_in_line
 from workers.metrics import MetricLine
 from workers.records import Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
@@ -88,6 +89,11 @@ class Observations:
         with self._read() as session:
             return list(session.exec(in_line()))
 
+    def next_in_line(self) -> list[Job]:
+        """The jobs that a worker may choose from, those whose turn is next."""
+        with self._read() as session:
+            return next_in_line(session)
+
     def workers(self) -> list[Worker]:
         """Those that have not ended, or were lost without a word."""
         with self._read() as session:
@@ -115,12 +121,6 @@ class Observations:
             cursor = session.exec(select(func.max(MetricPoint.cursor))).one()
             transition = session.exec(select(func.max(Transition.id))).one()
         return cursor or 0, transition or 0
-
-
-def in_line() -> Any:
-    """The queued jobs in the order in which they are taken."""
-    order = (col(Job.priority).desc(), col(Job.rank), col(Job.position), col(Job.id))
-    return select(Job).where(Job.state == JobState.QUEUED).order_by(*order)
 
 
 def _trained() -> Any:

@@ -24,7 +24,7 @@ from workers.outcome import tail
 from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.recorded import install
-from workers.records import Experiment, Job, JobKind, JobState, StopMode
+from workers.records import ENDED, Experiment, Job, JobKind, JobState, StopMode
 from workers.settings import Settings, job_environment
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 _MEGABYTE = 2**20
 # Of one kind; those that a person waits for in front of a page.
 _MOST_WAITING = 32
+_TAKEN_UP_AGAIN = ENDED - {JobState.FINISHED}
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,15 @@ class Studio:
 
         Raises `ConflictError` when too many of its kind wait.
         """
-        waiting = self.store.jobs(JobFilter(kind=JobKind(job.kind), state=JobState.QUEUED), limit=_MOST_WAITING)
-        if len(waiting) >= _MOST_WAITING:
-            raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
-        known, created = self.store.add_job(job, by)
-        if not created and known.state in (JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED):
-            known = self.store.requeue(known.id, by, "asked for again")
-        if known.state == JobState.QUEUED:
-            self._wake(known)
-        return known
+        known = self.store.jobs_with([job.id])
+        if not known or known[0].state in _TAKEN_UP_AGAIN:
+            self._refuse_too_many(JobKind(job.kind))
+        asked, created = self.store.add_job(job, by)
+        if not created and asked.state in _TAKEN_UP_AGAIN:
+            asked = self.store.requeue(asked.id, by, "asked for again")
+        if asked.state == JobState.QUEUED:
+            self._wake(asked)
+        return asked
 
     def new_job(self, kind: JobKind, identity: str, label: str, order: Any) -> Job:
         """The record of a job that runs beside a training where there is no GPU, and waits for one where there is."""
@@ -166,6 +167,11 @@ class Studio:
     def close(self) -> None:
         self.queue.close()
         self.store.close()
+
+    def _refuse_too_many(self, kind: JobKind) -> None:
+        wanted = JobFilter(kind=kind, state=JobState.QUEUED)
+        if len(self.store.jobs(wanted, limit=_MOST_WAITING)) >= _MOST_WAITING:
+            raise ConflictError(f"{_MOST_WAITING} such jobs are waiting.", remedy="Try again when some have ended.")
 
     def _wake(self, job: Job) -> None:
         try:

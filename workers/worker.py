@@ -108,6 +108,6 @@ class Worker:
         if self._queue.pending():
             return
         with self._pool.lock:
-            fits = self._pool.choose(self._store.waiting())
+            fits = self._pool.choose(self._store.next_in_line())
         if fits is not None:
             self._queue.wake(fits.id)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.workers.conftest import Claim
+from workers import line as line_of_jobs
 from workers.metrics import MetricLine
 from workers.moves import IllegalTransitionError, move
 from workers.reaper import Reaper
@@ -298,3 +299,30 @@ def test_a_worker_is_listed_until_it_leaves_or_is_silent(store: JobStore, watch:
         watch.pass_time(LEASE / 2)
         register("beats", beat)
     assert [worker.id for worker in store.workers()] == ["beats"]
+
+
+def test_a_job_that_was_to_begin_anew_and_never_came_to_it_still_begins_anew(
+    store: JobStore, run_ids: list[str], claim: Claim
+) -> None:
+    def lose() -> bool:
+        return store.lose(store.pulses()[0]) is not None
+
+    bring_to(store, run_ids[0], JobState.FAILED, claim)
+    store.requeue(run_ids[0], "user", "retried", fresh=True)
+    assert claim(run_ids[0]).fresh
+    assert lose()
+    again = claim(run_ids[0])
+    assert again.fresh
+    store.beat(again.id, owner(again), [line(1, 0), line(2, 1, loss=1.0)])
+    assert lose()
+    assert not claim(run_ids[0]).fresh, "it has begun: now it goes on"
+
+
+def test_a_side_job_does_not_stand_behind_a_long_line_of_trainings(
+    store: JobStore, run_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_of_jobs, "_LOOKED_AT", 2)
+    store.add_job(Job(id="look", kind="inspect", label="look", spec={}, devices=0))
+    seen = []
+    store.claim("worker", "host", lambda waiting: seen.extend(job.id for job in waiting))
+    assert "look" in seen
