@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 # In a job's directory.
 JOB_FILE = "job.json"
 LOG_FILE = "job.log"
-LEASE_FILE = "lease"
+# Its process leaves this when it stopped as it was told to.
+STOPPED_FILE = "stopped"
 RATES = "rates"
-# How its process says that it stopped as it was told to.
-EXIT_STOPPED = 3
 
 
 class JobFile(BaseModel):

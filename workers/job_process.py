@@ -12,10 +12,8 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -23,13 +21,14 @@ from typing import Any, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import EXIT_STOPPED, JOB_FILE, LEASE_FILE, JobContext, JobFile, channel
+from workers.context import JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel
 from workers.failures import failure_of
 from workers.kinds import KINDS
+from workers.lease import die_without
+from workers.outcome import FAILURE_FILE
 from workers.settings import process_rank
 
 _PR_SET_PDEATHSIG = 1
-_EXIT_LOST = 75
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,21 +36,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Carry out one job.")
     parser.add_argument("--directory", type=Path, required=True, help="the job's directory, with its job.json")
     parser.add_argument("--data", type=Path, required=True, help="the studio's data folder")
+    parser.add_argument("--lease", type=Path, required=True, help="the file that says until when it may go on")
     parser.add_argument("--parent", type=int, required=True, help="the process to die with")
     options = parser.parse_args(arguments)
     wish = StopWish()
     die_with(options.parent)
-    lease = options.directory / LEASE_FILE
-    threading.Thread(target=_die_without_lease, args=(lease,), name="lease", daemon=True).start()
+    threading.Thread(target=die_without, args=(options.lease,), name="lease", daemon=True).start()
     try:
         # Imported in here so that a failing import is reported like any other failure.
         job = JobFile.model_validate_json((options.directory / JOB_FILE).read_bytes())
         result = _carry_out(job, options.directory, options.data, wish)
     except StoppedError:
-        return EXIT_STOPPED
+        # No exit code says so: where one of several processes fails, torchrun kills those that still save.
+        if process_rank() == 0:
+            write_atomically(options.directory / STOPPED_FILE, "")
+        return 0
     except Exception as error:
         traceback.print_exc()
-        if process_rank() == 0:
+        # Of several processes, the first to fail knows why: the others only miss it.
+        if not (options.directory / FAILURE_FILE).exists():
             failure_of(error).write(options.directory)
         return 1
     # Of several processes of one job, the first one writes.
@@ -99,23 +102,6 @@ def die_with(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl failed")
     if os.getppid() != parent:
         raise SystemExit("the worker is gone")
-
-
-def _die_without_lease(lease: Path) -> None:
-    """End this process once its lease is over: somebody else may have the job by then.
-
-    A worker that is stopped, or cut off from the store, does not renew it. The clock is the one since the machine's
-    start, which both read and nobody sets.
-    """
-    while True:
-        until = 0.0
-        with suppress(OSError, ValueError):
-            until = float(lease.read_text())
-        left = until - time.monotonic()
-        if left <= 0:
-            print("The worker has not renewed its lease: this process ends.", file=sys.stderr, flush=True)
-            os._exit(_EXIT_LOST)
-        time.sleep(min(left, 1.0))
 
 
 def _reporter(reports: TextIO) -> Callable[[Line], None]:

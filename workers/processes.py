@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 
 import psutil
 
-# A job's processes carry its id in this variable, its grandchildren too: so they are found even when their parent and
-# their group are gone.
-JOB_VARIABLE = "GIFT_JOB"
+# A job's processes carry its id and its attempt in this variable, its grandchildren too: so they are found even when
+# their parent and their group are gone.
+_VARIABLE = "GIFT_JOB"
 _GONE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 
@@ -34,12 +34,24 @@ def exits_within(process: Process, seconds: float) -> bool:
     return True
 
 
-def kill_everything_of(job_id: str) -> int:
-    """Kill whatever still runs for a job on this machine, and wait until its memory is free again. How many it was.
+def mark(job_id: str, attempt: int) -> dict[str, str]:
+    """The environment variable by which everything that an attempt starts is found."""
+    return {_VARIABLE: f"{job_id}/{attempt}"}
+
+
+def signal_everything_of(job_id: str, attempt: int, number: signal.Signals) -> None:
+    """Send a signal to all processes of an attempt: torchrun gives each of its own a group."""
+    for process in _processes_of(job_id, (attempt,)):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def kill_everything_of(job_id: str, attempts: Container[int]) -> int:
+    """Kill whatever still runs for these attempts on this machine, and wait until its memory is free. How many it was.
 
     Raises `TimeoutError` where something does not go away, as a process that waits for a broken device.
     """
-    found = list(_processes_of(job_id))
+    found = list(_processes_of(job_id, attempts))
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()
@@ -51,10 +63,11 @@ def kill_everything_of(job_id: str) -> int:
     return len(found)
 
 
-def _processes_of(job_id: str) -> Iterator[psutil.Process]:
+def _processes_of(job_id: str, attempts: Container[int]) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(JOB_VARIABLE) == job_id:
+            job, _, attempt = process.environ().get(_VARIABLE, "").partition("/")
+            if job == job_id and int(attempt) in attempts:
                 yield process
 
 

@@ -16,12 +16,22 @@ from pathlib import Path
 
 from gift_core.reporting import SPEC_FILE, write_atomically
 from gift_core.spec import RunSpec
-from workers.context import JOB_FILE, LEASE_FILE, LOG_FILE, JobFile, channel
+from workers.context import JOB_FILE, LOG_FILE, JobFile, channel
 from workers.devices import visible_devices
 from workers.kinds import job_directory
+from workers.lease import Lease, lease_file
 from workers.metrics import MetricsTail
-from workers.outcome import DISCARDED, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, outcome_of
-from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, signal_group
+from workers.outcome import (
+    DISCARDED,
+    STOPPED,
+    STUDIO_STOPPED,
+    WORKER_STALLED,
+    Failure,
+    Outcome,
+    clear,
+    outcome_of,
+)
+from workers.processes import Process, exits_within, kill_everything_of, mark, signal_everything_of, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.store import JobStore
 
@@ -30,6 +40,7 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
 _DISCARD_GRACE_SECONDS = 2.0
+_ASK_AGAIN_SECONDS = 1.0
 _CODE = Path(__file__).resolve().parents[1]
 # A process that has not been told for this share of the lease that its job is still its own ends itself: before the
 # lease is over for everybody else.
@@ -44,6 +55,7 @@ def job_command(data: Path) -> Command:
 
     def command(directory: Path, job: Job) -> list[str]:
         module = ["-m", "workers.job_process", "--directory", str(directory), "--data", str(data)]
+        module += ["--lease", str(directory / lease_file(job.attempt))]
         if job.devices > 1:
             launcher = ["-m", "workers.launcher", str(os.getpid()), str(job.devices)]
             return [sys.executable, *launcher, *module[1:]]
@@ -102,28 +114,39 @@ class Supervisor:
 
     def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
         owner = job.owner or ""
-        if left := kill_everything_of(job.id):
+        if left := kill_everything_of(job.id, range(job.attempt)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         self._prepare(job, directory)
         tail = MetricsTail(directory / channel(job.attempt))
-        self._extend_lease(directory)
+        lease = Lease(directory / lease_file(job.attempt), self._patience.lease * _OWN_SHARE)
+        lease.renew(time.monotonic())
         process = self._spawn(job, directory, placed_on)
         try:
             self._store.started(job.id, owner, process.pid, ",".join(placed_on))
-            forced = self._watch(job.id, owner, process, directory, tail)
+            forced = self._watch(job, process, lease, tail)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
             # The next job gets the memory only once it is free.
-            kill_everything_of(job.id)
-        self._store.beat(job.id, owner, tail.read())
-        if forced is DISCARDED:
+            kill_everything_of(job.id, (job.attempt,))
+        outcome = self._outcome(forced, outcome_of(directory, exit_code), stalled=lease.is_over)
+        lease.remove()
+        # What another worker has by now is not ours to remove.
+        if self._store.beat(job.id, owner, tail.read()) and outcome is DISCARDED:
             _discard(directory)
-            return DISCARDED
-        outcome = outcome_of(directory, exit_code)
-        if forced is None or outcome.state is JobState.FINISHED:
-            return outcome
-        return replace(forced, result=outcome.result) if forced is STOPPED else forced
+        return outcome
+
+    @staticmethod
+    def _outcome(forced: Outcome | None, own: Outcome, *, stalled: bool) -> Outcome:
+        """What an attempt ends as that was `forced` to end, or ended by its own."""
+        if forced is DISCARDED:
+            return forced
+        # One that could not save says why.
+        if own.state is JobState.FINISHED or (forced is STOPPED and own.state is JobState.FAILED and own.is_explained):
+            return own
+        if forced is None:
+            return WORKER_STALLED if stalled else own
+        return replace(forced, result=own.result) if forced is STOPPED else forced
 
     def _prepare(self, job: Job, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -134,12 +157,8 @@ class Supervisor:
         if kind is JobKind.TRAIN and not (directory / SPEC_FILE).exists():
             write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
 
-    def _extend_lease(self, directory: Path, since: float | None = None) -> None:
-        until = (since or time.monotonic()) + self._patience.lease * _OWN_SHARE
-        write_atomically(directory / LEASE_FILE, f"{until:.3f}")
-
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
-        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: job.id}
+        environment = {**self._environment(job), **visible_devices(placed_on), **mark(job.id, job.attempt)}
         with (directory / LOG_FILE).open("ab") as log:
             log.write(f"--- attempt {job.attempt}\n".encode())
             log.flush()
@@ -153,21 +172,22 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _watch(self, job_id: str, owner: str, process: Process, directory: Path, tail: MetricsTail) -> Outcome | None:
+    def _watch(self, job: Job, process: Process, lease: Lease, tail: MetricsTail) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
-        ending = _Ending(process, self._patience.stop_grace)
+        owner = job.owner or ""
+        ending = _Ending(job, process, self._patience.stop_grace)
         next_beat = 0.0
         while not exits_within(process, _POLL_SECONDS):
             now = time.monotonic()
             if now >= next_beat or self.shutdown.is_set():
                 next_beat = now + self._patience.beat
-                orders = self._store.beat(job_id, owner, tail.read())
+                orders = self._store.beat(job.id, owner, tail.read())
                 if orders is None:
                     break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
-                self._extend_lease(directory, now)
+                lease.renew(now)
                 if orders.state is JobState.STOPPING:
                     ending.stop(orders.stop_mode or StopMode.SAVE)
             if self.shutdown.is_set():
@@ -177,13 +197,15 @@ class Supervisor:
 
 
 class _Ending:
-    """Asks a process to end, once, and kills it when its time is over."""
+    """Asks the processes of an attempt to end, again and again, and kills them when their time is over."""
 
-    def __init__(self, process: Process, stop_grace: float) -> None:
+    def __init__(self, job: Job, process: Process, stop_grace: float) -> None:
         self.outcome: Outcome | None = None
+        self._job = job
         self._process = process
         self._stop_grace = stop_grace
-        self._deadline = float("inf")
+        self._number = signal.SIGTERM
+        self._next = self._deadline = float("inf")
 
     def stop(self, mode: StopMode) -> None:
         if mode is StopMode.DISCARD:
@@ -197,15 +219,20 @@ class _Ending:
             self._ask(self.outcome or STUDIO_STOPPED, signal.SIGTERM, _SHUTDOWN_GRACE_SECONDS)
 
     def insist(self) -> None:
-        if time.monotonic() >= self._deadline:
+        now = time.monotonic()
+        if now >= self._deadline:
             signal_group(self._process, signal.SIGKILL)
+        elif now >= self._next:
+            # Some of them may not have been there the last time.
+            self._next = now + _ASK_AGAIN_SECONDS
+            signal_everything_of(self._job.id, self._job.attempt, self._number)
 
     def _ask(self, outcome: Outcome, number: signal.Signals, grace: float) -> None:
-        if self.outcome is outcome and self._deadline <= time.monotonic() + grace:
+        now = time.monotonic()
+        if self.outcome is outcome and self._deadline <= now + grace:
             return
-        self.outcome = outcome
-        self._deadline = min(self._deadline, time.monotonic() + grace)
-        signal_group(self._process, number)
+        self.outcome, self._number, self._next = outcome, number, now
+        self._deadline = min(self._deadline, now + grace)
 
 
 def _discard(directory: Path) -> None:

@@ -254,7 +254,7 @@ def test_a_failure_stops_those_that_wait_where_the_experiment_says_so(
     spec = ExperimentSpec(seeds=(1, 2))
     experiment, _ = store.create_experiment(spec, None, LaunchOptions(stop_on_failure=stops))
     bystander, _ = store.create_experiment(SPEC, None)
-    first, running, *_ = (claim(run.id) if run.position < 2 else run for run in store.runs(experiment.id))
+    first, _ = (claim(run.id) for run in store.runs(experiment.id)[:2])
     store.end(first.id, first.owner or "", JobState.FAILED, "data", failure={"code": "data", "message": "Row 3."})
     left = "stopped" if stops else "queued"
     assert [run.state for run in store.runs(experiment.id)] == ["failed", "running", left, left]
@@ -267,7 +267,7 @@ def test_only_what_has_ended_and_is_not_pinned_is_removed(store: JobStore, run_i
     job = claim(run_ids[0])
     store.beat(job.id, job.owner or "", [MetricLine(number=1, step=1, time=1.0, values={"loss": 1.0})])
     for waiting_or_running in run_ids:
-        with pytest.raises(ConflictError, match="queued|running"):
+        with pytest.raises(ConflictError, match=r"queued|running"):
             store.remove(waiting_or_running)
     store.end(job.id, job.owner or "", JobState.FINISHED, "finished")
     assert store.pin(job.id, True).pinned
@@ -302,7 +302,7 @@ def test_jobs_are_narrowed_and_read_page_by_page(store: JobStore, run_ids: list[
     assert [job.id for job in read] == [job.id for job in everything]
 
 
-def test_the_same_data_set_twice_is_one(store: RunStore) -> None:
+def test_the_same_data_set_twice_is_one(store: JobStore) -> None:
     for _ in range(2):
         stored = store.add_dataset(Dataset(id="ds_1", name="a.csv", suffix=".csv", bytes=3, rows=1))
         assert stored.name == "a.csv"
