@@ -43,7 +43,7 @@ def start(directory: Path, parent: int, seconds: float = 600.0) -> subprocess.Co
         (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
         (ValueError("a secret detail"), "internal"),
         (DataError("Row 3 is empty.", field="row 3", remedy="Fill it."), "data"),
-        (SpecError("seed must be a number."), "spec"),
+        (SpecError("seed must be a number.", remedy="Write 7."), "spec"),
         (NotFiniteError("The loss of step 3 is not finite.", remedy="Lower training.learning_rate."), "nan_loss"),
     ],
 )
