@@ -3,8 +3,9 @@ PYTHON ?= python3
 PORT ?= 7860
 VENV := .venv
 BIN := $(VENV)/bin
-# Browser tests need a Chromium and a monospace font; a machine that has them is left alone.
-SYSTEM_PACKAGES := chromium fonts-dejavu-core
+# Tests need a Chromium and a monospace font, and the servers of a studio that has outgrown one machine. They start
+# these themselves: no service has to run. A machine that has them all is left alone.
+SYSTEM_PACKAGES := chromium fonts-dejavu-core redis-server postgresql
 
 .PHONY: run test lint bench system-packages clean
 
@@ -22,9 +23,9 @@ lint: $(VENV)/.dev
 	MYPYPATH=benchmarks $(BIN)/mypy benchmarks/*.py
 
 bench: $(VENV)/.dev
-	for benchmark in benchmarks/[!_]*.py; do $(BIN)/python $$benchmark || exit 1; done
+	for benchmark in benchmarks/[!_]*.py; do PYTHONPATH=. $(BIN)/python $$benchmark || exit 1; done
 
-$(VENV)/.run: requirements.txt
+$(VENV)/.run: requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -35,7 +36,8 @@ $(VENV)/.dev: requirements-dev.txt requirements-harness.txt $(VENV)/.run
 	touch $@
 
 system-packages:
-	@command -v chromium >/dev/null || ( \
+	@( command -v chromium && command -v redis-server && \
+	  { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; } ) >/dev/null 2>&1 || ( \
 	  sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
 	  $$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends $(SYSTEM_PACKAGES) )
 

@@ -16,7 +16,9 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from workers.settings import Settings, prepare_environment
+from gift_core.errors import GiftError
+from workers.logs import set_up_logs
+from workers.settings import Settings, prepare_environment, read_settings
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
@@ -109,8 +111,12 @@ class _OpenTabs(logging.Filter):
 
 def main() -> None:
     """Serve until interrupted."""
-    settings = Settings()
-    app = create_app(settings)
+    try:
+        settings = read_settings()
+        set_up_logs(settings.log_format, settings.log_level)
+        app = create_app(settings)
+    except GiftError as error:
+        raise SystemExit(str(error)) from None
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
     uvicorn.run(
@@ -118,6 +124,8 @@ def main() -> None:
         host=settings.host,
         port=settings.port,
         log_level="warning",
+        # Its own handlers would write what ours leave out.
+        log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
 

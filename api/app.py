@@ -9,12 +9,15 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api import health
 from api.dependencies import Services
 from api.docs import add_docs
 from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
 from api.limits import BodyLimit
+from api.monitoring import Monitoring
 from api.origins import SameOrigin
+from api.request_log import RequestLog
 from api.routes import (
     catalogue,
     dataset_inspections,
@@ -23,14 +26,22 @@ from api.routes import (
     events,
     experiments,
     inference,
+    jobs,
     metrics,
+    outputs,
+    preflights,
     runs,
     traces,
 )
+from gift_core.machine import Machine
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
+from workers.outputs import OutputService
+from workers.preflight import PreflightService
+from workers.recorded import EXPERIMENT_ID
+from workers.records import Job
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -39,6 +50,7 @@ PREFIX = "/api/v1"
 api_routers = (
     catalogue.router,
     experiments.router,
+    preflights.router,
     runs.router,
     metrics.router,
     events.router,
@@ -47,6 +59,8 @@ api_routers = (
     dataset_inspections.router,
     traces.router,
     evaluations.router,
+    outputs.router,
+    jobs.router,
 )
 
 
@@ -57,13 +71,11 @@ class StudioApi(FastAPI):
         return schema
 
 
-def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
+def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     """The application over this studio. `events_interval`: seconds between looks for news to stream."""
     hub = EventHub(studio.store, events_interval)
     shelf = ModelShelf(studio, studio.settings.inference_threads)
     denoisings = TraceService(studio.trace_files, shelf)
-    inspections = DatasetInspectionService(studio, shelf)
-    scored = EvaluationService(studio, shelf)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -81,18 +93,35 @@ def create_api(studio: Studio, *, events_interval: float = 0.25) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    inference_service = InferenceService(studio, shelf)
-    app.state.services = Services(studio, inference_service, inspections, denoisings, scored, hub)
-    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset({f"{PREFIX}/datasets"}))
+    app.state.services = Services(
+        studio=studio,
+        inference=InferenceService(studio, shelf),
+        dataset_inspections=DatasetInspectionService(studio, shelf),
+        traces=denoisings,
+        evaluations=EvaluationService(studio, shelf),
+        outputs=OutputService(studio, shelf),
+        preflight=PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio)),
+        hub=hub,
+    )
+    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED))
     app.add_middleware(SameOrigin, prefix=PREFIX)
     add_error_handlers(app)
     add_docs(app)
     for router in api_routers:
         app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
-    app.add_api_route("/healthz", health, tags=["health"])
+    app.include_router(health.router)
+    app.state.monitoring = Monitoring(studio)
+    # Added last, it is the outermost: what the others refuse is logged and counted too.
+    app.add_middleware(RequestLog, prefix=PREFIX, metrics=app.state.monitoring.requests)
     return app
 
 
-async def health() -> dict[str, str]:
-    """Whether the server answers."""
-    return {"status": "ok"}
+def _machine(studio: Studio) -> Machine:
+    """What the machine that trains has free, where that is this one."""
+    look = Machine.from_outside if studio.settings.embedded_worker else Machine.disk_only
+    return look(studio.settings.data_dir)
+
+
+def _trained_here(studio: Studio) -> list[Job]:
+    """The runs that say how fast this studio trains; the recorded ones come from another machine."""
+    return [run for run in studio.store.trained(200) if run.experiment_id != EXPERIMENT_ID]

@@ -11,6 +11,8 @@ from api.events import EventHub
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
+from workers.outputs import OutputService
+from workers.preflight import PreflightService
 from workers.studio import Studio
 from workers.traces import TraceService
 
@@ -24,6 +26,8 @@ class Services:
     dataset_inspections: DatasetInspectionService
     traces: TraceService
     evaluations: EvaluationService
+    outputs: OutputService
+    preflight: PreflightService
     hub: EventHub
 
 
@@ -52,6 +56,14 @@ async def _evaluations(services: Annotated[Services, Depends(_services)]) -> Eva
     return services.evaluations
 
 
+async def _outputs(services: Annotated[Services, Depends(_services)]) -> OutputService:
+    return services.outputs
+
+
+async def _preflight(services: Annotated[Services, Depends(_services)]) -> PreflightService:
+    return services.preflight
+
+
 async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
     return services.hub
 
@@ -61,4 +73,6 @@ InferenceDependency = Annotated[InferenceService, Depends(_inference)]
 DatasetInspectionsDependency = Annotated[DatasetInspectionService, Depends(_dataset_inspections)]
 TracesDependency = Annotated[TraceService, Depends(_traces)]
 EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
+OutputsDependency = Annotated[OutputService, Depends(_outputs)]
+PreflightDependency = Annotated[PreflightService, Depends(_preflight)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

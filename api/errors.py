@@ -18,7 +18,7 @@ from gift_core.errors import GiftError, Problem, problem_of
 
 MEDIA_TYPE = "application/problem+json"
 
-_STATUS = {"not_found": 404, "conflict": 409, "too_large": 413}
+_STATUS = {"not_found": 404, "conflict": 409, "too_large": 413, "disk_full": 507}
 _CODES = {400: "request", **{status: code for code, status in _STATUS.items()}}
 _TITLES = {
     "spec": "The settings cannot be used",
@@ -28,6 +28,8 @@ _TITLES = {
     "not_found": "There is no such thing",
     "conflict": "The request conflicts with what is there",
     "too_large": "The request is too large",
+    "disk_full": "There is no room left",
+    "not_ready": "The studio cannot carry out jobs",
     "internal": "Something went wrong on the server",
 }
 
@@ -64,10 +66,12 @@ def _of_disconnect(_: Request, __: ClientDisconnect) -> JSONResponse:
     return problem_response(400, "request", [Problem("The connection was closed before the body was complete.")])
 
 
-def _of_unexpected(_: Request, __: Exception) -> JSONResponse:
+def _of_unexpected(request: Request, _: Exception) -> JSONResponse:
     # The server logs the traceback, since Starlette raises the exception again after answering.
     problem = Problem("An unexpected error occurred.", remedy="The server's log has the details.")
-    return problem_response(500, "internal", [problem])
+    response = problem_response(500, "internal", [problem])
+    response.headers["X-Request-ID"] = getattr(request.state, "request_id", "")
+    return response
 
 
 def add_error_handlers(app: FastAPI) -> None:

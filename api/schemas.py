@@ -99,6 +99,7 @@ class RunView(View):
     eta_seconds: float | None
     result: ResultView | None
     failure: FailureView | None
+    files_removed: float | None = Field(None, description="When its files were removed to make room.")
 
     @property
     def has_ended(self) -> bool:

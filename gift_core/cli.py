@@ -6,12 +6,14 @@ import json
 import logging
 import sys
 import warnings
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from gift_core.cli_check import check_data
 from gift_core.cli_common import (
     Changes,
     console,
@@ -23,6 +25,8 @@ from gift_core.cli_evaluate import evaluate
 from gift_core.cli_export import export, push
 from gift_core.cli_harness import HANDED_OVER, lm_eval
 from gift_core.cli_inspect import inspect, inspect_data
+from gift_core.cli_preflight import check
+from gift_core.cli_submit import submit
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
 from gift_core.recovery import last_checkpoint, step_of
 from gift_core.reporting import RESULT_FILE
@@ -42,6 +46,7 @@ def main() -> None:
     # checkpointing by its old name.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+    _add_commands()
     try:
         app(standalone_mode=True)
     except StoppedError as error:
@@ -67,7 +72,7 @@ def train(
         Path, typer.Option(help="Folder for metrics, checkpoint and result, one below it per run.", file_okay=False)
     ] = Path("runs"),
     data: Annotated[
-        Path | None, typer.Option(help="Train on this JSONL, JSON or CSV file instead of the spec's data.")
+        Path | None, typer.Option(help="Train on this JSONL, JSON, CSV or Parquet file instead of the spec's data.")
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(METHODS)}; repeat for a paired experiment.")
@@ -140,9 +145,12 @@ def _is_to_be_trained(directory: Path, resume: bool) -> bool:
 
 app.command()(inspect)
 app.command()(inspect_data)
+app.command()(check_data)
 app.command()(denoise)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(check)
+app.command()(submit)
 
 
 @app.command()
@@ -203,6 +211,16 @@ def record(output: Annotated[Path, typer.Argument(help="Folder for the recording
 
     recording = record_with_progress(output, console)
     sys.stdout.write(f"{output}: {', '.join(recording.runs)}\n")
+
+
+def _add_commands() -> None:
+    """What the studio's packages add, where they are installed: the library knows none of them."""
+    for entry in sorted(entry_points(group="gift.commands")):
+        found = entry.load()
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=entry.name)
+        else:
+            app.command(entry.name)(found)
 
 
 def _refuse_existing(target: Path) -> None:

@@ -61,7 +61,7 @@ def parse_changes(changes: list[str]) -> dict[str, Any]:
             raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
         try:
             parsed[field] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise SpecError(f"{value!r} is no value.", field=field, remedy="Put it in quotes.") from error
     return parsed
 

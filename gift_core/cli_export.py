@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gift_core.model_card import ExportLayout
-from gift_core.spec import WeightDtype
+from gift_core.spec import ExportLayout, WeightDtype
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run, such as runs/gift.")]
 LayoutOption = Annotated[

@@ -68,7 +68,7 @@ def inspect(
 
 def inspect_data(
     checkpoints: Checkpoints,
-    data: Annotated[Path | None, typer.Option(help="A JSONL, JSON or CSV file.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A JSONL, JSON, CSV or Parquet file.")] = None,
     task: Annotated[str | None, typer.Option(help="A built-in task.")] = None,
     examples: Annotated[int, typer.Option(help="Look at no more than this many.", min=1)] = 256,
     held_out: Annotated[

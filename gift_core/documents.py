@@ -10,13 +10,11 @@ import base64
 from typing import Annotated
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from gift_core.spec import Weighting
-
-
-class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from gift_core.dataset_summary import Duplicates, Quantiles
+from gift_core.document import Document as Document
+from gift_core.spec import LayoutName, Weighting
 
 
 def _is_base64(text: str) -> str:
@@ -109,16 +107,18 @@ class Inspection(Document):
 
 
 class RowPreview(Document):
-    """One example as the model will see it: where the prompt ends, what is learned, the EOS tail."""
+    """One example as the model will see it: where the prompt ends, what is learned, the EOS tail, what is cut off."""
 
     row: int
     prompt: list[Token]
     response: list[Token]
     tail: int = Field(description="How many tokens at the end of `response` are the EOS tail.")
+    cut: int = Field(0, description="How many tokens at the end, the tail's included, are over the limit.")
 
 
 class DatasetPreview(Document):
-    """What is in a data set and what training would make of it."""
+    """What is in a data set and what training would make of it. Counts of tokens are estimates from the first rows
+    where a data set is large; counts of rows with the same text are exact."""
 
     columns: list[str]
     prompt_column: str
@@ -129,3 +129,11 @@ class DatasetPreview(Document):
     overlong: int = Field(description="Rows of more than max_length tokens: refused, cut or left out.")
     tail_share: float = Field(description="Share of response tokens that are EOS tail.")
     examples: list[RowPreview]
+    layout: LayoutName = Field("pairs", description="How the columns are read.")
+    context_column: str | None = Field(None, description="Column that goes on with the prompt, as Alpaca's input.")
+    system_column: str | None = Field(None, description="Column with the system prompt.")
+    limit: int = Field(0, description="Tokens that an example may have: max_length, or the model's context.")
+    truncated: int = Field(0, description="Rows that are cut at the limit, with data.overlong truncate.")
+    dropped: int = Field(0, description="Rows that are left out: over the limit, or nothing of the response is left.")
+    tokens_of_a_row: Quantiles | None = Field(None, description="Tokens of prompt, response and tail together.")
+    duplicates: Duplicates | None = Field(None, description="Rows that say the same, null for generated examples.")

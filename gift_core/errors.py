@@ -97,7 +97,8 @@ class StoppedError(GiftError):
 
 
 # Pydantic's union tags and validator names would otherwise stand in the middle of a field's path.
-_PATH_NOISE = frozenset({"task", "file", "float", "int", "constrained-float", "constrained-int", "generated", "hub"})
+_TAGS = frozenset({"task", "file", "generated", "hub"})
+_PATH_NOISE = frozenset({"float", "int", "constrained-float", "constrained-int"})
 
 
 def problems_of(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Problem]:
@@ -108,13 +109,30 @@ def problems_of(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Pr
 def problem_of(item: Mapping[str, Any], path: Sequence[str | int]) -> Problem:
     """One of pydantic's complaints, about the field at `path`."""
     message = item["msg"].removeprefix("Value error, ")
-    shown = repr(item["input"])
-    if item["type"] not in ("missing", "value_error") and len(shown) <= 80:
+    if item["type"] not in ("missing", "value_error") and 0 < len(shown := _shown(item["input"])) <= 80:
         message = f"{message}, got {shown}"
     # A check over several sections names the field itself: see `spec.conflict`.
     path = [*path, *item.get("ctx", {}).get("field", "").split(".")]
-    field = ".".join(str(part) for i, part in enumerate(path) if part != "" and (i == 0 or not _is_noise(str(part))))
-    return Problem(f"{message}.".replace("..", "."), field, _remedy(item["type"]))
+    parts = [str(part) for part in path if part != ""]
+    # A tag stands before a field of its member: `data.source.task.task` is the field `task`.
+    last = len(parts) - 1
+    field = ".".join(
+        part for i, part in enumerate(parts) if i == 0 or not (_is_noise(part) or (part in _TAGS and i < last))
+    )
+    return Problem(_encodable(f"{message}.".replace("..", ".")), _encodable(field), _remedy(item["type"]))
+
+
+def _shown(value: object) -> str:
+    """A value as it would be typed; "" for one that Python itself cannot write, being too deep or too large."""
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):
+        return ""
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair, which JSON can name and UTF-8 cannot, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _is_noise(part: str) -> bool:

@@ -13,13 +13,13 @@ from safetensors import SafetensorError
 
 from gift_core.errors import ModelError, SpecError
 from gift_core.finished_run import FinishedRun, read_run
-from gift_core.model_card import Exported, ExportLayout, model_card
+from gift_core.model_card import Exported, model_card
 from gift_core.models.adapter_files import ADAPTER_CONFIG
 from gift_core.models.loading import DiffusionModel, load_checkpoint
 from gift_core.models.saving import save_published, write_model
 from gift_core.reporting import write_atomically
 from gift_core.scratch import written_beside
-from gift_core.spec import WeightDtype
+from gift_core.spec import ExportLayout, WeightDtype
 
 CARD = "README.md"
 # What an export is, for programs, and which files are its own.

@@ -41,13 +41,15 @@ def print_plans(plans: dict[str, Plan], as_json: bool) -> None:
             console.print(f"[yellow]{label}[/yellow] {warning}", highlight=False)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds in the two units that read well."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _share(part: float, whole: float) -> str:
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent; 0 % of nothing."""
     return f"{part / max(whole, 1):.0%}"
 
 
@@ -63,7 +65,7 @@ _ROWS: Sequence[tuple[str, Callable[[Plan], str]]] = (
     ("longest, in tokens", lambda p: f"{p.longest:,}"),
     ("prompt tokens per epoch", lambda p: f"{p.prompt_tokens:,}"),
     ("response tokens per epoch", lambda p: f"{p.response_tokens:,}"),
-    ("  of them EOS tail", lambda p: f"{p.tail_tokens:,} ({_share(p.tail_tokens, p.response_tokens)})"),
+    ("  of them EOS tail", lambda p: f"{p.tail_tokens:,} ({share(p.tail_tokens, p.response_tokens)})"),
     ("share of the loss on the tail", lambda p: f"{p.tail_loss_share:.1%}"),
     ("share of the response masked", lambda p: f"{p.mask_ratio:.0%}"),
     ("padding", lambda p: f"{p.padding_share:.1%}"),
@@ -80,9 +82,9 @@ _ROWS: Sequence[tuple[str, Callable[[Plan], str]]] = (
     ("  at the head, backward, at the step", _phases),
     ("process, at its largest", lambda p: readable_size(p.peak_memory)),
     ("seconds per step", lambda p: f"{p.seconds_per_step:.2f}"),
-    ("time", lambda p: _duration(p.seconds.total)),
-    ("  frozen rates", lambda p: _duration(p.seconds.probing)),
-    ("  training", lambda p: _duration(p.seconds.training)),
-    ("  held-out losses", lambda p: _duration(p.seconds.evaluation)),
-    ("  scoring", lambda p: _duration(p.seconds.scoring)),
+    ("time", lambda p: duration(p.seconds.total)),
+    ("  frozen rates", lambda p: duration(p.seconds.probing)),
+    ("  training", lambda p: duration(p.seconds.training)),
+    ("  held-out losses", lambda p: duration(p.seconds.evaluation)),
+    ("  scoring", lambda p: duration(p.seconds.scoring)),
 )

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from gift_core.finished_run import FinishedRun, Score
 from gift_core.provenance import Base, ExampleSet
-from gift_core.spec import Method, TaskSource, Weighting
-
-ExportLayout = Literal["adapter", "merged", "published"]
+from gift_core.spec import ExportLayout, Method, TaskSource, Weighting
 
 _CONTROL = "This is a control for GIFT (Guided Importance-Aware Fine-Tuning), not GIFT itself. "
 # Two sentences for each method; `{weight}` is one of `_WEIGHTS`.

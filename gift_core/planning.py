@@ -5,22 +5,20 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from gift_core.data.collation import EpochBatches
+from gift_core.counting import Epoch, StepBatch, epoch_batches
 from gift_core.data.sources import ResolveDataset, task_problems
-from gift_core.data.tokenisation import TokenisedExample
 from gift_core.memory import MemoryEstimate, available_memory, peak_memory, readable_size
 from gift_core.preflight import check_memory
 from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
 from gift_core.sizing import Suggestion, fits, suggest
 from gift_core.spec import RunSpec, TaskSource
 from gift_core.tasks.registry import TASKS
-from gift_core.training import batch_shape, checkpoint_interval, evaluation_interval
+from gift_core.training import checkpoint_interval, evaluations
 from gift_core.trial import scoring_seconds, try_out
 
 # A share of the loss on the EOS tail above which most of what is learned is how to stop.
@@ -90,7 +88,8 @@ def plan(
     check_memory(spec, resolve_dataset, available)
     on_progress("loading")
     prepared = prepare(spec, resolve_dataset)
-    batches = _batches(prepared.training.examples, spec)
+    batches = epoch_batches(prepared.training.examples, spec)
+    epoch = Epoch.of(prepared.training.examples, batches)
     sample = _sample(prepared, batches)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
@@ -102,22 +101,19 @@ def plan(
         trial = try_out(sample, spec, directory, cache)
     on_progress("scoring")
     scoring = _scoring(sample, spec)
-    positions = sum(batch.positions for batch in batches)
     examples, network = prepared.training.examples, prepared.model.network
-    steps = len(batches) * spec.training.epochs
-    added = sum(batch.added_tail for batch in batches)
-    training = spec.training.epochs * positions / trial.positions_per_second
-    counted = sum(len(example.input_ids) for example in examples) + added
+    steps = epoch.steps * spec.training.epochs
+    training = spec.training.epochs * epoch.positions / trial.positions_per_second
     found = Plan(
         examples=len(examples),
         held_out=len(prepared.held_out.examples),
         truncated=prepared.training.truncated,
         dropped=prepared.training.dropped,
-        prompt_tokens=sum(example.prompt_length for example in examples),
-        response_tokens=sum(example.response_length for example in examples) + added,
-        tail_tokens=sum(example.tail_length for example in examples) + added,
-        longest=max(batch.longest for batch in batches),
-        padding_share=1 - counted / positions,
+        prompt_tokens=epoch.prompt_tokens,
+        response_tokens=epoch.response_tokens,
+        tail_tokens=epoch.tail_tokens,
+        longest=epoch.longest,
+        padding_share=epoch.padding / epoch.positions,
         steps=steps,
         checkpoint_every=checkpoint_interval(spec, len(examples)),
         parameters=sum(weight.numel() for weight in network.parameters()),
@@ -128,7 +124,7 @@ def plan(
         seconds=Seconds(
             probing=probing * _lacking(spec, prepared, rates) if cache else 0.0,
             training=training,
-            evaluation=trial.evaluation_seconds * _evaluations(spec, steps) * _scale(prepared, sample),
+            evaluation=trial.evaluation_seconds * evaluations(spec, steps) * _scale(prepared, sample),
             scoring=scoring,
         ),
         memory=trial.memory,
@@ -138,34 +134,7 @@ def plan(
     return found.model_copy(update={"warnings": tuple(_warnings(spec, found, available))})
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """One optimiser step: its examples, the cells it computes, in all and in its largest micro-batch, and the tail that
-    `longest` adds to its examples."""
-
-    indices: tuple[int, ...]
-    longest: int
-    positions: int
-    largest: int
-    added_tail: int
-
-
-def _batches(examples: list[TokenisedExample], spec: RunSpec) -> list[_Batch]:
-    """The first epoch, which stands for all: they differ only in who is next to whom."""
-    lengths = np.array([len(example.input_ids) for example in examples])
-    shape = batch_shape(spec)
-    to_longest = spec.data.eos_tail == "longest"
-    found = []
-    for indices in EpochBatches(lengths.tolist(), shape, spec.seed).batches():
-        own = np.full(len(indices), lengths[indices].max()) if to_longest else lengths[indices]
-        parts = [own[start : start + shape.micro_batch_size] for start in range(0, len(own), shape.micro_batch_size)]
-        cells = [int(part.max()) * len(part) for part in parts]
-        added = int((own - lengths[indices]).sum())
-        found.append(_Batch(tuple(indices.tolist()), int(own.max()), sum(cells), max(cells), added))
-    return found
-
-
-def _sample(prepared: Prepared, batches: list[_Batch]) -> Prepared:
+def _sample(prepared: Prepared, batches: list[StepBatch]) -> Prepared:
     """The batch with the largest micro-batch, where memory is decided, and two others; and a few held-out examples."""
     largest = max(batches, key=lambda batch: batch.largest)
     others = [batch for batch in batches if batch is not largest]
@@ -180,11 +149,6 @@ def _sample(prepared: Prepared, batches: list[_Batch]) -> Prepared:
 
 def _scale(prepared: Prepared, sample: Prepared) -> float:
     return len(prepared.held_out.examples) / max(len(sample.held_out.examples), 1)
-
-
-def _evaluations(spec: RunSpec, steps: int) -> int:
-    """How often the held-out loss is measured: before the first step, at each interval, after the last."""
-    return 1 + -(-steps // evaluation_interval(spec, steps))
 
 
 def _scoring(prepared: Prepared, spec: RunSpec) -> float:

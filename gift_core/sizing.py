@@ -13,7 +13,7 @@ from gift_core.models.architecture import Architecture
 from gift_core.spec import RunSpec
 
 # An estimate is right to 15 %: a suggestion that would fill the memory by estimate might not fit it.
-_FILLED = 0.87
+FILLED = 0.87
 
 
 def micro_batch(examples: Sequence[TokenisedExample]) -> MicroBatch:
@@ -61,7 +61,7 @@ class Suggestion(BaseModel):
 
 def fits(estimate: MemoryEstimate, available: int) -> bool:
     """Whether a run can be expected to find room in `available` bytes, the estimate's error included."""
-    return estimate.total <= _FILLED * available
+    return estimate.total <= FILLED * available
 
 
 def suggest(body: Architecture, spec: RunSpec, batch: MicroBatch, available: int) -> Suggestion | None:

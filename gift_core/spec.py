@@ -28,6 +28,7 @@ CONTROLS: tuple[Method, ...] = ("shuffled", "nll", "simple", "cart")
 Weighting = Literal["inverse", "elbo"]
 Quantisation = Literal["none", "nf4"]
 WeightDtype = Literal["auto", "bf16", "fp32"]
+ExportLayout = Literal["adapter", "merged", "published"]
 LoraTargets = Literal["attention", "all_linear"]
 EosTail = Literal["block", "longest", "max", "one"]
 # Logits divided by less overflow.
@@ -35,7 +36,9 @@ _LEAST_TEMPERATURE = 1e-3
 SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
+LayoutName = Literal["auto", "pairs", "alpaca", "sharegpt", "messages"]
 Difficulty = Literal["easy", "standard", "hard"]
+Precision = Literal["bf16", "fp32"]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -60,9 +63,9 @@ class Section(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def conflict(field: str, message: str) -> PydanticCustomError:
-    """The error of a check that concerns several sections: `field`, dotted, is where the remedy lies."""
-    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field})
+def conflict(field: str, other: str, message: str) -> PydanticCustomError:
+    """The error of two fields, dotted, that do not go together: `field` is where the remedy lies."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field, "other": other})
 
 
 class ModelSpec(Section):
@@ -91,17 +94,62 @@ class TaskSource(Section):
     seed: Seed = Field(0, description="Seed of the generator; held-out problems never overlap training ones.")
 
 
-class FileSource(Section):
-    """Examples from a file: JSONL, JSON, CSV, with prompt/response, instruction/output, or messages."""
+class ColumnMapping(Section):
+    """Which columns of a file hold what; what is left out is found by name."""
+
+    layout: LayoutName = Field(
+        "auto",
+        description="pairs: a prompt and a response column. alpaca: instruction, input, output. sharegpt and messages: "
+        "a column of conversations, of which the last turn of the assistant is learned. auto finds out.",
+    )
+    prompt_column: str | None = Field(None, description="Column with the prompt; found by name when left out.")
+    response_column: str | None = Field(None, description="Column with the response; found by name when left out.")
+    system_column: str | None = Field(
+        None, description="Column with the system prompt; a column called system when left out."
+    )
+    conversation_column: str | None = Field(
+        None, description="Column with the turns of a conversation, in place of a prompt and a response column."
+    )
+
+    @check(mode="after")
+    def _columns_fit_the_layout(self) -> Self:
+        pair = self.prompt_column or self.response_column
+        # One column named for both has always meant that it holds conversations.
+        same = self.prompt_column == self.response_column
+        if self.conversation_column and pair:
+            raise ValueError("set conversation_column, or prompt_column and response_column, not both")
+        if self.layout in ("pairs", "alpaca") and (self.conversation_column or (pair and same)):
+            raise ValueError(f"layout {self.layout} has a prompt and a response column, no conversation_column")
+        if self.layout in ("sharegpt", "messages") and pair and not same:
+            raise ValueError(f"layout {self.layout} has a conversation_column, no prompt and response column")
+        return self
+
+
+class FileSource(ColumnMapping):
+    """Examples from a JSONL, JSON, CSV or Parquet file."""
 
     kind: Literal["file"] = "file"
     dataset: str = Field(min_length=1, description="An uploaded data set's id, or a path on the command line.")
-    prompt_column: str | None = Field(None, description="Column with the prompt; found by name when left out.")
-    response_column: str | None = Field(None, description="Column with the response; found by name when left out.")
+
+
+class HubSource(ColumnMapping):
+    """Examples from a data set of the Hugging Face Hub; the Hub and no other host is asked."""
+
+    kind: Literal["hub"] = "hub"
+    dataset: str = Field(pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$", description="owner/name of the data set.")
+    config: str | None = Field(
+        None, max_length=200, description="Configuration (subset); may be left out where there is one."
+    )
+    split: str = Field("train", min_length=1, max_length=200, description="Split to learn from.")
+    revision: str | None = Field(
+        None, max_length=200, pattern=r"^[\w./-]+$", description="Branch, tag or commit; a commit pins the rows."
+    )
 
 
 class DataSpec(Section):
-    source: Annotated[TaskSource | FileSource, Field(discriminator="kind")] = Field(default_factory=TaskSource)
+    source: Annotated[TaskSource | FileSource | HubSource, Field(discriminator="kind")] = Field(
+        default_factory=TaskSource
+    )
     max_length: Annotated[int, Field(ge=8, le=32_768)] = Field(
         512, description="Longest example in tokens, prompt and response together."
     )
@@ -177,7 +225,7 @@ class TrainingSpec(Section):
         "token",
         description="Divide the loss by the response tokens of the global batch, or average per-sequence means.",
     )
-    precision: Literal["bf16", "fp32"] = Field("bf16", description="Autocast dtype; entropy and loss are always fp32.")
+    precision: Precision = Field("bf16", description="Autocast dtype; entropy and loss are always fp32.")
     gradient_checkpointing: bool = Field(
         False, description="Compute activations again in the backward pass: less memory, about a third more time."
     )
@@ -291,6 +339,7 @@ class RunSpec(Section):
         if self.model.quantisation != "none" and self.training.adapter != "lora":
             raise conflict(
                 "model.quantisation",
+                "training.adapter",
                 f"{self.model.quantisation} weights cannot be trained themselves: set training.adapter to lora",
             )
         return self
@@ -300,6 +349,7 @@ class RunSpec(Section):
         if self.objective.probe != "online" and self.data.eos_tail == "longest":
             raise conflict(
                 "data.eos_tail",
+                "objective.probe",
                 f"longest gives an example another tail in every batch, and objective.probe {self.objective.probe} "
                 "stores one rate per token: choose the tail block, max or one, or probe online",
             )
@@ -307,15 +357,7 @@ class RunSpec(Section):
 
     @classmethod
     def from_yaml(cls, path: Path) -> RunSpec:
-        try:
-            values = yaml.safe_load(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SpecError(
-                f"cannot be read as YAML: {error}",
-                field=str(path),
-                remedy="Check the path and the indentation.",
-            ) from error
-        return cls.parse(values or {})
+        return cls.parse(read_yaml(path))
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
@@ -338,6 +380,19 @@ class RunSpec(Section):
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds, {} where that is nothing; raises `SpecError`."""
+    try:
+        return yaml.safe_load(path.read_text("utf-8")) or {}
+    # Dates that do not exist, numbers of thousands of digits and deep nesting are no errors of YAML's own.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise SpecError(
+            f"cannot be read as YAML: {error}",
+            field=str(path),
+            remedy="Check the path and the indentation.",
+        ) from error
+
+
 def weight_dtype(spec: RunSpec) -> WeightDtype:
     """In what the weights lie. Those that are trained themselves lie in fp32: in bf16, most of an update would be
     rounded away."""
@@ -355,7 +410,7 @@ class ExperimentSpec(Section):
     @check(mode="after")
     def _seeds_differ(self) -> ExperimentSpec:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("each seed may stand in seeds once: for equal runs, name a method twice")
+            raise conflict("seeds", "seeds", "each seed may stand in seeds once: for equal runs, name a method twice")
         return self
 
     def expand(self) -> list[tuple[str, RunSpec]]:

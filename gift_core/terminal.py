@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +16,10 @@ from gift_core.comparison import TraceComparison
 from gift_core.documents import Token, unpack
 from gift_core.inspection_tables import printable
 from gift_core.trace import Frame, Trace, TraceEnd, TraceStart
-from gift_core.tracing import TraceEvent
+
+if TYPE_CHECKING:
+    # Drawing what a studio sends needs none of what it takes to compute it.
+    from gift_core.tracing import TraceEvent
 
 # From certain to uncertain.
 _SHADES = "░▒▓█"

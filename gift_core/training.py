@@ -35,7 +35,7 @@ from gift_core.spec import RunSpec
 # Logged steps per run: enough for a smooth curve, few enough not to wait for the device at every step.
 LOGGED_STEPS = 500
 # The last checkpoint, and the one before it in case the last was cut short.
-_KEPT_CHECKPOINTS = 2
+KEPT_CHECKPOINTS = 2
 
 
 class GiftTrainer(Trainer):
@@ -291,9 +291,24 @@ def evaluation_interval(spec: RunSpec, steps: int) -> int:
     return spec.evaluation.loss_every or max(1, steps // spec.training.epochs)
 
 
+def evaluations(spec: RunSpec, steps: int) -> int:
+    """How often the held-out loss is measured: before the first step, at each interval, after the last."""
+    return 1 + -(-steps // evaluation_interval(spec, steps))
+
+
 def checkpoint_interval(spec: RunSpec, examples: int) -> int:
     """Optimiser steps from one checkpoint to the next."""
     return spec.training.checkpoint_every or steps_per_epoch(spec, examples)
+
+
+def warmup_steps(spec: RunSpec, steps: int) -> int:
+    """Optimiser steps until the learning rate is at its peak, in a run of `steps`."""
+    return round(spec.training.warmup_share * steps)
+
+
+def logging_interval(steps: int) -> int:
+    """Optimiser steps from one report to the next, in a run of `steps`."""
+    return max(1, steps // LOGGED_STEPS)
 
 
 def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArguments:
@@ -304,18 +319,18 @@ def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArgumen
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule,
-        warmup_steps=round(training.warmup_share * steps),
+        warmup_steps=warmup_steps(spec, steps),
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         use_cpu=not torch.accelerator.is_available(),
         bf16=training.precision == "bf16",
         activation_checkpointing=training.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        logging_steps=max(1, steps // LOGGED_STEPS),
+        logging_steps=logging_interval(steps),
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=checkpoint_interval(spec, examples),
-        save_total_limit=_KEPT_CHECKPOINTS,
+        save_total_limit=KEPT_CHECKPOINTS,
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,

@@ -2,8 +2,71 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from tests.services import PostgresService, RedisService, S3Service
 
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("studio", deadline=None)
 settings.load_profile("studio")
+
+
+# Each server is started for the first test that asks for it, once in each process, and runs again for the next one
+# where a test has killed it.
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[RedisService]:
+    with closing(RedisService()) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[PostgresService]:
+    with closing(PostgresService()) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def _s3() -> Iterator[S3Service]:
+    with closing(S3Service()) as service:
+        yield service
+
+
+@pytest.fixture
+def redis_server(_redis: RedisService) -> RedisService:
+    _redis.ensure()
+    return _redis
+
+
+@pytest.fixture
+def postgres_server(_postgres: PostgresService) -> PostgresService:
+    _postgres.ensure()
+    return _postgres
+
+
+@pytest.fixture
+def s3_server(_s3: S3Service) -> S3Service:
+    _s3.ensure()
+    return _s3
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresService) -> Iterator[str]:
+    """An empty database."""
+    with postgres_server.new_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/studio.sqlite3"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

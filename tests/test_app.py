@@ -156,11 +156,11 @@ def test_it_stops_within_seconds_although_a_tab_is_open(tmp_path: Path) -> None:
         with StudioClient(server) as client:
             events = client.events(experiment)
             assert next(events).data.state == "stopped"
-            assert "repairs" in started_since(before), "the worker runs"
+            assert "reaper" in started_since(before), "the worker runs"
             began = time.monotonic()
             running.close()
             assert time.monotonic() - began < 5
-    assert "repairs" not in started_since(before)
+    assert "reaper" not in started_since(before)
 
 
 def started_since(before: set[threading.Thread]) -> set[str]:
@@ -183,5 +183,5 @@ def test_a_training_does_not_outlive_the_studio(tmp_path: Path) -> None:
         assert process.exists()
     assert not process.exists()
     sft, gift = store.runs(experiment.id)
-    assert (sft.state, gift.state) == (JobState.QUEUED, JobState.QUEUED), "the next studio goes on with it"
-    assert [move.after for move in store.transitions(job_id=sft.id)] == ["queued", "running", "interrupted", "queued"]
+    assert (sft.state, gift.state) == (JobState.QUEUED, JobState.QUEUED)
+    assert sft.failure["code"] == "shutdown"

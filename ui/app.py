@@ -1,4 +1,4 @@
-"""The front end: five pages over one typed client."""
+"""The front end: its pages over one typed client."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ui.client import StudioClient
 from ui.pages.denoise import DenoisePage
 from ui.pages.evaluate import EvaluatePage
 from ui.pages.launch import LaunchPage
+from ui.pages.queue import QueuePage
 from ui.pages.runs import RunsPage
 from ui.pages.tokens import TokensPage
 
@@ -32,6 +33,7 @@ def build_ui(client: StudioClient) -> gr.Blocks:
         LaunchPage(demo, client)
     for name, path, page in (
         ("Runs", "runs", RunsPage),
+        ("Queue", "queue", QueuePage),
         ("Tokens", "tokens", TokensPage),
         ("Denoise", "denoise", DenoisePage),
         ("Evaluate", "evaluate", EvaluatePage),

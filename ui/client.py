@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
+from api.dataset_views import DatasetDetail
+from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
+from api.pages import Page
 from api.schemas import (
     AnswerView,
     CheckpointView,
@@ -37,6 +40,7 @@ from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.errors import Problem
 from gift_core.evaluation_document import LengthComparison
+from gift_core.preflight_document import PreflightReport
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
 
@@ -48,9 +52,10 @@ _COMPUTING = httpx.Timeout(600, connect=5)
 # The server sends a comment every 15 s while nothing happens.
 _STREAMING = httpx.Timeout(30, connect=5)
 
-_EVENT: TypeAdapter[RunEvent | MetricsEvent] = TypeAdapter(
-    Annotated[RunEvent | MetricsEvent, Field(discriminator="event")]
-)
+StudioEvent = Annotated[
+    RunEvent | MetricsEvent | JobEvent | QueueEvent | TraceStreamEvent, Field(discriminator="event")
+]
+_EVENT: TypeAdapter[StudioEvent] = TypeAdapter(StudioEvent)
 
 
 class StudioError(Exception):
@@ -99,6 +104,14 @@ class StudioClient:
         body = spec if isinstance(spec, dict) else spec.model_dump(mode="json")
         return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers={"Idempotency-Key": key})
 
+    def preflight(self, experiment: ExperimentSpec | object, effect: float = 10) -> PreflightReport:
+        """What is wrong with an experiment and what it would take; `effect` is the difference to be told, in points.
+
+        What is no `ExperimentSpec` is checked by the backend, and what is wrong with it is in the report.
+        """
+        body = experiment.model_dump(mode="json") if isinstance(experiment, ExperimentSpec) else experiment
+        return self._compute(PreflightReport, "/preflights", body, params={"effect": effect})
+
     def experiments(self, limit: int = 50, before: float | None = None) -> list[ExperimentView]:
         """The newest first; `before`: only those created earlier, in seconds since 1970."""
         return self._get(list[ExperimentView], "/experiments", limit=limit, before=before)
@@ -115,6 +128,47 @@ class StudioClient:
     def stop(self, run_id: str) -> RunView:
         return self._request(RunView, "POST", f"/runs/{_part(run_id)}/stop")
 
+    def jobs(self, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page[JobView]:
+        """Jobs of every kind, the newest first; `narrowed`: kind, state, ended, experiment, created_by, text."""
+        return self._get(Page[JobView], "/jobs", cursor=cursor, limit=limit, **narrowed)
+
+    def job(self, job_id: str) -> JobDetail:
+        return self._get(JobDetail, f"/jobs/{_part(job_id)}")
+
+    def stop_job(self, job_id: str, mode: Literal["save", "discard"] = "save") -> JobView:
+        """Ask a job to stop, and to save what it has or to discard it."""
+        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/stop", json={"mode": mode})
+
+    def resume_job(self, job_id: str) -> JobView:
+        """Go on with a job that ended without finishing."""
+        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/resume")
+
+    def retry_job(self, job_id: str) -> JobView:
+        """The same from the start."""
+        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/retry")
+
+    def change_job(self, job_id: str, **change: Any) -> JobView:
+        """`change`: priority, before (another's id), last, pinned."""
+        return self._request(JobView, "PATCH", f"/jobs/{_part(job_id)}", json=change)
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget an ended job and its files."""
+        with self._answer("DELETE", f"/jobs/{_part(job_id)}"):
+            pass
+
+    def queue(self) -> QueueView:
+        return self._get(QueueView, "/queue")
+
+    def pause_queue(self) -> QueueView:
+        return self._request(QueueView, "POST", "/queue/pause")
+
+    def resume_queue(self) -> QueueView:
+        return self._request(QueueView, "POST", "/queue/resume")
+
+    def devices(self) -> list[WorkerView]:
+        """The workers and what they compute on."""
+        return self._get(list[WorkerView], "/devices")
+
     def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
         return self._text(f"/runs/{_part(run_id)}/log", tail_bytes=tail_bytes)
 
@@ -128,24 +182,52 @@ class StudioClient:
 
     def events(self, experiment_id: str, after: str | None = None) -> Iterator[RunEvent | MetricsEvent]:
         """All events of an experiment, or those after the event id `after`, and then whatever happens."""
-        options = {"params": {"experiment": experiment_id}, "headers": _given({"Last-Event-ID": after})}
+        for event in self.watch([f"experiment:{experiment_id}"], after):
+            if isinstance(event, RunEvent | MetricsEvent):
+                yield event
+
+    def watch(self, topics: Sequence[str], after: str | None = None) -> Iterator[StudioEvent]:
+        """Everything about the topics (`experiment:ID`, `job:ID`, `trace:ID`, `queue`), or what came after the event id
+        `after`, and then whatever happens."""
+        options = {"params": {"topic": list(topics)}, "headers": _given({"Last-Event-ID": after})}
         with self._answer("GET", "/events", timeout=_STREAMING, **options) as response:
             for fields in _parse_events(response.iter_lines()):
                 yield _EVENT.validate_python(fields)
 
-    def upload(self, path: Path, name: str, task: str | None = None) -> DatasetView:
-        """Stream a file to the backend under the name that the user gave it; `task`: problems to be evaluated on."""
+    def upload(
+        self, path: Path, name: str, task: str | None = None, mapping: Mapping[str, str] | None = None
+    ) -> DatasetDetail:
+        """Stream a file to the backend under the name that the user gave it; `task`: problems to be evaluated on,
+        `mapping`: the fields of a `ColumnMapping`."""
         # The length is declared so that a file above the limit is refused before it is sent.
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
         with path.open("rb") as file:
             return self._request(
-                DatasetView,
+                DatasetDetail,
                 "POST",
                 "/datasets",
-                params=_given({"name": name, "task": task}),
+                params=_given({"name": name, "task": task, **(mapping or {})}),
                 content=file,
                 headers=headers,
             )
+
+    def check(self, path: Path, name: str, mapping: Mapping[str, str] | None = None) -> str:
+        """Every problem of a file, as CSV; nothing of it is kept."""
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(path.stat().st_size)}
+        options: dict[str, Any] = {"params": {"name": name, **(mapping or {})}, "headers": headers}
+        with path.open("rb") as file, self._answer("POST", "/datasets/checks", content=file, **options) as response:
+            return response.read().decode()
+
+    def fetch_dataset(self, source: dict[str, Any]) -> DatasetDetail:
+        """Have the backend fetch a split of a data set of the Hub: the fields of a `HubSource`."""
+        return self._compute(DatasetDetail, "/datasets/hub", source)
+
+    def dataset(self, dataset_id: str) -> DatasetDetail:
+        return self._get(DatasetDetail, f"/datasets/{_part(dataset_id)}")
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        with self._answer("DELETE", f"/datasets/{_part(dataset_id)}"):
+            pass
 
     def datasets(self) -> list[DatasetView]:
         return self._get(list[DatasetView], "/datasets")
@@ -267,7 +349,7 @@ class StudioClient:
         """The first minus the second, at each length."""
         return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
 
-    def _get(self, kind: type[T], path: str, **parameters: Any) -> T:
+    def _get(self, kind: type[T], path: str, /, **parameters: Any) -> T:
         return self._request(kind, "GET", path, params=_given(parameters))
 
     def _text(self, path: str, **parameters: Any) -> str:
@@ -285,8 +367,8 @@ class StudioClient:
                 )
                 raise StudioError([problem], response.status_code) from error
 
-    def _compute(self, kind: type[T], path: str, body: dict[str, Any]) -> T:
-        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING)
+    def _compute(self, kind: type[T], path: str, body: object, **options: Any) -> T:
+        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING, **options)
 
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:

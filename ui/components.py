@@ -15,8 +15,10 @@ Module = Literal[
     "evaluations",
     "experiments",
     "inspection",
+    "preflight",
     "preview",
     "problems",
+    "queue",
     "runs",
 ]
 

@@ -11,7 +11,7 @@ import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gift_core.spec import FileSource, RunSpec, SamplingSpec, TaskSource
+from gift_core.spec import RunSpec, SamplingSpec, TaskSource
 from gift_core.tasks.registry import TASKS
 
 # Sections of the form in the order they are shown, with the fields of each.
@@ -136,6 +136,16 @@ def field_of(path: str, section: type[BaseModel] = RunSpec) -> Field:
     return Field(path, section.model_fields[leaf])
 
 
+def section_id(title: str) -> str:
+    """The element that holds a section of the form."""
+    return f"section-{title.split()[0].lower()}"
+
+
+def field_id(path: str) -> str:
+    """The element that holds a field of the form."""
+    return f"field-{path.replace('.', '-')}"
+
+
 def sampling_inputs() -> dict[str, Any]:
     """An input for each field of the denoiser by its path, in the spec's order; what is seldom changed is folded."""
     inputs = {path: input_for(field_of(path)) for path in _SAMPLING}
@@ -151,7 +161,7 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
         "info": field.info.description,
         "value": field.default,
         "interactive": True,
-        "elem_id": f"field-{field.path.replace('.', '-')}",
+        "elem_id": field_id(field.path),
     } | options
     kinds = _kinds(field.info.annotation)
     choices = [choice for kind in kinds for choice in _choices(kind)]
@@ -213,10 +223,9 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def file_source(dataset: str, prompt_column: str | None = None, response_column: str | None = None) -> dict[str, Any]:
-    """The source of an uploaded data set."""
-    source = FileSource(dataset=dataset, prompt_column=prompt_column or None, response_column=response_column or None)
-    return source.model_dump()
+def file_source(dataset: str, **mapping: str) -> dict[str, Any]:
+    """The source of an uploaded data set; `mapping` are the columns that were chosen, for the backend to judge."""
+    return {"kind": "file", "dataset": dataset, **mapping}
 
 
 def _kinds(annotation: Any) -> list[Any]:

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 # In a job's directory.
 JOB_FILE = "job.json"
 LOG_FILE = "job.log"
+LEASE_FILE = "lease"
 # Its process leaves this when it stopped as it was told to.
 STOPPED_FILE = "stopped"
 RATES = "rates"
+# How its process says that nobody told it any more that the job is its own.
+EXIT_LOST = 75
 
 
 class JobFile(BaseModel):

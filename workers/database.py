@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlmodel import Session
 
+from workers.locations import ServiceUnavailable, check_store_url, without_secrets
 from workers.migrations import bring_up_to_date
 
 _BUSY_TIMEOUT_SECONDS = 30
+_IDLE_MILLISECONDS = 5000
 # Any number, the same for all who write.
 _WRITER_LOCK = 0x67696674
+
+
+class StoreUnavailable(ServiceUnavailable):
+    """The database does not answer. What was committed is kept; a transaction under way may or may not have been."""
+
+    code = "store_unavailable"
 
 
 class Database:
@@ -26,11 +35,18 @@ class Database:
     """
 
     def __init__(self, url: str | URL) -> None:
-        self._url = make_url(url)
+        """Raises `LocationError` for a URL that is neither's, and `StoreUnavailable`."""
+        self._url = url if isinstance(url, URL) else make_url(check_store_url(url))
+        self._looking: Any = None
         sqlite = self._url.get_backend_name() == "sqlite"
         self._engine, self._writer = _sqlite(self._url) if sqlite else _postgres(self._url)
-        with self._writer.begin() as connection:
-            bring_up_to_date(connection)
+        with self._reached(), self._writer.connect() as connection:
+            # Not one for others to use afterwards.
+            connection.detach()
+            if sqlite:
+                _let_tables_be_replaced(connection)
+            with connection.begin():
+                bring_up_to_date(connection)
 
     @classmethod
     def in_file(cls, path: Path) -> Database:
@@ -38,18 +54,53 @@ class Database:
         return cls(URL.create("sqlite", database=str(path)))
 
     def close(self) -> None:
+        if self._looking is not None:
+            self._looking.close()
         self._engine.dispose()
+
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` unless the database answers."""
+        with self.read() as session:
+            session.connection().execute(text("SELECT 1"))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        with Session(self._engine, expire_on_commit=False) as session:
+        """Raises `StoreUnavailable`."""
+        with self._reached(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that is committed at the end, or rolled back by an error."""
-        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+        """A transaction that is committed at the end, or rolled back by an error. Raises `StoreUnavailable`."""
+        with self._reached(), Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def sign(self) -> str:
+        """A text that is another one whenever something was committed in between; no row is read for it.
+
+        For one thread at a time, always of the same `Database`. Raises `StoreUnavailable`.
+        """
+        with self._reached():
+            if self._url.get_backend_name() == "sqlite":
+                # Counted for each connection, so this takes one that nothing else uses.
+                self._looking = self._looking or self._engine.raw_connection()
+                return str(self._looking.driver_connection.execute("PRAGMA data_version").fetchone()[0])
+            with self._engine.connect() as connection:
+                # Which transactions are over: one that commits goes off this list.
+                return str(connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one())
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except (OperationalError, InterfaceError) as error:
+            kind = type(error.orig or error).__name__
+            shown = without_secrets(self._url.render_as_string())
+            raise StoreUnavailable(
+                f"The store at {shown} does not answer ({kind}).",
+                field="store_url",
+                remedy="Start its server, make room on its disk, or correct the URL; then try again.",
+            ) from error
 
 
 def _sqlite(url: URL) -> tuple[Engine, Engine]:
@@ -70,7 +121,9 @@ def _sqlite(url: URL) -> tuple[Engine, Engine]:
 
 def _postgres(url: URL) -> tuple[Engine, Engine]:
     # `postgresql://` is what people write; the driver is ours to choose.
-    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    # A process that stands still in the middle of a write would keep everybody from writing: the server cuts it off.
+    options = {"options": f"-c idle_in_transaction_session_timeout={_IDLE_MILLISECONDS}"}
+    engine = create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=options)
     event.listen(engine, "begin", _take_turn)
     return engine, engine.execution_options(writes=True)
 
@@ -79,6 +132,13 @@ def _configure(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # The driver would begin transactions of its own; `_begin` does.
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _let_tables_be_replaced(connection: Connection) -> None:
+    # A table is changed by filling a new one and dropping the old one, to which rows of other tables refer. That can be
+    # allowed only before a transaction begins.
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
 
 
 def _begin(connection: Connection) -> None:

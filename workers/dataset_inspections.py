@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from gift_core.dataset_document import DatasetInspection
 from gift_core.spec import FileSource
-from workers.kinds import FOUND, job_directory
+from workers.kinds import FOUND
 from workers.models import ModelShelf
 from workers.orders import DatasetOrder
 from workers.records import Job, JobKind, JobState, StopMode
@@ -49,7 +49,7 @@ class DatasetInspectionService:
         if job.state != JobState.FINISHED:
             return None
         try:
-            return DatasetInspection.model_validate_json((job_directory(self._studio.data, job) / FOUND).read_bytes())
+            return DatasetInspection.model_validate_json((self._studio.files(job) / FOUND).read_bytes())
         except (OSError, ValidationError):
             return None
 

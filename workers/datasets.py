@@ -1,4 +1,4 @@
-"""The uploaded data sets: received as a stream, checked row by row before they are accepted."""
+"""The data sets of a studio: received as a stream or from the Hub, checked row by row before they are accepted."""
 
 from __future__ import annotations
 
@@ -6,35 +6,59 @@ import asyncio
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import IO
 
-from gift_core.data.files import SUFFIXES, read_examples, unknown_kind
+from gift_core.data.checking import all_problems, summary_of, write_problems
+from gift_core.data.files import SUFFIXES, unknown_kind
+from gift_core.data.layouts import FOUND_BY_NAME
+from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
+from gift_core.spec import ColumnMapping, HubSource
 from gift_core.tasks.items import EvaluationTaskName, FileItems
 from gift_core.tasks.registry import EVALUATION_TASKS
+from workers.dataset_records import DatasetRecords
 from workers.records import Dataset
+from workers.store import ConflictError, NotFoundError
 
+# Rows that a refusal names one by one; the whole list is made by `DatasetStore.problems`.
+MOST_PROBLEMS = 200
 _LABEL_LENGTH = 120
+_MEGABYTE = 2**20
 
 
-def count_examples(path: Path) -> int:
-    """Rows to learn from; raises `DataError` where one has no prompt or response."""
-    return len(read_examples(path).examples)
+@dataclass(frozen=True)
+class Checked:
+    """What was found in a file that can be used; problems of a task have no summary."""
+
+    rows: int
+    summary: DatasetSummary | None = None
 
 
-def count_items(task: EvaluationTaskName) -> Callable[[Path], int]:
+Check = Callable[[Path], Checked]
+# The ids of what still needs a data set.
+Uses = Callable[[str], Sequence[str]]
+
+
+def check_examples(mapping: ColumnMapping = FOUND_BY_NAME) -> Check:
+    """Rows to learn from; raises `DataError` where one has no prompt or response.
+
+    A file whose columns have to be named first is accepted where all of its rows can be read.
+    """
+
+    def check(path: Path) -> Checked:
+        summary = summary_of([path], mapping, MOST_PROBLEMS, needs_layout=False)
+        return Checked(summary.rows, summary)
+
+    return check
+
+
+def check_items(task: EvaluationTaskName) -> Check:
     """The same for problems of a task, whose columns are its own; raises `SpecError` where it takes no file."""
-    return lambda path: len(EVALUATION_TASKS[task].items(FileItems(path=path)))
-
-
-class DatasetTable(Protocol):
-    """What the store of records must offer."""
-
-    def add_dataset(self, dataset: Dataset) -> Dataset: ...
-    def dataset(self, dataset_id: str) -> Dataset | None: ...
-    def datasets(self) -> Sequence[Dataset]: ...
+    return lambda path: Checked(len(EVALUATION_TASKS[task].items(FileItems(path=path))))
 
 
 class TooLargeError(DataError):
@@ -43,13 +67,22 @@ class TooLargeError(DataError):
     code = "too_large"
 
 
-class DatasetStore:
-    """Files in `directory`, named by their ids; the records are in `store`."""
+@dataclass(frozen=True)
+class _Arrived:
+    path: Path
+    label: str
+    bytes: int
+    id: str
 
-    def __init__(self, directory: Path, store: DatasetTable, limit_bytes: int) -> None:
+
+class DatasetStore:
+    """Files in `directory`, named by their ids; `records` says what is known of them, `uses` who needs one."""
+
+    def __init__(self, directory: Path, records: DatasetRecords, limit_bytes: int, uses: Uses = lambda _: ()) -> None:
         self._directory = directory
-        self._store = store
+        self._records = records
         self._limit = limit_bytes
+        self._uses = uses
         directory.mkdir(parents=True, exist_ok=True)
 
     async def receive(
@@ -57,44 +90,50 @@ class DatasetStore:
         name: str,
         chunks: AsyncIterator[bytes],
         declared_bytes: int = 0,
-        count_rows: Callable[[Path], int] = count_examples,
+        check: Check = check_examples(),
     ) -> Dataset:
         """Store an upload. Raises `DataError` when it is unreadable or too large, and keeps nothing of it.
 
-        One whose `declared_bytes` are too many is refused before anything of it is read. `count_rows` says how many
-        rows a file has, or raises `DataError` where one cannot be used.
+        One whose `declared_bytes` are too many is refused before anything of it is read. `check` says what a file
+        holds, or raises `DataError` where a row cannot be used.
         """
-        label = _label(name)
-        suffix = PurePosixPath(label).suffix.lower()
-        if suffix not in SUFFIXES:
-            raise unknown_kind(label[:_LABEL_LENGTH])
-        if declared_bytes > self._limit:
-            raise self._too_large(label[:_LABEL_LENGTH])
-        handle, partial_name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=self._directory)
-        partial = Path(partial_name)
-        try:
-            digest, size = hashlib.sha256(), 0
-            with os.fdopen(handle, "wb") as file:
-                async for chunk in chunks:
-                    size += len(chunk)
-                    if size > self._limit:
-                        raise self._too_large(label[:_LABEL_LENGTH])
-                    digest.update(chunk)
-                    await asyncio.to_thread(file.write, chunk)
-            digest.update(suffix.encode())
-            dataset_id = f"ds_{digest.hexdigest()[:16]}"
-            return await asyncio.to_thread(self._accept, partial, dataset_id, label[:_LABEL_LENGTH], size, count_rows)
-        finally:
-            partial.unlink(missing_ok=True)
+        async with self._arriving(name, chunks, declared_bytes) as arrived:
+            checked = await asyncio.to_thread(check, arrived.path)
+            return await asyncio.to_thread(self._accept, arrived, checked)
+
+    async def problems(
+        self, name: str, chunks: AsyncIterator[bytes], declared_bytes: int, mapping: ColumnMapping
+    ) -> IO[str]:
+        """Everything that is wrong with an upload, of which nothing is kept: CSV, in a file that goes when closed."""
+        async with self._arriving(name, chunks, declared_bytes) as arrived:
+            return await asyncio.to_thread(_problem_list, arrived.path, mapping)
+
+    def fetch(self, source: HubSource) -> Dataset:
+        """Store a split of a data set of the Hub, as one file. Takes as long as the download: call it from a thread.
+
+        Raises `DataError` where the Hub cannot be asked, there is too much of it, or a row cannot be used.
+        """
+        from gift_core.data.hub import fetch_split, join_parts, origin_of
+
+        files, parts = fetch_split(source, self._limit)
+        with self._partial(parts[0].suffix.lower() if len(parts) == 1 else ".jsonl") as partial:
+            join_parts(parts, partial)
+            found = summary_of([partial], source, MOST_PROBLEMS, needs_layout=False)
+            summary = found.model_copy(update={"origin": origin_of(source, files)})
+            with partial.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
+            label = f"{source.dataset} {source.split}{partial.suffix}"
+            arrived = _Arrived(partial, label, partial.stat().st_size, _id(digest, partial.suffix))
+            return self._accept(arrived, Checked(summary.rows, summary))
 
     def path(self, dataset_id: str) -> Path:
-        """The data set's file; raises `DataError` when there is no such data set."""
+        """The data set's file; raises `DataError` where there is none."""
         dataset = self.get(dataset_id)
         return self._directory / f"{dataset.id}{dataset.suffix}"
 
     def get(self, dataset_id: str) -> Dataset:
         """Raises `DataError` when there is no such data set."""
-        dataset = self._store.dataset(dataset_id)
+        dataset = self._records.get(dataset_id)
         if dataset is None:
             raise DataError(
                 "Unknown data set.",
@@ -103,22 +142,93 @@ class DatasetStore:
             )
         return dataset
 
-    def list(self) -> Sequence[Dataset]:
-        return self._store.datasets()
+    def find(self, dataset_id: str) -> Dataset:
+        """The same for who asks for the data set itself; raises `NotFoundError`."""
+        dataset = self._records.get(dataset_id)
+        if dataset is None:
+            raise NotFoundError(f"There is no data set {dataset_id!r}.", remedy="Pick one from the list.")
+        return dataset
 
-    def _accept(
-        self, partial: Path, dataset_id: str, label: str, size: int, count_rows: Callable[[Path], int]
-    ) -> Dataset:
-        rows = count_rows(partial)
-        partial.replace(self._directory / f"{dataset_id}{partial.suffix}")
-        return self._store.add_dataset(Dataset(id=dataset_id, name=label, suffix=partial.suffix, bytes=size, rows=rows))
+    def list(self) -> Sequence[Dataset]:
+        return self._records.list()
+
+    def delete(self, dataset_id: str) -> None:
+        """Remove a data set; raises `ConflictError` while a run that has not ended needs it."""
+        dataset = self.find(dataset_id)
+        if needed := self._uses(dataset_id):
+            raise ConflictError(
+                f"{len(needed)} runs that have not ended learn from this data set: {', '.join(needed[:3])}"
+                f"{', ...' if len(needed) > 3 else ''}.",
+                field="dataset",
+                remedy="Stop them first, or wait until they have ended.",
+            )
+        self._records.remove(dataset_id)
+        (self._directory / f"{dataset.id}{dataset.suffix}").unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def _arriving(self, name: str, chunks: AsyncIterator[bytes], declared_bytes: int) -> AsyncIterator[_Arrived]:
+        """A file as it comes in, which is gone afterwards unless it was moved."""
+        label = _label(name)
+        suffix = PurePosixPath(label).suffix.lower()
+        if suffix not in SUFFIXES:
+            raise unknown_kind(label[:_LABEL_LENGTH])
+        if declared_bytes > self._limit:
+            raise self._too_large(label[:_LABEL_LENGTH])
+        with self._partial(suffix) as partial:
+            digest, size = hashlib.sha256(), 0
+            with partial.open("wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > self._limit:
+                        raise self._too_large(label[:_LABEL_LENGTH])
+                    digest.update(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+            yield _Arrived(partial, label[:_LABEL_LENGTH], size, _id(digest, suffix))
+
+    @contextmanager
+    def _partial(self, suffix: str) -> Iterator[Path]:
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=self._directory)
+        os.close(handle)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _accept(self, arrived: _Arrived, checked: Checked) -> Dataset:
+        suffix, summary = arrived.path.suffix, checked.summary
+        arrived.path.replace(self._directory / f"{arrived.id}{suffix}")
+        return self._records.add(
+            Dataset(
+                id=arrived.id,
+                name=arrived.label,
+                suffix=suffix,
+                bytes=arrived.bytes,
+                rows=checked.rows,
+                summary=summary.model_dump(mode="json") if summary else None,
+                fingerprint=summary.fingerprint if summary else "",
+            )
+        )
 
     def _too_large(self, label: str) -> TooLargeError:
         return TooLargeError(
-            f"{label} is larger than the {self._limit / 2**20:.3g} MB limit.",
+            f"{label} is larger than the {self._limit / _MEGABYTE:.3g} MB limit.",
             field="data.source.dataset",
             remedy="Upload fewer rows, or train from the file itself on the command line with `gift train`.",
         )
+
+
+def _problem_list(path: Path, mapping: ColumnMapping) -> IO[str]:
+    with ExitStack() as unless_it_fails:
+        file = unless_it_fails.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", newline=""))
+        write_problems(file, all_problems([path], mapping))
+        file.seek(0)
+        unless_it_fails.pop_all()
+    return file
+
+
+def _id(digest: hashlib._Hash, suffix: str) -> str:
+    digest.update(suffix.encode())
+    return f"ds_{digest.hexdigest()[:16]}"
 
 
 def _label(name: str) -> str:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from workers.kinds import ANSWERS, job_directory
+from workers.kinds import ANSWERS
 from workers.models import ModelShelf
 from workers.observations import JobFilter
 from workers.orders import EvaluationOrder
@@ -61,7 +61,7 @@ class EvaluationService:
         from gift_core.evaluation_files import HEADER_FILE
         from gift_core.evaluation_report import Evaluation
 
-        folder = job_directory(self._studio.data, self.job(identity)) / ANSWERS
+        folder = self._studio.files(self.job(identity)) / ANSWERS
         if not (folder / HEADER_FILE).exists():
             return None
         # Pages ask again and again, and scoring a long list takes seconds.

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 
 from gift_core.errors import GiftError, OutOfMemoryError, Problem
-from workers.outcome import Failure
+from workers.outcome import DISK_FULL, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -47,11 +47,7 @@ def failure_of(error: Exception) -> Failure:
             return Failure(code=error.code, message=str(error))
         return Failure(code=error.code, message=first.message, field=first.field, remedy=first.remedy)
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _says(error, os.strerror(errno.ENOSPC)):
-        return Failure(
-            code="disk_full",
-            message="The disk is full.",
-            remedy="Delete what is no longer needed, and resume it.",
-        )
+        return DISK_FULL
     return Failure(
         code="internal",
         message=f"It failed unexpectedly ({type(error).__name__}).",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.recording import InspectionRequest, Recording
-from gift_core.spec import FileSource, ObjectiveSpec, RunSpec, TaskName, TaskSource
+from gift_core.spec import ObjectiveSpec, RunSpec, TaskName, TaskSource
 from workers.store import ConflictError
 
 if TYPE_CHECKING:
@@ -79,24 +79,22 @@ class InferenceService:
 
     def preview(self, run: RunSpec, start: int, rows: int) -> DatasetPreview:
         """How rows `start` to `start + rows` look to the run's model; raises `DataError` or `ModelError`."""
-        from gift_core.data.files import read_examples
         from gift_core.data.previews import preview
-        from gift_core.data.sources import load_split
+        from gift_core.data.sources import read_source, task_contents
         from gift_core.models.catalogue import find_model
-        from gift_core.models.loading import load_tokenizer
+        from gift_core.models.loading import context_length, load_tokenizer
 
         find_model(run.model.name)
         source = run.data.source
-        if isinstance(source, FileSource):
-            path = self._studio.datasets.path(source.dataset)
-            contents = read_examples(path, source.prompt_column, source.response_column)
-            examples = contents.examples
-            columns = (contents.columns, contents.prompt_column, contents.response_column)
-        else:
-            examples = load_split(run.data, self._studio.datasets.path).training
-            columns = (["prompt", "response"], "prompt", "response")
-        tokenizer = load_tokenizer(run.model.name)
-        return preview(examples, columns, tokenizer, run.data, run.sampling, slice(start, start + rows))
+        own = not isinstance(source, TaskSource)
+        contents = (
+            task_contents(run.data)
+            if isinstance(source, TaskSource)
+            else read_source(source, self._studio.datasets.path)
+        )
+        tokenizer, context = load_tokenizer(run.model.name), context_length(run.model.name)
+        rows_shown = slice(start, start + rows)
+        return preview(contents, tokenizer, run.data, run.sampling, context, rows_shown, find_duplicates=own)
 
     def examples(self, count: int) -> list[HeldOutExample]:
         """`count` held-out problems of each built-in task with their reference responses."""

@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -21,10 +23,9 @@ from typing import Any, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel
+from workers.context import EXIT_LOST, JOB_FILE, LEASE_FILE, STOPPED_FILE, JobContext, JobFile, channel
 from workers.failures import failure_of
 from workers.kinds import KINDS
-from workers.lease import die_without
 from workers.outcome import FAILURE_FILE
 from workers.settings import process_rank
 
@@ -36,12 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Carry out one job.")
     parser.add_argument("--directory", type=Path, required=True, help="the job's directory, with its job.json")
     parser.add_argument("--data", type=Path, required=True, help="the studio's data folder")
-    parser.add_argument("--lease", type=Path, required=True, help="the file that says until when it may go on")
     parser.add_argument("--parent", type=int, required=True, help="the process to die with")
     options = parser.parse_args(arguments)
     wish = StopWish()
     die_with(options.parent)
-    threading.Thread(target=die_without, args=(options.lease,), name="lease", daemon=True).start()
+    lease = options.directory / LEASE_FILE
+    threading.Thread(target=_die_without_lease, args=(lease,), name="lease", daemon=True).start()
     try:
         # Imported in here so that a failing import is reported like any other failure.
         job = JobFile.model_validate_json((options.directory / JOB_FILE).read_bytes())
@@ -57,8 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (options.directory / FAILURE_FILE).exists():
             failure_of(error).write(options.directory)
         return 1
-    finally:
-        wish.hear_no_more()
     # Of several processes of one job, the first one writes.
     if process_rank() == 0 and result is not None:
         write_atomically(options.directory / RESULT_FILE, json.dumps(result, indent=2))
@@ -89,11 +88,6 @@ class StopWish:
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGUSR1, self._ask)
 
-    def hear_no_more(self) -> None:
-        """It ends already. At its very end the interpreter gives up the handlers, and a signal would kill it."""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_IGN)
-
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGUSR1:
             self.keep_result.set()
@@ -109,6 +103,23 @@ def die_with(parent: int) -> None:
         raise OSError(ctypes.get_errno(), "prctl failed")
     if os.getppid() != parent:
         raise SystemExit("the worker is gone")
+
+
+def _die_without_lease(lease: Path) -> None:
+    """End this process once its lease is over: somebody else may have the job by then.
+
+    A worker that is stopped, or cut off from the store, does not renew it. The clock is the one since the machine's
+    start, which both read and nobody sets.
+    """
+    while True:
+        until = 0.0
+        with suppress(OSError, ValueError):
+            until = float(lease.read_text())
+        left = until - time.monotonic()
+        if left <= 0:
+            print("The worker has not renewed its lease: this process ends.", file=sys.stderr, flush=True)
+            os._exit(EXIT_LOST)
+        time.sleep(min(left, 1.0))
 
 
 def _reporter(reports: TextIO) -> Callable[[Line], None]:

@@ -47,6 +47,8 @@ class ModelShelf:
         torch.set_num_threads(self._threads)
         name, directory = checkpoint.id, checkpoint.directory
         if name not in self._models:
+            if directory and not directory.exists():
+                self._studio.sharing.bring_run(name)
             self._models[name] = load_checkpoint(directory) if directory else load_base(name)
             while len(self._models) > KEPT_MODELS:
                 self._models.popitem(last=False)

@@ -33,6 +33,7 @@ def finish(session: Session, job: Job, state: JobState, *, by: str, cause: str, 
 
 def requeue(session: Session, job: Job, *, by: str, cause: str, fresh: bool = False, losses: int | None = None) -> None:
     again: dict[str, Any] = {"result": None, "failure": None, "ended": None, "stop_mode": None}
+    again["files_removed"] = None
     again["fresh"] = fresh
     if losses is not None:
         again["losses"] = losses

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, delete, select
 
 from workers.line import in_line, next_in_line
 from workers.metrics import MetricLine
-from workers.records import Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
+from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class JobFilter:
     """Which jobs to list; what is left out does not narrow it. `text` is looked for in the label."""
 
     kind: JobKind | None = None
-    state: JobState | None = None
+    states: frozenset[JobState] = frozenset()
     experiment: str | None = None
     created_by: str | None = None
     text: str | None = None
@@ -55,7 +55,8 @@ class Observations:
         if after is not None:
             created, *place = after
             same = and_(col(Job.created) == created, tuple_(col(Job.position), col(Job.id)) > tuple(place))
-            query = query.where(or_(col(Job.created) < created, same))
+            # The first condition follows from the second, and is the one for which there is an index.
+            query = query.where(col(Job.created) <= created, or_(col(Job.created) < created, same))
         query = query.order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))
@@ -74,7 +75,8 @@ class Observations:
             return list(session.exec(query))
 
     def trained(self, limit: int | None = None) -> list[Job]:
-        """Runs that have left weights: finished ones, and those stopped with their result kept. Newest first."""
+        """Runs that have left weights which are still there: finished ones, and those stopped with their result kept.
+        Newest first."""
         query = _trained().order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))
@@ -84,15 +86,20 @@ class Observations:
         with self._read() as session:
             return session.exec(_trained().where(Job.id == job_id)).first()
 
-    def waiting(self) -> list[Job]:
-        """The queued jobs, the one whose turn is next first."""
+    def active(self) -> list[Job]:
+        """Those that some worker has, in no order."""
         with self._read() as session:
-            return list(session.exec(in_line()))
+            return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
     def next_in_line(self) -> list[Job]:
         """The jobs that a worker may choose from, those whose turn is next."""
         with self._read() as session:
             return next_in_line(session)
+
+    def waiting(self, limit: int | None = None) -> list[Job]:
+        """The queued jobs, the one whose turn is next first."""
+        with self._read() as session:
+            return list(session.exec(in_line().limit(limit)))
 
     def workers(self) -> list[Worker]:
         """Those that have not ended, or were lost without a word."""
@@ -107,7 +114,7 @@ class Observations:
         with self._read() as session:
             return list(session.exec(query.limit(limit)))
 
-    def transitions(self, after: int = 0, job_id: str | None = None, limit: int = 1000) -> list[Transition]:
+    def transitions(self, after: int = 0, job_id: str | None = None, limit: int | None = 1000) -> list[Transition]:
         """Changes of state with an id above `after`, in the order they happened."""
         query = select(Transition).where(col(Transition.id) > after).order_by(col(Transition.id))
         if job_id is not None:
@@ -125,7 +132,8 @@ class Observations:
 
 def _trained() -> Any:
     ended = col(Job.state).in_((JobState.FINISHED, JobState.STOPPED))
-    return select(Job).where(Job.kind == JobKind.TRAIN, ended, col(Job.result).is_not(None))
+    there = (col(Job.result).is_not(None), col(Job.files_removed).is_(None))
+    return select(Job).where(Job.kind == JobKind.TRAIN, ended, *there)
 
 
 def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
@@ -141,9 +149,9 @@ def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[Metr
         session.connection().execute(dialect.insert(MetricPoint).on_conflict_do_nothing(), points)
 
 
-def forget_points_after(session: Session, job: Job, step: int) -> None:
-    """Remove what earlier attempts reported after `step`, all of it where they begin anew."""
-    earlier = (col(MetricPoint.job_id) == job.id, col(MetricPoint.attempt) < job.attempt)
+def forget_points_after(session: Session, job_id: str, attempt: int, step: int) -> None:
+    """Remove what the attempts before this one reported after `step`, all of it where it begins anew."""
+    earlier = (col(MetricPoint.job_id) == job_id, col(MetricPoint.attempt) < attempt)
     later = (col(MetricPoint.step) > step,) if step else ()
     session.exec(delete(MetricPoint).where(*earlier, *later))
 
@@ -151,12 +159,13 @@ def forget_points_after(session: Session, job: Job, step: int) -> None:
 def _narrowed(query: Any, wanted: JobFilter) -> Any:
     for column, value in (
         (Job.kind, wanted.kind),
-        (Job.state, wanted.state),
         (Job.experiment_id, wanted.experiment),
         (Job.created_by, wanted.created_by),
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.states:
+        query = query.where(col(Job.state).in_(wanted.states))
     if wanted.text:
         query = query.where(col(Job.label).icontains(wanted.text, autoescape=True))
     return query

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from gift_core.errors import SpecError
 from gift_core.evaluation_spec import EvaluationPlan
-from gift_core.spec import RunSpec, SamplingSpec, Section, Seed
+from gift_core.spec import ExportLayout, RunSpec, SamplingSpec, Section, Seed, WeightDtype
 from gift_core.tasks.items import EvaluationTaskName, FileItems, GeneratedItems, HubItems
 
 MOST_EXAMPLES = 2000
@@ -87,3 +87,39 @@ class DatasetOrder(BaseModel):
         # What the checkpoints are called does not decide.
         asked = self.model_dump_json(exclude={"labels"})
         return f"di_{hashlib.sha256(asked.encode()).hexdigest()[:32]}"
+
+
+class DenoiseOrder(Section):
+    """Prompts to respond to, all with the same checkpoint and sampler."""
+
+    checkpoint: str = Field(min_length=1, max_length=200, description="A base model or a run's id.")
+    prompts: Annotated[tuple[Annotated[str, Field(max_length=20_000)], ...], Field(min_length=1, max_length=1000)] = (
+        Field(description="One response is made to each.")
+    )
+    sampling: SamplingSpec = Field(default_factory=SamplingSpec, description="The denoiser.")
+    seed: Seed = Field(1, description="Of the noise.")
+
+    @property
+    def id(self) -> str:
+        return f"dn_{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]}"
+
+
+class ExportOrder(Section):
+    """A run to be written as other programs load it."""
+
+    run: str = Field(min_length=1, max_length=200, description="A finished run's id.")
+    layout: ExportLayout | None = Field(
+        None, description="adapter, merged, or published (the layout of the base's authors); what suits it if left out."
+    )
+    dtype: WeightDtype = Field("auto", description="Of whole weights; auto leaves them as they are.")
+
+    @property
+    def id(self) -> str:
+        return f"ex_{hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:32]}"
+
+
+class PushOrder(ExportOrder):
+    """The same, to a repository of the Hugging Face Hub. The token is not a part of it: it is stored nowhere."""
+
+    repository: str = Field(min_length=3, max_length=200, description="owner/name, created if need be.")
+    private: bool = Field(False, description="For the owner alone.")

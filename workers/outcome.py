@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gift_core.reporting import RESULT_FILE, write_atomically
-from workers.context import LOG_FILE, STOPPED_FILE
+from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
+from workers.context import EXIT_LOST, JOB_FILE, LOG_FILE, STOPPED_FILE
 from workers.records import JobState
 
 FAILURE_FILE = "failure.json"
@@ -30,6 +31,13 @@ class Failure(BaseModel):
 
     def write(self, directory: Path) -> None:
         write_atomically(directory / FAILURE_FILE, self.model_dump_json())
+
+
+DISK_FULL = Failure(
+    code="disk_full",
+    message="The disk is full.",
+    remedy="Delete what is no longer needed, and resume it.",
+)
 
 
 @dataclass(frozen=True)
@@ -57,8 +65,8 @@ _UNEXPLAINED = frozenset({"killed", "crashed", "exit"})
 STOPPED = Outcome(JobState.STOPPED, "stopped on request")
 DISCARDED = Outcome(JobState.STOPPED, "stopped on request, nothing kept")
 STUDIO_STOPPED = Outcome(JobState.INTERRUPTED, "the studio was stopped")
-WORKER_STALLED = Outcome(JobState.INTERRUPTED, "its worker stood still for too long")
 ENDED_FROM_OUTSIDE = Outcome(JobState.INTERRUPTED, "somebody else ended its process")
+CUT_OFF = Outcome(JobState.INTERRUPTED, "its worker could not reach the store")
 
 
 def clear(directory: Path) -> None:
@@ -67,11 +75,24 @@ def clear(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
+def discard(directory: Path) -> None:
+    """Remove all that a job has made; what was asked, and the log, stay."""
+    for path in directory.iterdir():
+        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def outcome_of(directory: Path, exit_code: int) -> Outcome:
     """How a process ended by itself, from the files in `directory` and its exit code (negative: a signal)."""
     stopped = exit_code == 0 and (directory / STOPPED_FILE).exists()
     if stopped or exit_code == -signal.SIGTERM:
         return replace(ENDED_FROM_OUTSIDE, result=_read_result(directory))
+    if exit_code == EXIT_LOST:
+        return CUT_OFF
     result = _read_result(directory) if exit_code == 0 else None
     if result is not None:
         return Outcome(JobState.FINISHED, "finished", result=result)

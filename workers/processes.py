@@ -8,12 +8,13 @@ import subprocess
 import time
 from collections.abc import Container, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
-# A job's processes carry its id and its attempt in this variable, its grandchildren too: so they are found even when
-# their parent and their group are gone.
-_VARIABLE = "GIFT_JOB"
+# A job's processes carry its directory and its attempt in this variable, its grandchildren too: so they are found even
+# when their parent and their group are gone.
+JOB_VARIABLE = "GIFT_JOB"
 _GONE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 
@@ -34,40 +35,41 @@ def exits_within(process: Process, seconds: float) -> bool:
     return True
 
 
-def mark(job_id: str, attempt: int) -> dict[str, str]:
-    """The environment variable by which everything that an attempt starts is found."""
-    return {_VARIABLE: f"{job_id}/{attempt}"}
+def mark(directory: Path, attempt: int) -> dict[str, str]:
+    """The variable. It names the directory, since two studios on one machine may have jobs of the same id."""
+    return {JOB_VARIABLE: f"{directory.resolve()}#{attempt}"}
 
 
-def signal_everything_of(job_id: str, attempt: int, number: signal.Signals) -> None:
-    """Send a signal to all processes of an attempt: torchrun gives each of its own a group."""
-    for process in _processes_of(job_id, (attempt,)):
+def signal_everything_of(directory: Path, attempt: int, number: signal.Signals) -> None:
+    """Send a signal to every process of an attempt."""
+    for process in _processes_of(directory, (attempt,)):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
 
 
-def kill_everything_of(job_id: str, attempts: Container[int]) -> int:
-    """Kill whatever still runs for these attempts on this machine, and wait until its memory is free. How many it was.
+def kill_everything_of(directory: Path, attempts: Container[int]) -> int:
+    """Kill whatever still runs here of a job's attempts, and wait until its memory is free again; how many it was.
 
     Raises `TimeoutError` where something does not go away, as a process that waits for a broken device.
     """
-    found = list(_processes_of(job_id, attempts))
+    found = list(_processes_of(directory, attempts))
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     deadline = time.monotonic() + _GONE_SECONDS
     while left := [process for process in found if _holds_memory(process)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"process {left[0].pid} of {job_id} does not end")
+            raise TimeoutError(f"process {left[0].pid} of {directory.name} does not end")
         time.sleep(_LOOK_SECONDS)
     return len(found)
 
 
-def _processes_of(job_id: str, attempts: Container[int]) -> Iterator[psutil.Process]:
+def _processes_of(directory: Path, attempts: Container[int]) -> Iterator[psutil.Process]:
+    where = str(directory.resolve())
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            job, _, attempt = process.environ().get(_VARIABLE, "").partition("/")
-            if job == job_id and int(attempt) in attempts:
+            place, _, attempt = process.environ().get(JOB_VARIABLE, "").rpartition("#")
+            if place == where and int(attempt) in attempts:
                 yield process
 
 

@@ -1,70 +1,119 @@
-"""The queue: messages that say which run is next. The run store decides whether one still means anything."""
+"""The queue: messages that wake a worker. The store decides which job is next, and whether a message means anything."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from huey import SqliteHuey
+import psycopg
+from huey import PostgresHuey, PriorityRedisExpireHuey, SqliteHuey
+from huey.api import Huey
 from huey.consumer import Consumer
 from huey.registry import Message
 from huey.serializer import Serializer
+from redis import ConnectionPool, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import make_url
+
+from workers.locations import ServiceUnavailable, check_queue_url, without_secrets
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
+# While a server is away: how long to wait for a connection, and at most between two attempts of a worker.
+_CONNECT_SECONDS = 3
+_LONGEST_PAUSE_SECONDS = 3.0
+# Longer than the second for which a worker waits at the server for its next message.
+_ANSWER_SECONDS = 5
+# Any number, the same for all who make the tables.
+_TABLES_LOCK = 0x71756575
+_FAILURES = (RedisError, psycopg.Error, sqlite3.Error, OSError)
+
+T = TypeVar("T")
+
+
+class QueueUnavailable(ServiceUnavailable):
+    """The queue's server does not answer. Nothing is lost: jobs are in the store, and are announced again."""
+
+    code = "queue_unavailable"
 
 
 class JobQueue:
-    """First in, first out, in a SQLite file. A message may be lost or come twice; see `RunStore.claim`."""
+    """First in, first out. A message may be lost or come twice, so it only says that there is something to do."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, location: str | Path, name: str = "jobs") -> None:
+        """In a file, or at a `sqlite://`, `redis://`, `rediss://` or `postgresql://` URL; `name` is its own there.
+
+        Raises `LocationError` for any other URL, and `QueueUnavailable` when PostgreSQL, which needs tables, is away.
+        """
+        self._huey, self._shown = _open(location, name)
         self._execute: Callable[[str], None] | None = None
-        self._huey = SqliteHuey(
-            "training",
-            filename=str(path),
-            timeout=_BUSY_TIMEOUT_SECONDS,
-            strict_fifo=True,
-            results=False,
-            serializer=_JsonSerializer(),
-        )
-        self._train = self._huey.task(name="train")(self._run)
+        self._message = self._huey.task(name="wake")(self._run)
 
     def wake(self, job_id: str) -> None:
-        self._train(job_id)
+        """Announce a job to whichever worker is free first. Raises `QueueUnavailable`."""
+        self._ask(lambda: self._message(job_id))
 
     def pending(self) -> list[str]:
-        """The ids of the runs whose message nobody has taken yet, the next one first."""
-        return [task.args[0] for task in self._huey.pending()]
+        """The ids in the messages that nobody has taken yet, the next one first. Raises `QueueUnavailable`."""
+        return [task.args[0] for task in self._ask(self._huey.pending)]
+
+    def clear(self) -> None:
+        """Drop all messages. Raises `QueueUnavailable`."""
+        self._ask(self._huey.storage.flush_queue)
+
+    def ping(self) -> None:
+        """Raises `QueueUnavailable` unless the queue answers."""
+        self._ask(self._huey.pending_count)
 
     def consumer(
         self, execute: Callable[[str], None], *, workers: int = 1, shutdown_timeout: float
     ) -> EmbeddedConsumer:
-        """A consumer that calls `execute` with one run id after the other. Not started yet.
+        """A consumer of `workers` threads, each of which calls `execute` with one job's id after the other.
 
-        `shutdown_timeout`, in seconds, is how long stopping it waits for `execute` to return.
+        Not started yet. `shutdown_timeout`, in seconds, is how long stopping it waits for `execute` to return. While
+        the queue's server is away the threads try again, every three seconds at most.
         """
         self._execute = execute
+        # A server holds a worker's question until there is an answer; a file has to be looked at.
+        waits = self._huey.storage.blocking
         return EmbeddedConsumer(
             self._huey,
             workers=workers,
             worker_type="thread",
             periodic=False,
+            scheduler_interval=60,
             initial_delay=_POLL_SECONDS,
-            max_delay=_POLL_SECONDS,
+            backoff=2,
+            max_delay=_LONGEST_PAUSE_SECONDS if waits else _POLL_SECONDS,
             shutdown_timeout=shutdown_timeout,
         )
 
     def close(self) -> None:
-        self._huey.storage.close()
+        storage = self._huey.storage
+        storage.close()
+        if isinstance(self._huey, PriorityRedisExpireHuey):
+            storage.pool.disconnect()
 
-    def _run(self, run_id: str) -> None:
+    def _run(self, job_id: str) -> None:
         if self._execute is None:
             raise RuntimeError("this queue has no consumer")
-        self._execute(run_id)
+        self._execute(job_id)
+
+    def _ask(self, question: Callable[[], T]) -> T:
+        try:
+            try:
+                return question()
+            except _FAILURES:
+                # A connection from before the server was restarted fails once; the next one is new.
+                return question()
+        except _FAILURES as error:
+            raise _unavailable(self._shown, error) from None
 
 
 class EmbeddedConsumer(Consumer):
@@ -86,8 +135,73 @@ class EmbeddedConsumer(Consumer):
             self.check_worker_health()
 
 
+def _open(location: str | Path, name: str) -> tuple[Huey, str]:
+    """The queue, and how its place may be shown."""
+    if isinstance(location, Path):
+        return _in_file(location, name), str(location)
+    shown = without_secrets(check_queue_url(location))
+    scheme = location.partition("://")[0]
+    if scheme == "sqlite":
+        return _in_file(Path(make_url(location).database or ""), name), shown
+    if scheme == "postgresql":
+        return _in_postgres(location, name, shown), shown
+    return _in_redis(location, name), shown
+
+
+def _in_file(path: Path, name: str) -> Huey:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteHuey(
+        name,
+        filename=str(path),
+        timeout=_BUSY_TIMEOUT_SECONDS,
+        strict_fifo=True,
+        results=False,
+        serializer=_JsonSerializer(),
+    )
+
+
+def _in_redis(url: str, name: str) -> Huey:
+    pool = ConnectionPool.from_url(
+        url,
+        socket_connect_timeout=_CONNECT_SECONDS,
+        socket_timeout=_ANSWER_SECONDS,
+        # Who asks is not kept waiting, and a worker has a pause of its own.
+        retry=Retry(NoBackoff(), 0),
+    )
+    return PriorityRedisExpireHuey(name, connection_pool=pool, results=False, serializer=_JsonSerializer())
+
+
+def _in_postgres(url: str, name: str, shown: str) -> Huey:
+    huey = PostgresHuey(
+        name,
+        dsn=url,
+        connect_timeout=_CONNECT_SECONDS,
+        create_tables=False,
+        results=False,
+        serializer=_JsonSerializer(),
+    )
+    try:
+        with closing(psycopg.connect(url, connect_timeout=_CONNECT_SECONDS)) as connection, connection.transaction():
+            # Two processes that create a table at once fail, in spite of `if not exists`.
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_TABLES_LOCK])
+            for statement in huey.storage.ddl:
+                connection.execute(statement)
+    except psycopg.Error as error:
+        raise _unavailable(shown, error) from None
+    return huey
+
+
+def _unavailable(shown: str, error: Exception) -> QueueUnavailable:
+    # Only the kind of error: what a driver says may quote what it was given.
+    return QueueUnavailable(
+        f"The queue at {shown} does not answer ({type(error).__name__}).",
+        field="queue_url",
+        remedy="Start its server, or correct the URL; queued jobs are kept and go on then.",
+    )
+
+
 class _JsonSerializer(Serializer):
-    """Messages as JSON: huey's own are pickles, so whoever could write to the file could run code here."""
+    """Messages as JSON: huey's own are pickles, so whoever could write to the queue could run code here."""
 
     def _serialize(self, data: Any) -> bytes:
         return json.dumps(data._asdict()).encode()

@@ -26,6 +26,11 @@ class Reaper:
         self._workers: dict[str, tuple[int, float]] = {}
         self._looked: float | None = None
 
+    @property
+    def interval(self) -> float:
+        """Seconds between looks."""
+        return self._lease_seconds / 5
+
     def look(self) -> None:
         """Note every job's heartbeat, and take away those that did not beat for too long."""
         now = self._clock()

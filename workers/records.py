@@ -74,6 +74,9 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         Index("ix_job_queue", "state", "priority", "rank"),
         Index("ix_job_created", "created", "position"),
+        # What is counted at every scrape, without looking at a row.
+        Index("ix_job_kind_state", "kind", "state"),
+        Index("ix_job_untaken", "state", "attempt", "created"),
     )
 
     id: str = Field(primary_key=True)
@@ -86,6 +89,7 @@ class Job(SQLModel, table=True):
     created_by: str = ""
     created: float = Field(default_factory=time.time)
     pinned: bool = False
+    files_removed: float | None = Field(default=None, description="When its files were removed to make room.")
 
     state: str = Field(default=JobState.QUEUED, index=True)
     priority: int = 0
@@ -181,3 +185,5 @@ class Dataset(SQLModel, table=True):
     bytes: int
     rows: int
     created: float = Field(default_factory=time.time)
+    summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})

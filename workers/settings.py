@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from gift_core.errors import GiftError, Problem, problems_of
+from workers.locations import LocationError, check_artefacts_url, check_queue_url, check_store_url
+from workers.logs import LogFormat, LogLevel
+from workers.webhook_addresses import Target
 
 # A job's process inherits these names and nothing else, so no credential of the studio reaches it.
 _INHERITED = (
@@ -14,13 +30,21 @@ _INHERITED = (
     *("CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
     *("HF_HOME", "PYTORCH_ALLOC_CONF"),
 )
+_PREFIX = "GIFT_"
+_CHECKS = {"store_url": check_store_url, "queue_url": check_queue_url, "artefacts_url": check_artefacts_url}
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+class SettingsError(GiftError):
+    """An environment variable of the studio has a value that it cannot have."""
+
+    code = "settings"
 
 
 class Settings(BaseSettings):
     """How the studio runs on this machine: `GIFT_PORT=7861` sets `port`, and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="GIFT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(7860, ge=1, le=65_535, description="Port to listen on.")
@@ -36,6 +60,10 @@ class Settings(BaseSettings):
     devices: str = Field(
         "auto", description="What the embedded worker computes on: `auto`, `cpu`, or names such as `cuda:0,cuda:1`."
     )
+    hub_token: SecretStr | None = Field(
+        None,
+        description="Token for uploads to the Hub that are asked for without one. Only uploading processes get it.",
+    )
     side_slots: PositiveInt = Field(1, description="Jobs at once that need no device of their own.")
     stop_grace_seconds: PositiveFloat = Field(
         300.0, description="How long a stopped job may take to save what it can be resumed from."
@@ -44,6 +72,72 @@ class Settings(BaseSettings):
     lease_seconds: PositiveFloat = Field(
         15.0, description="A job whose worker has not been heard of for this long is given to another."
     )
+    store_url: SecretStr | None = Field(
+        None, description="Database, sqlite:// or postgresql://; a SQLite file in `data_dir` when left out."
+    )
+    queue_url: SecretStr | None = Field(
+        None,
+        description="Queue: redis://, rediss://, postgresql://, sqlite://; a SQLite file in `data_dir` when left out.",
+    )
+    artefacts_url: SecretStr | None = Field(
+        None,
+        description="Where files of jobs are kept for other hosts, s3:// or file://; only in `data_dir` when left out.",
+    )
+    log_format: LogFormat | None = Field(
+        None, description="`text` or `json`; text on a terminal and JSON elsewhere when left out."
+    )
+    log_level: LogLevel = Field("info", description="Of the studio's own messages: debug, info, warning or error.")
+    disk_quota_gb: PositiveFloat | None = Field(
+        None, description="Above this, files of ended jobs that are not pinned are removed, the oldest first."
+    )
+    keep_days: PositiveFloat | None = Field(
+        None, description="Files of jobs that ended longer ago, and are not pinned, are removed."
+    )
+    disk_floor_gb: NonNegativeFloat = Field(
+        0.5, description="No job is taken on while less than this is free on the disk, in gigabytes (10^9 bytes)."
+    )
+    webhook_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="Who is told of ends, failures, stalls and collapses: https:// URLs, separated by commas."
+    )
+    webhook_secret: SecretStr | None = Field(None, description="Key with which messages to webhooks are signed.")
+    stall_seconds: PositiveFloat = Field(
+        600.0, description="A running job that has reported nothing for this long counts as stalled."
+    )
+    entropy_collapse_share: float = Field(
+        0.1, gt=0, lt=1, description="A mean entropy below this share of that at the start counts as a collapse."
+    )
+
+    @field_validator("store_url", "queue_url", "artefacts_url")
+    @classmethod
+    def _is_a_location(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        try:
+            if url is not None:
+                _CHECKS[str(info.field_name)](url.get_secret_value())
+        except LocationError as error:
+            problem = error.problems[0]
+            raise ValueError(f"{problem.message} {problem.remedy}") from None
+        return url
+
+    @field_validator("webhook_urls", mode="before")
+    @classmethod
+    def _separated(cls, urls: object) -> object:
+        return [part for part in re.split(r"[,\s]+", urls) if part] if isinstance(urls, str) else urls
+
+    @field_validator("webhook_urls")
+    @classmethod
+    def _is_allowed(cls, urls: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        for url in urls:
+            Target.of(url.get_secret_value())
+        return urls
+
+
+def read_settings() -> Settings:
+    """What the environment says. Raises `SettingsError` with every problem, by the name of its variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = problems_of(error)
+    raise SettingsError.of([Problem(f.message, f"{_PREFIX}{f.field.upper()}", f.remedy) for f in problems])
 
 
 def prepare_environment() -> None:
@@ -56,6 +150,11 @@ def prepare_environment() -> None:
 def process_rank() -> int:
     """Which of the processes of one job this is, as torchrun says it; the first is 0."""
     return int(os.environ.get("RANK", "0"))
+
+
+def push_environment(token: str) -> dict[str, str]:
+    """What a process that uploads gets besides: the token, and access to the Hub."""
+    return {"HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
 
 
 def job_environment(threads: int) -> dict[str, str]:

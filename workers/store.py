@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
@@ -191,8 +191,11 @@ class JobStore(Observations):
                 requeue(session, job, by=by, cause=cause, fresh=fresh, losses=0)
             return job
 
-    def reorder(self, job_id: str, *, priority: int | None = None, before: str | None = None) -> Job:
-        """Give a queued job another priority, or the place before another queued one, whose priority it takes.
+    def reorder(
+        self, job_id: str, *, priority: int | None = None, before: str | None = None, last: bool = False
+    ) -> Job:
+        """Give a queued job another priority, or the place before another queued one, whose priority it takes, or the
+        one behind all others.
 
         Raises `NotFoundError`, and `ConflictError` where one of them does not wait any more.
         """
@@ -202,6 +205,10 @@ class JobStore(Observations):
                 job.priority = priority
             if before is not None and before != job_id:
                 place_before(session, job, _waiting_job(session, before))
+            if last:
+                ends = select(func.min(Job.priority), func.max(Job.rank)).where(Job.state == JobState.QUEUED)
+                job.priority, highest = session.exec(ends).one()
+                job.rank = highest + 1
             return job
 
     def pin(self, job_id: str, pinned: bool) -> Job:
@@ -272,12 +279,17 @@ class JobStore(Observations):
                 return None
             job = _job(session, job_id)
             if lines:
-                if lines[0].number == 1:
-                    forget_points_after(session, job, lines[0].step)
-                    job.fresh = False
+                _take_report(session, job_id, job.attempt, lines)
                 job.sqlmodel_update(_progress(lines, job.latest))
-                add_points(session, job_id, job.attempt, lines)
+                job.fresh = False
             return Orders(JobState(job.state), StopMode(job.stop_mode) if job.stop_mode else None)
+
+    def catch_up(self, job_id: str, owner: str, earlier: Sequence[tuple[int, Sequence[MetricLine]]]) -> None:
+        """Store what earlier attempts had reported by themselves when their worker died, by number of the attempt."""
+        with self._write() as session:
+            if _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
+                for attempt, lines in earlier:
+                    _take_report(session, job_id, attempt, lines)
 
     def end(
         self,
@@ -341,25 +353,6 @@ class JobStore(Observations):
             _interrupt(session, job, by="reaper", cause="its worker was lost", failure=_LOST)
             return job
 
-    # Data sets
-
-    def add_dataset(self, dataset: Dataset) -> Dataset:
-        """Store a data set, or return the one that has its id already."""
-        with self._write() as session:
-            existing = session.get(Dataset, dataset.id)
-            if existing is None:
-                session.add(dataset)
-            return existing or dataset
-
-    def dataset(self, dataset_id: str) -> Dataset | None:
-        with self._read() as session:
-            return session.get(Dataset, dataset_id)
-
-    def datasets(self) -> list[Dataset]:
-        """Newest first."""
-        with self._read() as session:
-            return list(session.exec(select(Dataset).order_by(col(Dataset.created).desc())))
-
 
 _LOST = {
     "code": "lost_worker",
@@ -403,6 +396,12 @@ def _update_owned(session: Session, job_id: str, owner: str, **changes: Any) -> 
     """Change a job that `owner` has; False when it is not the owner's any more."""
     owned = (col(Job.id) == job_id, col(Job.owner) == owner, col(Job.state).in_(ACTIVE))
     return bool(session.exec(update(Job).where(*owned).values(**changes)).rowcount)
+
+
+def _take_report(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
+    if lines and lines[0].number == 1:
+        forget_points_after(session, job_id, attempt, lines[0].step)
+    add_points(session, job_id, attempt, lines)
 
 
 def _progress(lines: Sequence[MetricLine], latest: Mapping[str, Any]) -> dict[str, Any]:

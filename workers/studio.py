@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from socket import gethostname
 from typing import Any
+
+from pydantic import SecretStr
 
 from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.chores import chores_of
 from workers.context import LOG_FILE
+from workers.counts import Counts
 from workers.database import Database
+from workers.dataset_records import DatasetRecords
+from workers.dataset_uses import jobs_in_need, require_kept
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
+from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
 from workers.outcome import tail
 from workers.queue import JobQueue
+from workers.readiness import check_queue, check_store, check_worker
 from workers.reaper import Reaper
 from workers.recorded import install
-from workers.records import ENDED, Experiment, Job, JobKind, JobState, StopMode
-from workers.settings import Settings, job_environment
+from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode
+from workers.secrets import Secrets
+from workers.settings import Settings, job_environment, push_environment
+from workers.sharing import Sharing
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -35,7 +47,6 @@ logger = logging.getLogger(__name__)
 _MEGABYTE = 2**20
 # Of one kind; those that a person waits for in front of a page.
 _MOST_WAITING = 32
-_TAKEN_UP_AGAIN = ENDED - {JobState.FINISHED}
 
 
 @dataclass(frozen=True)
@@ -55,9 +66,20 @@ class Studio:
         self.settings = settings
         self.data = settings.data_dir.resolve()
         self.trace_files = self.data / "traces"
-        self.store = JobStore(Database.in_file(self.data / "studio.sqlite3"))
-        self.queue = JobQueue(self.data / "queue.sqlite3")
-        self.datasets = DatasetStore(self.data / "datasets", self.store, settings.upload_limit_mb * _MEGABYTE)
+        database = _database(settings, self.data)
+        self.store = JobStore(database)
+        self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
+        self.sharing = Sharing(self.data, _location(settings.artefacts_url))
+        self.secrets = Secrets(settings.hub_token)
+        self.datasets = DatasetStore(
+            self.data / "datasets",
+            DatasetRecords(database),
+            settings.upload_limit_mb * _MEGABYTE,
+            lambda dataset: jobs_in_need(self.store, dataset),
+        )
+        self.counts = Counts(self.store.database.read)
+        self.sizes = FileSizes(self.data)
+        self._worker: Worker | None = None
 
     # Asking for jobs
 
@@ -69,6 +91,7 @@ class Studio:
         Raises the `GiftError` that training would raise, or `ConflictError`; then nothing is created.
         """
         if key is None or self.store.experiment_with_key(key) is None:
+            self.check_room()
             self._check(spec)
         experiment, created = self.store.create_experiment(spec, key, options, by)
         if created:
@@ -81,15 +104,24 @@ class Studio:
 
         Raises `ConflictError` when too many of its kind wait.
         """
-        known = self.store.jobs_with([job.id])
-        if not known or known[0].state in _TAKEN_UP_AGAIN:
-            self._refuse_too_many(JobKind(job.kind))
-        asked, created = self.store.add_job(job, by)
-        if not created and asked.state in _TAKEN_UP_AGAIN:
-            asked = self.store.requeue(asked.id, by, "asked for again")
-        if asked.state == JobState.QUEUED:
-            self._wake(asked)
-        return asked
+        for known in self.store.jobs_with({job.id}):
+            if known.files_removed is not None and known.state == JobState.FINISHED:
+                # There is nothing to answer with any more: it is made again.
+                self.store.remove(known.id)
+            elif known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
+                return known
+        self.check_room()
+        waiting = self.store.jobs(
+            JobFilter(kind=JobKind(job.kind), states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING
+        )
+        if len(waiting) >= _MOST_WAITING:
+            raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
+        known, created = self.store.add_job(job, by)
+        if not created and known.state in ENDED - {JobState.FINISHED}:
+            known = self.store.requeue(known.id, by, "asked for again")
+        if known.state == JobState.QUEUED:
+            self._wake(known)
+        return known
 
     def new_job(self, kind: JobKind, identity: str, label: str, order: Any) -> Job:
         """The record of a job that runs beside a training where there is no GPU, and waits for one where there is."""
@@ -106,9 +138,16 @@ class Studio:
 
         Raises `NotFoundError`, or `ConflictError` for one that has finished.
         """
+        self.check_room()
         job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job
+
+    def remove(self, job_id: str) -> None:
+        """Forget an ended job and remove its files. Raises `NotFoundError`, or `ConflictError` for a pinned one."""
+        job = self.store.job(job_id)
+        self.store.remove(job_id)
+        self.sharing.remove(job)
 
     # What there is
 
@@ -119,11 +158,13 @@ class Studio:
 
     def log(self, job_id: str, tail_bytes: int = 64_000) -> str:
         """The end of a job's log, "" before there is one. Raises `NotFoundError`."""
-        return tail(self.directory(job_id) / LOG_FILE, tail_bytes)
+        return tail(self.files(self.store.job(job_id)) / LOG_FILE, tail_bytes)
 
-    def directory(self, job_id: str) -> Path:
-        """Where a job's files are or will be. Raises `NotFoundError`."""
-        return job_directory(self.data, self.store.job(job_id))
+    def files(self, job: Job) -> Path:
+        """Where a job's files are or will be; those of a job of another host are fetched first."""
+        if job.host != gethostname():
+            self.sharing.bring_files(job)
+        return job_directory(self.data, job)
 
     def checkpoints(self, limit: int | None = None) -> list[Checkpoint]:
         """The base models, then what runs made of them, newest experiment first."""
@@ -148,6 +189,23 @@ class Studio:
         others = (Device(**device) for worker in self.store.workers() for device in worker.devices)
         return any(device.kind == "cuda" for device in chain(self.own_devices, others))
 
+    def checks(self) -> dict[str, Callable[[], None]]:
+        """What has to work for jobs to be carried out, by name: see `workers.readiness`."""
+        checks: dict[str, Callable[[], None]] = {
+            "store": lambda: check_store(self.store.database),
+            "queue": lambda: check_queue(self.queue),
+            "disk": self.check_room,
+        }
+        if self.settings.embedded_worker:
+            checks["worker"] = lambda: check_worker(self._worker)
+        return checks
+
+    def check_room(self) -> None:
+        """Raises `DiskFullError` where there is no room for another job."""
+        check_room(self.data, int(self.settings.disk_floor_gb * GIGABYTE))
+        if self.settings.disk_quota_gb is not None:
+            check_quota(self.sizes, int(self.settings.disk_quota_gb * GIGABYTE))
+
     # The worker
 
     def worker(self) -> Worker:
@@ -156,22 +214,25 @@ class Studio:
         pool = DevicePool(find_devices(settings.devices), settings.side_slots)
         supervisor = Supervisor(
             self.store,
-            self.data,
+            self.sharing,
             job_command(self.data),
-            lambda job: job_environment(settings.training_threads if job.devices else settings.side_threads),
+            self._environment,
             Patience(settings.lease_seconds, settings.stop_grace_seconds),
         )
         reaper = Reaper(self.store, settings.lease_seconds)
-        return Worker(self.store, self.queue, supervisor, pool, reaper)
+        self._worker = Worker(self.store, self.queue, supervisor, pool, reaper, housekeeping=chores_of(self))
+        return self._worker
+
+    def _environment(self, job: Job) -> dict[str, str]:
+        threads = self.settings.training_threads if job.devices else self.settings.side_threads
+        environment = job_environment(threads)
+        if job.kind == JobKind.PUSH:
+            environment |= push_environment(self.secrets.hand_out(job.id))
+        return environment
 
     def close(self) -> None:
         self.queue.close()
         self.store.close()
-
-    def _refuse_too_many(self, kind: JobKind) -> None:
-        wanted = JobFilter(kind=kind, state=JobState.QUEUED)
-        if len(self.store.jobs(wanted, limit=_MOST_WAITING)) >= _MOST_WAITING:
-            raise ConflictError(f"{_MOST_WAITING} such jobs are waiting.", remedy="Try again when some have ended.")
 
     def _wake(self, job: Job) -> None:
         try:
@@ -189,5 +250,15 @@ class Studio:
         # Kept out of the studio's start: it imports the tokenizers.
         from gift_core.preflight import check
 
+        require_kept(spec.run.data)
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
+
+
+def _location(url: SecretStr | None) -> str | None:
+    return url.get_secret_value() if url else None
+
+
+def _database(settings: Settings, data: Path) -> Database:
+    url = _location(settings.store_url)
+    return Database(url) if url else Database.in_file(data / "studio.sqlite3")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,37 +14,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gift_core.errors import GiftError
 from gift_core.reporting import SPEC_FILE, write_atomically
 from gift_core.spec import RunSpec
-from workers.context import JOB_FILE, LOG_FILE, JobFile, channel
+from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
+from workers.heart import Heart
 from workers.kinds import job_directory
-from workers.lease import Lease, lease_file
-from workers.metrics import MetricsTail
-from workers.outcome import (
-    DISCARDED,
-    STOPPED,
-    STUDIO_STOPPED,
-    WORKER_STALLED,
-    Failure,
-    Outcome,
-    clear,
-    outcome_of,
-)
+from workers.leftovers import clear_scratch
+from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
 from workers.processes import Process, exits_within, kill_everything_of, mark, signal_everything_of, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
+from workers.sharing import Sharing
 from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
+_SHARING_PAUSE_SECONDS = 5.0
 _DISCARD_GRACE_SECONDS = 2.0
 _ASK_AGAIN_SECONDS = 1.0
 _CODE = Path(__file__).resolve().parents[1]
-# A process that has not been told for this share of the lease that its job is still its own ends itself: before the
-# lease is over for everybody else.
-_OWN_SHARE = 0.6
 
 Command = Callable[[Path, Job], list[str]]
 Environment = Callable[[Job], Mapping[str, str]]
@@ -55,7 +46,6 @@ def job_command(data: Path) -> Command:
 
     def command(directory: Path, job: Job) -> list[str]:
         module = ["-m", "workers.job_process", "--directory", str(directory), "--data", str(data)]
-        module += ["--lease", str(directory / lease_file(job.attempt))]
         if job.devices > 1:
             launcher = ["-m", "workers.launcher", str(os.getpid()), str(job.devices)]
             return [sys.executable, *launcher, *module[1:]]
@@ -71,24 +61,24 @@ class Patience:
     lease: float = 15.0
     stop_grace: float = 300.0
 
-    @property
-    def beat(self) -> float:
-        """Between two signs of life."""
-        return min(1.0, self.lease / 10)
-
 
 class Supervisor:
     """Carries out jobs of one worker. Set `shutdown` to hand the current ones back and to take no more.
 
-    `data` is the studio's folder, `environment` all that a job's process inherits.
+    `sharing` knows the studio's folder, `environment` is all that a job's process inherits.
     """
 
     def __init__(
-        self, store: JobStore, data: Path, command: Command, environment: Environment, patience: Patience
+        self,
+        store: JobStore,
+        sharing: Sharing,
+        command: Command,
+        environment: Environment,
+        patience: Patience,
     ) -> None:
         self.shutdown = threading.Event()
         self._store = store
-        self._data = data
+        self._sharing = sharing
         self._command = command
         self._environment = environment
         self._patience = patience
@@ -96,11 +86,10 @@ class Supervisor:
     def execute(self, job: Job, placed_on: Sequence[str]) -> None:
         """Carry out a job that this worker has claimed, to its end."""
         try:
-            outcome = self._attempt(job, job_directory(self._data, job), placed_on)
+            outcome = self._attempt(job, job_directory(self._sharing.data, job), placed_on)
         except Exception as error:
             logger.exception("job %s could not be supervised", job.id)
-            message = f"It could not be supervised ({type(error).__name__})."
-            outcome = Outcome.failed(Failure(code="internal", message=message, remedy="See the server's log."))
+            outcome = Outcome.failed(_unsupervised(error))
         if not self._conclude(job, outcome):
             logger.warning("job %s was taken away before it ended", job.id)
 
@@ -113,44 +102,50 @@ class Supervisor:
         return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
     def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
-        owner = job.owner or ""
-        if left := kill_everything_of(job.id, range(job.attempt)):
+        if left := kill_everything_of(directory, range(job.attempt)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
-        self._prepare(job, directory)
-        tail = MetricsTail(directory / channel(job.attempt))
-        lease = Lease(directory / lease_file(job.attempt), self._patience.lease * _OWN_SHARE)
-        lease.renew(time.monotonic())
+        with Heart(self._store, job, directory, self._patience.lease) as heart:
+            self._sharing.bring(job)
+            heart.catch_up()
+            self._prepare(job, directory)
+            with self._sharing.sharing(job):
+                forced, exit_code = self._run(job, directory, placed_on, heart)
+            outcome = _outcome(forced, outcome_of(directory, exit_code))
+            # What was reported last. What somebody else has by now is not ours to remove or to share.
+            heart.beat()
+            if not heart.lost.is_set():
+                if outcome is DISCARDED:
+                    discard(directory)
+                self._share(job)
+        return outcome
+
+    def _share(self, job: Job) -> None:
+        """Let the other hosts have the result, as soon as the place for it answers: it was hours of work."""
+        while True:
+            try:
+                return self._sharing.keep(job)
+            except GiftError:
+                logger.exception("the files of job %s could not be shared; trying again", job.id)
+                if self.shutdown.wait(_SHARING_PAUSE_SECONDS):
+                    raise
+
+    def _run(self, job: Job, directory: Path, placed_on: Sequence[str], heart: Heart) -> tuple[Outcome | None, int]:
+        """What the process was made to end as, and its exit code."""
         process = self._spawn(job, directory, placed_on)
         try:
-            self._store.started(job.id, owner, process.pid, ",".join(placed_on))
-            forced = self._watch(job, process, lease, tail)
+            self._store.started(job.id, job.owner or "", process.pid, ",".join(placed_on))
+            forced = self._watch(_Ending(job, directory, process, self._patience.stop_grace), process, heart)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
             # The next job gets the memory only once it is free.
-            kill_everything_of(job.id, (job.attempt,))
-        outcome = self._outcome(forced, outcome_of(directory, exit_code), stalled=lease.is_over)
-        lease.remove()
-        # What another worker has by now is not ours to remove.
-        if self._store.beat(job.id, owner, tail.read()) and outcome is DISCARDED:
-            _discard(directory)
-        return outcome
-
-    @staticmethod
-    def _outcome(forced: Outcome | None, own: Outcome, *, stalled: bool) -> Outcome:
-        """What an attempt ends as that was `forced` to end, or ended by its own."""
-        if forced is DISCARDED:
-            return forced
-        # One that could not save says why.
-        if own.state is JobState.FINISHED or (forced is STOPPED and own.state is JobState.FAILED and own.is_explained):
-            return own
-        if forced is None:
-            return WORKER_STALLED if stalled else own
-        return replace(forced, result=own.result) if forced is STOPPED else forced
+            kill_everything_of(directory, (job.attempt,))
+        return forced, exit_code
 
     def _prepare(self, job: Job, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         clear(directory)
+        clear_scratch(directory)
         kind = JobKind(job.kind)
         asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
         write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))
@@ -158,7 +153,7 @@ class Supervisor:
             write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
 
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
-        environment = {**self._environment(job), **visible_devices(placed_on), **mark(job.id, job.attempt)}
+        environment = {**self._environment(job), **visible_devices(placed_on), **mark(directory, job.attempt)}
         with (directory / LOG_FILE).open("ab") as log:
             log.write(f"--- attempt {job.attempt}\n".encode())
             log.flush()
@@ -172,36 +167,47 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _watch(self, job: Job, process: Process, lease: Lease, tail: MetricsTail) -> Outcome | None:
+    def _watch(self, ending: _Ending, process: Process, heart: Heart) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
-        owner = job.owner or ""
-        ending = _Ending(job, process, self._patience.stop_grace)
-        next_beat = 0.0
         while not exits_within(process, _POLL_SECONDS):
-            now = time.monotonic()
-            if now >= next_beat or self.shutdown.is_set():
-                next_beat = now + self._patience.beat
-                orders = self._store.beat(job.id, owner, tail.read())
-                if orders is None:
-                    break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
-                lease.renew(now)
-                if orders.state is JobState.STOPPING:
-                    ending.stop(orders.stop_mode or StopMode.SAVE)
+            if heart.lost.is_set():
+                break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
+            if heart.orders and heart.orders.state is JobState.STOPPING:
+                ending.stop(heart.orders.stop_mode or StopMode.SAVE)
             if self.shutdown.is_set():
                 ending.shut_down()
             ending.insist()
         return ending.outcome
 
 
+def _unsupervised(error: Exception) -> Failure:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DISK_FULL
+    message = f"It could not be supervised ({type(error).__name__})."
+    return Failure(code="internal", message=message, remedy="See the server's log.")
+
+
+def _outcome(forced: Outcome | None, own: Outcome) -> Outcome:
+    """What an attempt ends as that was `forced` to end, or that ended as its process says."""
+    if forced is DISCARDED:
+        return forced
+    # One that could not save says why.
+    could_not_save = forced is STOPPED and own.state is JobState.FAILED and own.is_explained
+    if forced is None or own.state is JobState.FINISHED or could_not_save:
+        return own
+    return replace(forced, result=own.result) if forced is STOPPED else forced
+
+
 class _Ending:
     """Asks the processes of an attempt to end, again and again, and kills them when their time is over."""
 
-    def __init__(self, job: Job, process: Process, stop_grace: float) -> None:
+    def __init__(self, job: Job, directory: Path, process: Process, stop_grace: float) -> None:
         self.outcome: Outcome | None = None
-        self._job = job
+        self._attempt = job.attempt
+        self._directory = directory
         self._process = process
         self._stop_grace = stop_grace
         self._number = signal.SIGTERM
@@ -225,7 +231,7 @@ class _Ending:
         elif now >= self._next:
             # Some of them may not have been there the last time.
             self._next = now + _ASK_AGAIN_SECONDS
-            signal_everything_of(self._job.id, self._job.attempt, self._number)
+            signal_everything_of(self._directory, self._attempt, self._number)
 
     def _ask(self, outcome: Outcome, number: signal.Signals, grace: float) -> None:
         now = time.monotonic()
@@ -233,14 +239,3 @@ class _Ending:
             return
         self.outcome, self._number, self._next = outcome, number, now
         self._deadline = min(self._deadline, now + grace)
-
-
-def _discard(directory: Path) -> None:
-    """Remove all that a job has made; what was asked, and the log, stay."""
-    for path in directory.iterdir():
-        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

@@ -10,6 +10,8 @@ import threading
 import time
 
 from workers.devices import DevicePool
+from workers.housekeeping import Housekeeping
+from workers.logs import bound
 from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.records import Worker as WorkerRecord
@@ -34,6 +36,7 @@ class Worker:
         reaper: Reaper,
         *,
         look_seconds: float = _LOOK_SECONDS,
+        housekeeping: Housekeeping | None = None,
     ) -> None:
         self.host = socket.gethostname()
         self.id = f"{self.host}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -43,6 +46,7 @@ class Worker:
         self._pool = pool
         self._reaper = reaper
         self._look_seconds = look_seconds
+        self._housekeeping = housekeeping or Housekeeping()
         self._started = time.time()
         self._beats = 0
         self._consumer = queue.consumer(self._wake, workers=pool.slots, shutdown_timeout=_SHUTDOWN_SECONDS)
@@ -51,10 +55,12 @@ class Worker:
     def start(self) -> None:
         self._consumer.start()
         self._repairs.start()
+        self._housekeeping.start()
 
     def stop(self) -> None:
         """Hand the running jobs back, within seconds; queued ones stay queued."""
         self._supervisor.shutdown.set()
+        self._housekeeping.stop()
         self._consumer.stop(graceful=True)
         self._repairs.join()
         self._store.leave(self.id)
@@ -74,16 +80,22 @@ class Worker:
             if job is None:
                 return
             try:
-                self._supervisor.execute(job, placed_on)
+                with bound(job_id=job.id):
+                    logger.info("attempt %d at %s begins on %s", job.attempt, job.id, ",".join(placed_on) or "the side")
+                    self._supervisor.execute(job, placed_on)
+                    logger.info("attempt %d at %s has ended", job.attempt, job.id)
             finally:
                 self._pool.give_back(placed_on)
 
     def _repair(self) -> None:
+        due = 0.0
         while True:
             try:
-                self._register()
-                self._reaper.look()
                 self._wake_for_what_waits()
+                if time.monotonic() >= due:
+                    due = time.monotonic() + self._reaper.interval
+                    self._register()
+                    self._reaper.look()
             except Exception:
                 logger.exception("lost jobs could not be looked for; trying again")
             if self._supervisor.shutdown.wait(self._look_seconds):
@@ -105,7 +117,7 @@ class Worker:
 
     def _wake_for_what_waits(self) -> None:
         """A message may have been lost, or have gone to a worker that the job does not fit."""
-        if self._queue.pending():
+        if self._store.paused or self._queue.pending():
             return
         with self._pool.lock:
             fits = self._pool.choose(self._store.next_in_line())

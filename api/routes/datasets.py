@@ -1,53 +1,103 @@
-"""Data sets: upload and preview."""
+"""Data sets: upload, check, fetch from the Hub, look at, delete, and preview."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from fastapi.responses import StreamingResponse
 
+from api.dataset_views import CheckOptions, DatasetDetail, UploadOptions
 from api.dependencies import InferenceDependency, StudioDependency
 from api.errors import documented
 from api.limits import declared_bytes
 from api.schemas import DatasetView, PreviewRequest
 from gift_core.documents import DatasetPreview
-from gift_core.tasks.items import EvaluationTaskName
-from workers.datasets import count_examples, count_items
+from gift_core.spec import HubSource
+from workers.datasets import check_examples, check_items
 
 router = APIRouter(tags=["datasets"])
 
+# Their bodies are files, which are limited where they are received.
+STREAMED = ("/datasets", "/datasets/checks")
+_PIECE = 2**16
 _RAW_BODY = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+_CSV: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A row for each problem.", "content": {"text/csv": {"schema": {"type": "string"}}}}
+}
 
 
 @router.post("/datasets", status_code=201, openapi_extra=_RAW_BODY, responses=documented(400, 413))
 async def upload_dataset(
-    request: Request,
-    studio: StudioDependency,
-    name: Annotated[str, Query(min_length=1, max_length=255, description="The file's name, such as rows.jsonl.")],
-    task: Annotated[
-        EvaluationTaskName | None,
-        Query(description="Its rows are problems of this task, to be evaluated on rather than learned from."),
-    ] = None,
-) -> DatasetView:
-    """Receive a file, as the raw body. It is kept only when every row can be used."""
-    count_rows = count_items(task) if task else count_examples
-    dataset = await studio.datasets.receive(name, request.stream(), declared_bytes(request.headers), count_rows)
-    return DatasetView.from_record(dataset)
+    request: Request, studio: StudioDependency, options: Annotated[UploadOptions, Query()]
+) -> DatasetDetail:
+    """Receive a file, as the raw body. It is kept only when every row can be used, by the columns that are named.
+
+    Sent twice, it is one data set. Where no column is named and none is found, it is kept if all of its rows can be
+    read: its `summary` then has no layout, and a run that learns from it has to name its columns.
+    """
+    check = check_items(options.task) if options.task else check_examples(options)
+    dataset = await studio.datasets.receive(options.name, request.stream(), declared_bytes(request.headers), check)
+    return DatasetDetail.of(dataset)
+
+
+@router.post(
+    "/datasets/checks",
+    openapi_extra=_RAW_BODY,
+    responses=documented(400, 413) | _CSV,
+    response_class=StreamingResponse,
+)
+async def check_dataset(
+    request: Request, studio: StudioDependency, options: Annotated[CheckOptions, Query()]
+) -> StreamingResponse:
+    """Every problem of a file, as CSV with the columns where, problem and remedy; nothing of the file is kept."""
+    found = await studio.datasets.problems(options.name, request.stream(), declared_bytes(request.headers), options)
+    headers = {"Content-Disposition": 'attachment; filename="problems.csv"'}
+    return StreamingResponse(_pieces(found), media_type="text/csv", headers=headers)
+
+
+# A plain function, which FastAPI runs in a thread: it downloads.
+@router.post("/datasets/hub", status_code=201, responses=documented(400, 413))
+def fetch_dataset(source: HubSource, studio: StudioDependency) -> DatasetDetail:
+    """Fetch a split of a data set of the Hugging Face Hub and keep it. No other host is asked.
+
+    The commit that it came from is in its `summary`. A studio is kept off the network unless HF_HUB_OFFLINE is 0.
+    """
+    return DatasetDetail.of(studio.datasets.fetch(source))
 
 
 @router.get("/datasets")
 def list_datasets(studio: StudioDependency) -> list[DatasetView]:
-    """The uploaded data sets."""
+    """The data sets, newest first."""
     return [DatasetView.from_record(dataset) for dataset in studio.datasets.list()]
+
+
+@router.get("/datasets/{dataset_id}", responses=documented(404))
+def show_dataset(dataset_id: str, studio: StudioDependency) -> DatasetDetail:
+    """One data set: columns, layout, sizes of its texts, rows that say the same."""
+    return DatasetDetail.of(studio.datasets.find(dataset_id))
+
+
+@router.delete("/datasets/{dataset_id}", status_code=204, responses=documented(404, 409))
+def delete_dataset(dataset_id: str, studio: StudioDependency) -> None:
+    """Delete a data set; refused while a run that has not ended learns from it."""
+    studio.datasets.delete(dataset_id)
 
 
 # A plain function, which FastAPI runs in a thread: it may read a whole file.
 @router.post("/previews", responses=documented(400, 413))
 def preview(request: PreviewRequest, inference: InferenceDependency) -> DatasetPreview:
-    """What a run would learn from: columns, tokens, the end of each prompt, the EOS tail."""
+    """What a run would learn from: columns, tokens, the end of each prompt, the EOS tail, what would be cut."""
     return inference.preview(request.run, request.start, request.rows)
+
+
+def _pieces(file: IO[str]) -> Iterator[str]:
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece

@@ -1,46 +1,58 @@
-"""The live stream of an experiment."""
+"""The live stream of a client: everything that it watches, in one connection."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.dependencies import HubDependency, StudioDependency
+from api.dependencies import HubDependency, StudioDependency, TracesDependency
 from api.errors import documented
-from api.events import Position
-from workers.records import Job
+from api.multiplex import EVENT_ID, Place, multiplexed
+from api.topics import TopicNames, Topics
+from workers.live_traces import LiveTrace
 
 router = APIRouter(tags=["events"])
 
-_EVENT_ID = r"^\d{1,18}\.\d{1,18}$"
+
+@dataclass(frozen=True)
+class Watched:
+    """Topics that there are."""
+
+    topics: Topics
+    traces: list[LiveTrace]
 
 
-def _watched_runs(
-    studio: StudioDependency, experiment: Annotated[str, Query(description="The experiment to watch.")]
-) -> list[Job]:
+def _watched(topic: TopicNames, studio: StudioDependency, traces: TracesDependency) -> Watched:
     # A dependency, because once the stream has begun it is too late to answer 404.
-    return studio.store.runs(studio.store.experiment(experiment).id)
+    topics = Topics.parse(topic)
+    for identity in topics.experiments:
+        studio.store.experiment(identity)
+    for identity in topics.jobs:
+        studio.store.job(identity)
+    return Watched(topics, [traces.live(identity) for identity in topics.traces])
 
 
 @router.get("/events", response_class=EventSourceResponse, responses=documented(404))
 async def stream_events(
     hub: HubDependency,
-    experiment: str,
-    runs: Annotated[list[Job], Depends(_watched_runs)],
-    last_event_id: Annotated[str | None, Header(pattern=_EVENT_ID)] = None,
-    after: Annotated[str | None, Query(pattern=_EVENT_ID, description="An event id to go on from.")] = None,
+    watched: Annotated[Watched, Depends(_watched)],
+    last_event_id: Annotated[str | None, Header(pattern=EVENT_ID)] = None,
+    after: Annotated[str | None, Query(pattern=EVENT_ID, description="An event id to go on from.")] = None,
 ) -> AsyncIterator[ServerSentEvent]:
-    """`run` and `metrics` events: first all there is, or all after the event named, then whatever happens.
+    """First all there is about the topics, or all after the event named, then whatever happens.
 
-    `run` says how a run is now; `metrics` brings `{run_id, points}`.
+    `run` and `job` say how a run of an experiment, or a job, is now; `metrics` brings `{run_id, points}`; `queue` says
+    what waits; `part` and `ended` bring a trace. The queue is told of from now on. A client that comes back names its
+    traces in the same order.
     """
     # A browser that reconnects by itself sends the header and repeats the address, `after` included.
     start = last_event_id or after
-    position = Position.parse(start) if start else Position()
-    async with aclosing(hub.stream(experiment, [run.id for run in runs], position)) as events:
+    place = Place.parse(start) if start else None
+    async with aclosing(multiplexed(hub, watched.topics, watched.traces, place)) as events:
         async for event in events:
-            yield ServerSentEvent(data=event.data, event=event.event, id=event.id)
+            yield event

@@ -29,7 +29,7 @@ def list_runs(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> list[RunView]:
     """Runs, narrowed by experiment or state."""
-    wanted = JobFilter(kind=JobKind.TRAIN, experiment=experiment, state=state)
+    wanted = JobFilter(kind=JobKind.TRAIN, experiment=experiment, states=frozenset({state} if state else ()))
     return [RunView.from_record(run) for run in studio.store.jobs(wanted, limit=limit)]
 
 

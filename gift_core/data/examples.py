@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Role = Literal["system", "user", "assistant"]
+_SPACE = re.compile(r"\s+")
+
+
+class Turn(NamedTuple):
+    """What one speaker said before the last question."""
+
+    role: Role
+    text: str
 
 
 @dataclass(frozen=True)
 class Example:
-    """`id` is the row (from 1 for files, from 0 for generated tasks) and keys the example's noise."""
+    """`id` is the row (from 1 for files, from 0 for generated tasks) and keys the example's noise.
+
+    `prompt` is the user's last turn, `history` are the turns before it, a system turn first. Only `response` is
+    learned.
+    """
 
     id: int
     prompt: str
     response: str
+    history: tuple[Turn, ...] = ()
+
+    @property
+    def asked(self) -> int:
+        """Characters of everything before the response."""
+        return len(self.prompt) + sum(len(turn.text) for turn in self.history)
+
+
+def prompt_key(example: Example) -> str:
+    """A text that examples share which ask the same: white space, capitals and the system turn make no difference."""
+    asked = "\n".join(turn.text for turn in example.history if turn.role != "system")
+    text = f"{asked}\n{example.prompt}" if asked else example.prompt
+    return _SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip().casefold()

@@ -1,32 +1,23 @@
-"""Where a run's examples come from: a task's generator or a file, with a held-out split that never overlaps."""
+"""Where a run's examples come from: a task, a file or the Hub, with a held-out split that never overlaps."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from gift_core.data.examples import Example
-from gift_core.data.files import read_examples
+from gift_core.data.files import FileContents, read_examples
+from gift_core.data.layouts import Layout
+from gift_core.data.splitting import Split as Split
+from gift_core.data.splitting import split_by_prompt
 from gift_core.errors import DataError
-from gift_core.spec import DataSpec, TaskSource
+from gift_core.spec import DataSpec, FileSource, HubSource, TaskSource
 from gift_core.tasks.registry import TASKS
 from gift_core.tasks.task import Problem
 
 # Turns `data.source.dataset` into a file: a data set store on a server, plain `Path` on the command line.
 ResolveDataset = Callable[[str], Path]
-# At most this share of a file is held out, however many examples were asked for.
-_LARGEST_HELD_OUT_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training and held-out examples; no prompt is in both."""
-
-    training: list[Example]
-    held_out: list[Example]
 
 
 def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
@@ -34,10 +25,22 @@ def load_split(data: DataSpec, resolve_dataset: ResolveDataset) -> Split:
     if isinstance(data.source, TaskSource):
         training, held_out = task_problems(data.source, data.held_out)
         return Split(examples_of(training), examples_of(held_out, len(training)))
-    contents = read_examples(
-        resolve_dataset(data.source.dataset), data.source.prompt_column, data.source.response_column
-    )
-    return _split_by_prompt(contents.examples, data.held_out)
+    return split_by_prompt(read_source(data.source, resolve_dataset).examples, data.held_out)
+
+
+def read_source(source: FileSource | HubSource, resolve_dataset: ResolveDataset) -> FileContents:
+    """Everything in a file, or in a split of a data set of the Hub; raises `DataError`."""
+    if isinstance(source, HubSource):
+        from gift_core.data.hub import resolve_split
+
+        return read_examples(resolve_split(source), source)
+    return read_examples(resolve_dataset(source.dataset), source)
+
+
+def task_contents(data: DataSpec) -> FileContents:
+    """What a built-in task generates to train on, as if it stood in a file; raises `SpecError`."""
+    generated = load_split(data, Path).training
+    return FileContents(["prompt", "response"], Layout("pairs", "prompt", "response"), generated)
 
 
 def no_examples() -> DataError:
@@ -60,17 +63,3 @@ def task_problems(source: TaskSource, held_out: int) -> tuple[Sequence[Problem],
 def examples_of(problems: Sequence[Problem], first: int = 0) -> list[Example]:
     """Problems as examples to learn from, numbered from `first`."""
     return [Example(number, problem.prompt, problem.response) for number, problem in enumerate(problems, first)]
-
-
-def _split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:
-    """Hold out the examples whose prompts hash lowest: equal prompts stay together, and row order does not matter."""
-    ordered = sorted(examples, key=lambda example: (_digest(example.prompt), example.id))
-    size = min(held_out, int(len(ordered) * _LARGEST_HELD_OUT_SHARE))
-    while size and ordered[size].prompt == ordered[size - 1].prompt:
-        size -= 1
-    by_row = sorted(ordered[size:], key=lambda example: example.id)
-    return Split(by_row, ordered[:size])
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerFast
 
-from gift_core.data.examples import Example
+from gift_core.data.examples import Example, Turn
 from gift_core.errors import DataError, Problem
-from gift_core.models.special_tokens import CONTENT, end_of_turn_id, rendered_prompt
+from gift_core.models.special_tokens import end_of_turn_id, rendered_turns
 from gift_core.spec import DataSpec, EosTail, SamplingSpec
 
 # Shown row problems; a file with one wrong column would otherwise list all of its rows.
@@ -49,9 +49,8 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        before, after = rendered_prompt(tokenizer).split(CONTENT)
-        self._before = tokenizer.encode(before, add_special_tokens=False)
-        self._after = tokenizer.encode(after, add_special_tokens=False)
+        # What the template writes around turns, by their roles.
+        self._frames: dict[tuple[str, ...], list[list[int]] | None] = {}
         # In characters: a token never stands for more of them than its name has.
         self.longest_token = max(len(token) for token in tokenizer.get_vocab())
 
@@ -59,9 +58,38 @@ class Encoder:
         """Ids of plain text; what looks like a special token in it stays text."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
-    def prompt(self, text: str) -> list[int]:
-        """One user turn and the assistant's header: what every response to this prompt follows."""
-        return [*self._before, *self.text(text), *self._after]
+    def prompt(self, text: str, history: Sequence[Turn] = ()) -> list[int]:
+        """The user's turn after those before it, and the assistant's header: what every response to it follows.
+
+        Raises `DataError` where the model's template does not take such turns.
+        """
+        turns, frame = self._framed([*history, Turn("user", text)])
+        if frame is None:
+            raise DataError(
+                f"The model's chat template does not take the turns {', '.join(turn.role for turn in turns)}.",
+                remedy="Let user and assistant take turns, with one system message at the start at most.",
+            )
+        ids = [*frame[0]]
+        for turn, after in zip(turns, frame[1:], strict=True):
+            ids += self.text(turn.text) + after
+        return ids
+
+    def _framed(self, turns: list[Turn]) -> tuple[list[Turn], list[list[int]] | None]:
+        """The turns as the template takes them, and what it writes around them; None where it does not."""
+        frame = self._frame(turns)
+        if frame is None and len(turns) > 1 and turns[0].role == "system" and turns[1].role == "user":
+            # A template without a system turn: its text then begins the user's.
+            turns = [Turn("user", f"{turns[0].text}\n\n{turns[1].text}"), *turns[2:]]
+            frame = self._frame(turns)
+        return turns, frame
+
+    def _frame(self, turns: Sequence[Turn]) -> list[list[int]] | None:
+        roles = tuple(turn.role for turn in turns)
+        if roles not in self._frames:
+            parts = rendered_turns(self.tokenizer, roles)
+            encoded = [self.tokenizer.encode(part, add_special_tokens=False) for part in parts] if parts else None
+            self._frames[roles] = encoded
+        return self._frames[roles]
 
     def response(self, text: str, eos_tail: EosTail, block_length: int) -> tuple[list[int], int]:
         """Response ids with their end of turn and EOS tail, and the length of that tail.
@@ -74,8 +102,14 @@ class Encoder:
         return ids + [self.tokenizer.eos_token_id] * tail, tail
 
     def example(self, example: Example, data: DataSpec, sampling: SamplingSpec) -> TokenisedExample:
-        """Tokenise one example; its length is not limited here."""
-        prompt = self.prompt(example.prompt)
+        """Tokenise one example; its length is not limited here. Raises `DataError` that names its row."""
+        try:
+            return self._example(example, data, sampling)
+        except DataError as error:
+            raise DataError.of([replace(error.problems[0], field=f"row {example.id}")]) from error
+
+    def _example(self, example: Example, data: DataSpec, sampling: SamplingSpec) -> TokenisedExample:
+        prompt = self.prompt(example.prompt, example.history)
         response, tail = self.response(example.response, data.eos_tail, sampling.block_length)
         tokenised = TokenisedExample(example.id, (*prompt, *response), len(prompt), tail)
         # `longest` is up to the batch, where its neighbours are known.
@@ -100,28 +134,24 @@ def tokenise_all(
 ) -> Tokenised:
     """Tokenise a data set; examples over the limit go the way of `data.overlong`.
 
-    Raises `DataError` that names every row too long to be used.
+    Raises `DataError` that names every row too long to be used, or whose turns the model's template does not take.
     """
     encoder = Encoder(tokenizer)
     limit = min(data.max_length, context_length)
     if data.eos_tail == "max":
         data = data.model_copy(update={"max_length": limit})
-    most_characters = limit * encoder.longest_token
-    tokenised, problems = [], []
+    tokenised: list[TokenisedExample] = []
+    problems: list[Problem] = []
     truncated = dropped = 0
     for example in examples:
-        if len(example.prompt) + len(example.response) > most_characters:
-            # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
-            tokens = f"more than {limit} tokens"
-            item = None
-            if data.overlong == "truncate" and len(example.prompt) <= most_characters:
-                item = encoder.example(replace(example, response=example.response[:most_characters]), data, sampling)
-        else:
-            item = encoder.example(example, data, sampling)
-            if len(item.input_ids) <= limit:
-                tokenised.append(item)
-                continue
-            tokens = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
+        try:
+            item, tokens = _measured(example, encoder, data, sampling, limit)
+        except DataError as error:
+            problems.append(error.problems[0])
+            continue
+        if item and len(item.input_ids) <= limit:
+            tokenised.append(item)
+            continue
         cut = item.cut(limit) if item and data.overlong == "truncate" else None
         if cut is not None:
             tokenised.append(cut)
@@ -133,9 +163,24 @@ def tokenise_all(
             dropped += 1
     if problems:
         hidden = len(problems) - SHOWN_PROBLEMS
-        more = [Problem(f"and {hidden} more rows are too long.")] if hidden > 0 else []
+        more = [Problem(f"and {hidden:,} more rows.")] if hidden > 0 else []
         raise DataError.of(problems[:SHOWN_PROBLEMS] + more)
     return Tokenised(tokenised, truncated, dropped)
+
+
+def _measured(
+    example: Example, encoder: Encoder, data: DataSpec, sampling: SamplingSpec, limit: int
+) -> tuple[TokenisedExample | None, str]:
+    """The example, or as much of it as is needed to cut it at the limit; and how long it is, in words."""
+    most = limit * encoder.longest_token
+    if example.asked + len(example.response) > most:
+        # A row of megabytes would take minutes to encode, only to be refused: its beginning is more than fits.
+        if data.overlong != "truncate" or example.asked > most:
+            return None, f"more than {limit} tokens"
+        example = replace(example, response=example.response[:most])
+    item = encoder.example(example, data, sampling)
+    tokens = f"{len(item.input_ids)} tokens ({item.prompt_length} prompt, {item.response_length} response)"
+    return item, tokens
 
 
 def _too_long(row: int, tokens: str, max_length: int, context_length: int) -> Problem:

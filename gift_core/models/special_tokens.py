@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,19 @@ def rendered_prompt(tokenizer: PreTrainedTokenizerFast) -> str:
     """A user's turn whose text is `CONTENT`, and the header of the answer to it."""
     turns = [{"role": "user", "content": CONTENT}]
     return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def rendered_turns(tokenizer: PreTrainedTokenizerFast, roles: Sequence[str]) -> list[str] | None:
+    """What a template writes before, between and after the texts of turns with these roles, and the header of the
+    answer at its end; None where it does not take them."""
+    turns = [{"role": role, "content": CONTENT} for role in roles]
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    # A template refuses what it does not know with errors of its own.
+    except (TemplateError, TypeError, ValueError, KeyError):
+        return None
+    parts = text.split(CONTENT)
+    return parts if len(parts) == len(turns) + 1 else None
 
 
 def _mask(tokenizer: PreTrainedTokenizerFast, known: Special | None, config: Config, name: str) -> str:

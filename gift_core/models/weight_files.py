@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
 
 CONFIG = "config.json"
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -14,9 +17,28 @@ def missing_files(folder: Path) -> list[str]:
 
     An index that cannot be read counts as missing.
     """
-    index = folder / _INDEX
     try:
-        weights = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.exists() else {_WEIGHTS}
+        names = {CONFIG, *_weight_files(folder)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return [_INDEX]
-    return sorted(name for name in map(str, {CONFIG, *weights}) if not (folder / name).exists())
+    return sorted(name for name in names if not (folder / name).exists())
+
+
+def count_weights(folder: Path) -> int | None:
+    """How many numbers the weights of a checkpoint are, by the heads of its files; None where those cannot be read."""
+    try:
+        return sum(_numbers_in(folder / name) for name in _weight_files(folder))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
+        return None
+
+
+def _weight_files(folder: Path) -> set[str]:
+    index = folder / _INDEX
+    if not index.exists():
+        return {_WEIGHTS}
+    return set(map(str, json.loads(index.read_text("utf-8"))["weight_map"].values()))
+
+
+def _numbers_in(path: Path) -> int:
+    with safe_open(path, "numpy") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118

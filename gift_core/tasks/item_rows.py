@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from gift_core.data.files import SUFFIXES, Row, read_each, read_rows, unreadable
-from gift_core.errors import DataError, Problem
-from gift_core.models.hub import HubName, first_line, refusal
+from gift_core.data.files import read_each, read_rows
+from gift_core.data.hub import fetch_file
+from gift_core.errors import DataError
+from gift_core.models.hub import HubName
 from gift_core.tasks.items import FileItems, HubItems
 
 T = TypeVar("T")
-_PARQUET = ".parquet"
 _SHOWN = 20
 
 
@@ -26,7 +26,7 @@ def read_hub(source: HubItems, dataset: str, file: str, read: Callable[[Mapping[
     """The same for a file of the Hub, `file` of `dataset` unless the source names others."""
     name = HubName.parse(source.dataset or dataset)
     assert name, "both were checked"
-    return _read(_fetched(name, source.file or file), source.first, read, "source.file")
+    return _read(fetch_file(name, source.file or file, "source.dataset"), source.first, read, "source.file")
 
 
 def text_of(row: Mapping[str, object], *columns: str) -> str:
@@ -46,13 +46,7 @@ def text_of(row: Mapping[str, object], *columns: str) -> str:
 
 
 def _read(path: Path, first: int | None, read: Callable[[Mapping[str, object]], T], field: str) -> list[T]:
-    if path.suffix.lower() not in (*SUFFIXES, _PARQUET):
-        raise DataError(
-            f"{path.name or 'The file'} is not a kind of file that can be read.",
-            field=field,
-            remedy=f"Use one of {', '.join((*SUFFIXES, _PARQUET))}, named by the file's ending.",
-        )
-    rows = _parquet_rows(path, field) if path.suffix.lower() == _PARQUET else read_rows(path, field)
+    rows = read_rows(path, field)
 
     def read_row(_: int, row: object) -> T:
         if not isinstance(row, dict):
@@ -63,43 +57,3 @@ def _read(path: Path, first: int | None, read: Callable[[Mapping[str, object]], 
     if not values:
         raise DataError(f"{path.name} has no rows.", field=field, remedy="Add at least one problem.")
     return values
-
-
-def _parquet_rows(path: Path, field: str) -> Iterator[Row]:
-    import pyarrow
-    from pyarrow import parquet
-
-    number = 0
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield number, row
-    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path.name} is not a Parquet file that can be read: {first_line(error)}",
-            field=field,
-            remedy="Write it again, or as JSONL.",
-        ) from error
-    except OSError as error:
-        raise unreadable(path, error, field) from error
-
-
-def _fetched(name: HubName, file: str) -> Path:
-    """A file of a data set, from the local cache where it lies there and the Hub cannot be reached."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(name.repository, file, repo_type="dataset", revision=name.revision))
-    # Errors of the connection come from whichever client the package uses, and share no class of their own.
-    except Exception as error:
-        refused = refusal(error, name, "data set")
-        if not refused and isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            refused = Problem(f"{name.repository} has no file {file}.", remedy="Check its name on the data set's page.")
-        refused = refused or Problem(
-            f"{name.repository} cannot be downloaded: {first_line(error)}",
-            remedy="Check the connection and run it again. Or bring the file here and give its path.",
-        )
-        raise DataError(refused.message, field="source.dataset", remedy=refused.remedy) from error

@@ -11,8 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from api.events import QUEUE, EventHub, Position
-from api.schemas import MetricsEvent, RunEvent
+from api.events import QUEUE, EventHub
+from api.news import Position, Told
+from api.schemas import MetricsEvent, RunEvent, RunMetrics
+from api.topics import Topics
 from ui.client import StudioError
 
 Event = RunEvent | MetricsEvent
@@ -76,7 +78,7 @@ def test_a_new_phase_is_news_although_nothing_was_measured(client, create, train
 
 def listen(url: str, experiment_id: str, *, headers: dict[str, str], **after: str) -> Iterator[dict[str, Any]]:
     """The data of each event, as a browser gets it."""
-    parameters = {"experiment": experiment_id, **after}
+    parameters = {"topic": f"experiment:{experiment_id}", **after}
     with httpx.stream("GET", f"{url}/api/v1/events", params=parameters, headers=headers) as response:
         for line in response.iter_lines():
             if line.startswith("data: "):
@@ -132,23 +134,31 @@ def test_a_malformed_event_id_is_refused(client, create, after):
     assert refused.value.status == 422
 
 
-async def until_step(stream: AsyncIterator[Event], step: int) -> list[Event]:
-    seen: list[Event] = []
-    while step not in steps_of(seen):
-        seen.append(await anext(stream))
+def about(experiment) -> Topics:
+    return Topics(experiments=frozenset({experiment.id}))
+
+
+def steps_told(seen: list[Told]) -> list[int]:
+    return [point.step for told in seen if isinstance(told.data, RunMetrics) for point in told.data.points]
+
+
+async def until_step(stream: AsyncIterator[tuple[Position, Told]], step: int) -> list[Told]:
+    seen: list[Told] = []
+    while step not in steps_told(seen):
+        seen.append((await anext(stream))[1])
     return seen
 
 
 def test_a_watcher_that_falls_behind_reads_what_it_missed(studio, create, trainer):
-    experiment, (run, gift) = create()
+    experiment, (run, _) = create()
     trainer.start(run)
     count = QUEUE + 40
 
-    async def watch() -> list[Event]:
+    async def watch() -> list[Told]:
         hub = EventHub(studio.store, interval=0.001)
-        seen: list[Event] = []
+        seen: list[Told] = []
         async with hub.running():
-            slow, fast = (hub.stream(experiment.id, [run.id, gift.id], Position()) for _ in range(2))
+            slow, fast = (hub.stream(about(experiment)) for _ in range(2))
             for step in range(1, count + 1):
                 # Both have to be up to date before the slow one stops reading: then it lives from its queue.
                 watching = [until_step(fast, step)] + ([until_step(slow, step)] if step <= 5 else [])
@@ -161,11 +171,11 @@ def test_a_watcher_that_falls_behind_reads_what_it_missed(studio, create, traine
             await fast.aclose()
         return seen
 
-    assert steps_of(asyncio.run(watch())) == list(range(1, count + 1))
+    assert steps_told(asyncio.run(watch())) == list(range(1, count + 1))
 
 
 def test_nobody_watching_means_nobody_reads_the_store(studio, create):
-    experiment, runs = create()
+    experiment, _ = create()
     reads = 0
 
     class CountingStore:
@@ -182,7 +192,7 @@ def test_nobody_watching_means_nobody_reads_the_store(studio, create):
     async def watch_and_leave() -> None:
         hub = EventHub(CountingStore(), interval=0)
         async with hub.running():
-            stream = hub.stream(experiment.id, [run.id for run in runs], Position())
+            stream = hub.stream(about(experiment))
             await anext(stream)
             while reads == await reads_after_a_while():
                 pass
@@ -194,7 +204,7 @@ def test_nobody_watching_means_nobody_reads_the_store(studio, create):
 
 
 def test_the_pump_survives_a_store_that_fails_for_a_moment(studio, create, trainer, caplog):
-    experiment, (run, gift) = create()
+    experiment, (run, _) = create()
     trainer.start(run)
     failures = 2
     recovered = threading.Event()
@@ -212,18 +222,18 @@ def test_the_pump_survives_a_store_that_fails_for_a_moment(studio, create, train
                 recovered.set()
             return studio.store.metrics(run_ids, after, limit)
 
-    async def watch() -> Event:
+    async def watch() -> RunMetrics:
         hub = EventHub(FlakyStore(), interval=0.001)
         async with hub.running():
-            stream = hub.stream(experiment.id, [run.id, gift.id], Position())
+            stream = hub.stream(about(experiment))
             await anext(stream)
             await asyncio.to_thread(trainer.log, run, 1)
-            async for event in stream:
-                if isinstance(event, MetricsEvent):
+            async for _, told in stream:
+                if isinstance(told.data, RunMetrics):
                     # What the stream read for itself when it began may have come first.
                     assert await asyncio.to_thread(recovered.wait, 20)
-                    return event
+                    return told.data
         raise AssertionError("the stream ended")
 
-    assert asyncio.run(watch()).data.points[0].step == 1
+    assert asyncio.run(watch()).points[0].step == 1
     assert "disk I/O error" in caplog.text

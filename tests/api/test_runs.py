@@ -48,7 +48,7 @@ def test_stopping_a_queued_run_stops_it_at_once_and_twice_is_no_error(client, cr
 
 def test_the_end_of_a_log_can_be_read(client, studio, create):
     _, (sft, gift) = create()
-    directory = studio.directory(sft.id)
+    directory = studio.files(sft)
     directory.mkdir(parents=True)
     (directory / "job.log").write_text("first line\nlast line\n", "utf-8")
     assert client.log(sft.id).endswith("first line\nlast line\n")

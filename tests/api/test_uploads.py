@@ -23,7 +23,8 @@ def write(path, rows):
 def test_an_upload_is_listed_with_its_rows(client, tmp_path):
     uploaded = client.upload(write(tmp_path / "u", 7), "my rows.jsonl")
     assert (uploaded.name, uploaded.rows, uploaded.bytes) == ("my rows.jsonl", 7, 7 * len(ROW))
-    assert client.datasets() == [uploaded]
+    assert [dataset.id for dataset in client.datasets()] == [uploaded.id]
+    assert client.dataset(uploaded.id) == uploaded
 
 
 def test_a_body_above_the_json_limit_may_still_be_uploaded(client, tmp_path):

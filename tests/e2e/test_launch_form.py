@@ -67,3 +67,22 @@ def test_controls_are_launched_after_the_pair(page: Page, client: StudioClient) 
     assert [run.label for run in runs] == labels
     for run in runs:
         client.stop(run.id)
+
+
+def test_what_a_launch_would_take_follows_the_form(page: Page, client: StudioClient) -> None:
+    panel = page.locator("#preflight")
+    expect(panel.locator(".gs-facts")).to_contain_text("160")
+    fill(page, "data.source.examples", "128")
+    expect(panel.locator(".gs-facts")).to_contain_text("6,144 learned")
+    open_section(page, "Training")
+    fill(page, "training.learning_rate", "abc")
+    open_section(page, "Training")
+    expect(block(page, "training.learning_rate")).to_be_hidden()
+    expect(panel.get_by_role("list", name="Problems")).to_contain_text("'abc'")
+    panel.get_by_role("button", name="training.learning_rate").click()
+    expect(field_of(page, "training.learning_rate")).to_be_focused()
+    fill(page, "training.learning_rate", "0.1")
+    expect(panel.get_by_role("list", name="Warnings")).to_contain_text("far above 0.0005")
+    # What is only worth considering stands in nobody's way.
+    for run in client.experiment(launch(page)).runs:
+        client.stop(run.id)

@@ -56,7 +56,7 @@ def stop(page: Page, state: str) -> None:
     """Stop the one run in this state, and confirm."""
     card = page.locator(f"#runs .gs-card[data-state={state}]")
     card.get_by_role("button", name="Stop", exact=True).click()
-    card.get_by_role("button", name="Stop now").click()
+    card.get_by_role("button", name="Take off the queue" if state == "queued" else "Stop and save").click()
     expect(card).to_have_count(0)
 
 

@@ -150,3 +150,18 @@ def test_frozen_rates_are_shared_by_the_runs_of_a_folder(gift_here: Here) -> Non
     assert code == 0, said
     assert "GIFT: rates computed 36, reused 0" in said
     assert "SHUFFLED: rates computed 0, reused 36" in said
+
+
+def test_check_data_says_what_a_file_holds_or_everything_that_is_wrong(gift_here: Here, tmp_path: Path) -> None:
+    path, table = tmp_path / "rows.jsonl", tmp_path / "problems.csv"
+    path.write_text("".join(json.dumps({"q": f"{n}", "a": "1"}) + "\n" for n in range(3)))
+    columns = ("--prompt-column", "q", "--response-column", "a")
+    code, said, _ = gift_here("check-data", str(path), *columns, "--json")
+    assert (code, json.loads(said)["rows"]) == (0, 3)
+    assert "No prompt and response found" in gift_here("check-data", str(path))[1]
+    path.write_text("".join(json.dumps({"q": "", "a": "1"}) + "\n" for _ in range(321)))
+    code, said, counted = gift_here("check-data", str(path), *columns)
+    assert [line.split(":")[0] for line in said.splitlines()] == [f"row {n}" for n in range(1, 322)]
+    assert (code, "321 problems" in counted) == (1, True)
+    assert gift_here("check-data", str(path), *columns, "--csv", str(table))[:2] == (1, "")
+    assert len(table.read_text().splitlines()) == 322

@@ -4,13 +4,16 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
-from gift_core.data.examples import Example
+from gift_core.data.examples import Example, Turn
 from gift_core.data.files import SUFFIXES, read_examples
 from gift_core.errors import DataError, Problem
+from gift_core.spec import ColumnMapping
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 USER = {"role": "user", "content": "hi"}
@@ -29,7 +32,7 @@ def written(path: Path, content: str | bytes) -> Path:
 
 def problems(path: Path, **columns: str) -> list[Problem]:
     with pytest.raises(DataError) as caught:
-        read_examples(path, **columns)
+        read_examples(path, ColumnMapping(**columns))
     return list(caught.value.problems)
 
 
@@ -46,9 +49,29 @@ def only_problem(path: Path, **columns: str) -> Problem:
         (
             {"messages": [{"role": "system", "content": "Be kind."}, USER, ASSISTANT]},
             ("messages", "messages"),
-            "Be kind.\n\nhi",
+            "Be kind.|hi",
             "hello",
         ),
+        ({"messages": [USER, ASSISTANT, USER, ASSISTANT, USER]}, ("messages", "messages"), "hi|hello|hi", "hello"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}, ASSISTANT]},
+            ("messages", "messages"),
+            "hi",
+            "hello",
+        ),
+        (
+            {"system": "Be kind.", "conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "o"}]},
+            ("conversations", "conversations"),
+            "Be kind.|hi",
+            "o",
+        ),
+        (
+            {"instruction": "Add.", "input": "1 2", "output": "3", "system": "Sums."},
+            ("instruction", "output"),
+            "Sums.|Add.\n\n1 2",
+            "3",
+        ),
+        ({"prompt": "p", "response": "r", "system": None}, ("prompt", "response"), "p", "r"),
         (
             {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]},
             ("conversations", "conversations"),
@@ -75,10 +98,13 @@ def test_layouts_are_found_by_name(
 ) -> None:
     path = lines(tmp_path / "data.jsonl", row)
     contents = read_examples(path)
-    assert (contents.prompt_column, contents.response_column) == columns
-    assert contents.examples == [Example(1, prompt, response)]
-    # Choosing the columns that were found changes nothing.
-    assert read_examples(path, *columns) == contents
+    assert (contents.layout.prompt, contents.layout.response) == columns
+    (example,) = contents.examples
+    assert (example.id, example.response) == (1, response)
+    assert "|".join([*(turn.text for turn in example.history), example.prompt]) == prompt
+    # Choosing what was found changes nothing.
+    chosen = ColumnMapping(layout=contents.layout.name, prompt_column=columns[0], response_column=columns[1])
+    assert read_examples(path, chosen) == contents
 
 
 def test_the_same_rows_read_alike_in_every_format(tmp_path: Path) -> None:
@@ -122,9 +148,13 @@ def test_an_example_keeps_its_line_number_across_blank_lines(tmp_path: Path) -> 
 
 def test_named_columns_win(tmp_path: Path) -> None:
     path = lines(tmp_path / "d.jsonl", {"prompt": "p", "response": "r", "task": "t", "answer": "a"})
-    assert read_examples(path, "task", "answer").examples == [Example(1, "t", "a")]
-    assert read_examples(path, prompt_column="task").examples == [Example(1, "t", "r")]
-    assert read_examples(path, response_column="answer").examples == [Example(1, "p", "a")]
+    for columns, expected in (
+        ({"prompt_column": "task", "response_column": "answer"}, Example(1, "t", "a")),
+        ({"prompt_column": "task"}, Example(1, "t", "r")),
+        ({"response_column": "answer"}, Example(1, "p", "a")),
+        ({"system_column": "task"}, Example(1, "p", "r", (Turn("system", "t"),))),
+    ):
+        assert read_examples(path, ColumnMapping(**columns)).examples == [expected]
 
 
 def test_a_named_column_that_is_missing_is_named_beside_those_there_are(tmp_path: Path) -> None:
@@ -174,9 +204,11 @@ def test_an_unusable_row_is_named(tmp_path: Path, row: object, message: str) -> 
         ([USER, {"role": "tool", "content": "x"}], "The speaker of message 2"),
         ([USER, {"role": "assistant"}], 'The text of message 2 of column "messages" is missing.'),
         ([USER], "no message of the assistant"),
-        ([USER, ASSISTANT, USER, ASSISTANT], "only a single exchange is supported yet"),
-        ([USER, ASSISTANT, USER], "only a single exchange is supported yet"),
-        ([ASSISTANT], "only a single exchange is supported yet"),
+        ([ASSISTANT], "does not answer a message of the user"),
+        ([USER, ASSISTANT, ASSISTANT], "does not answer a message of the user"),
+        ([USER, {"role": "system", "content": "x"}, USER, ASSISTANT], "a system message after the first message"),
+        ([{"role": "user", "content": [{"type": "image"}]}, ASSISTANT], 'message 1 of column "messages" is a list'),
+        ([USER, ASSISTANT] * 501, "has 1,002 messages; the most is 1,000"),
     ],
 )
 def test_an_unusable_conversation_is_named(tmp_path: Path, messages: object, message: str) -> None:
@@ -189,21 +221,21 @@ def test_every_bad_row_is_reported_up_to_twenty_and_the_rest_counted(tmp_path: P
     rows: list[dict[str, str]] = [{"prompt": "p", "response": "r"}, *[{"prompt": "p"}] * 152]
     found = problems(lines(tmp_path / "d.jsonl", *rows))
     assert [problem.field for problem in found[:20]] == [f"row {n}" for n in range(2, 22)]
-    assert found[20:] == [Problem("and 132 more rows.")]
+    assert found[20:] == [Problem("and 132 more rows.", remedy="`gift check-data` lists all of them.")]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "field", "message"),
     [
-        ("d.jsonl", "", "", "The file is empty."),
-        ("d.csv", "", "", "The file is empty."),
+        ("d.jsonl", "", "data.source.dataset", "The file is empty."),
+        ("d.csv", "", "data.source.dataset", "The file is empty."),
         ("d.jsonl", "\n \n", "", "The file has no rows."),
         ("d.json", " [ ] ", "", "The file has no rows."),
         ("d.csv", "prompt,response\n", "", "The file has no rows."),
         ("d.jsonl", b'{"prompt": "p"}\n{"prompt": "M\xfcller"}', "line 2", "Byte 30 of the file (0xfc)"),
-        ("d.jsonl", "a".encode("utf-16"), "line 1", "Byte 1 of the file (0xff) is not UTF-8"),
+        ("d.jsonl", b"ok\n\xff", "line 2", "Byte 4 of the file (0xff) is not UTF-8"),
+        ("d.jsonl", b"a" * 65_535 + "é".encode() + b"\n\xc3", "line 2", "Byte 65,539 of the file (0xc3)"),
         ("d.csv", b"prompt,response\np,\0", "line 2", "Byte 19 of the file is NUL"),
-        ("d.jsonl", b"\x7fELF\x02\x01\x01\0\0\0", "line 1", "is NUL, so this is not a text file"),
         ("d.jsonl", "prompt: p", "row 1", "The row is not JSON: Expecting value at column 1."),
         ("d.jsonl", '{"prompt": NaN}', "row 1", "NaN is not a JSON value"),
         ("d.jsonl", "[" * 10**6, "row 1", "nested too deeply"),
@@ -216,7 +248,8 @@ def test_every_bad_row_is_reported_up_to_twenty_and_the_rest_counted(tmp_path: P
         ("d.csv", "prompt,response\np,r,s", "row 1 (header not counted)", "has 3 cells, but"),
         ("d.csv", 'prompt,response\np,r\np,"r', "row 2 (header not counted)", "Line 3 is not CSV"),
         ("d.csv", f"prompt,response\np,{'r' * 200_000}", "row 1 (header not counted)", "field limit"),
-        ("d.parquet", "PAR1", "data.source.dataset", "d.parquet is not a kind of file that can be read."),
+        ("d.parquet", "PAR1", "data.source.dataset", "d.parquet is not a Parquet file that can be read"),
+        ("d.xlsx", "PK", "data.source.dataset", "d.xlsx is not a kind of file that can be read."),
     ],
 )  # fmt: skip
 def test_an_unusable_file_is_refused(tmp_path: Path, name: str, content: str | bytes, field: str, message: str) -> None:
@@ -272,6 +305,9 @@ def test_reading_takes_memory_in_proportion_to_the_file(tmp_path: Path, suffix: 
         path.write_text("prompt,response\n" + f"{row['prompt']},{row['response']}\n" * 4000)
     elif suffix == ".json":
         path.write_text(json.dumps([row] * 4000))
+    elif suffix == ".parquet":
+        rows = [{"prompt": f"{n}{'p' * 500}", "response": f"{n}{'r' * 500}"} for n in range(4000)]
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path, compression="none", use_dictionary=False)
     else:
         lines(path, *[row] * 4000)
     tracemalloc.start()
@@ -286,7 +322,7 @@ def test_reading_takes_memory_in_proportion_to_the_file(tmp_path: Path, suffix: 
 @pytest.mark.skipif(not SHARED.exists(), reason="the public data sets are not beside the repository")
 def test_real_gsm8k_rows() -> None:
     contents = read_examples(SHARED / "gsm8k_train.jsonl")
-    assert (contents.prompt_column, contents.response_column) == ("question", "answer")
+    assert (contents.layout.prompt, contents.layout.response) == ("question", "answer")
     assert len(contents.examples) == 7473
     assert contents.examples[0].prompt.startswith("Natalia sold clips to 48 of her friends")
     assert contents.examples[0].response.endswith("#### 72")

@@ -86,7 +86,7 @@ def test_numbers_of_parquet_and_json_are_read_as_text(tmp_path: Path) -> None:
     [
         ("a.txt", b"x", "not a kind of file"),
         ("a.parquet", b"no parquet", "not a Parquet file"),
-        ("a.parquet", b"", "not a Parquet file"),
+        ("a.parquet", b"", "empty"),
         ("a.jsonl", b"", "empty"),
         ("a.json", b"[]", "has no rows"),
         ("b.parquet", None, "cannot be read"),

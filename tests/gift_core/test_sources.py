@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gift_core.data.examples import Example
+from gift_core.data.examples import Example, Turn, prompt_key
 from gift_core.data.sources import Split, load_split
+from gift_core.data.splitting import split_by_prompt
 from gift_core.spec import DataSpec
 
 Rows = Sequence[tuple[str, str]]
@@ -44,6 +45,45 @@ def test_a_split_shares_no_prompt_and_loses_no_row(path: Path, rows: Rows, held_
     assert all((example.prompt, example.response) == rows[example.id - 1] for example in found.training)
     assert [example.id for example in found.training] == sorted(example.id for example in found.training)
     assert found.training
+
+
+# Spaced and capitalised in other ways, and asked under another system prompt.
+VARIANTS = st.lists(
+    st.tuples(
+        st.sampled_from(["a b", "A  b", " a\nb ", "c", "C", "d", "e"]),
+        st.sampled_from("xy"),
+        st.sampled_from([(), (Turn("system", "s"),), (Turn("user", "q"), Turn("assistant", "r"))]),
+    ),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(rows=VARIANTS, held_out=st.integers(0, 8))
+def test_what_asks_the_same_never_straddles_the_split(
+    rows: list[tuple[str, str, tuple[Turn, ...]]], held_out: int
+) -> None:
+    examples = [Example(number, *row) for number, row in enumerate(rows, 1)]
+    found = split_by_prompt(examples, held_out)
+    assert {prompt_key(example) for example in found.training}.isdisjoint(map(prompt_key, found.held_out))
+    assert sorted(found.training + found.held_out, key=lambda example: example.id) == examples
+    assert len(found.held_out) <= min(held_out, len(rows) // 10)
+
+
+def test_prompts_are_told_apart_by_what_was_said_before_and_by_nothing_else() -> None:
+    plain = Example(1, "And of Spain?", "r")
+    spaced = Example(2, " and of\nSpain? ", "r", (Turn("system", "Be brief."),))
+    later = Example(3, "And of Spain?", "r", (Turn("user", "Capital of France?"), Turn("assistant", "Paris.")))
+    assert prompt_key(plain) == prompt_key(spaced) != prompt_key(later)
+
+
+def test_a_group_too_large_to_hold_out_does_not_keep_others_from_it() -> None:
+    rows = [("asked again and again", str(number)) for number in range(50)]
+    rows += [(f"question {number}", "answer") for number in range(50)]
+    examples = [Example(number, *row) for number, row in enumerate(rows, 1)]
+    found = split_by_prompt(examples, 10)
+    assert len(found.held_out) == 10
+    assert all(example.prompt.startswith("question") for example in found.held_out)
 
 
 @given(data=st.data(), rows=ROWS)

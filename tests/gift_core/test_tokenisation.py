@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import pytest
 
-from gift_core.data.examples import Example
+from gift_core.data.examples import Example, Turn
 from gift_core.data.glyphs import tokens_of
 from gift_core.data.tokenisation import Encoder, tokenise_all
 from gift_core.errors import DataError
@@ -118,3 +121,49 @@ def test_padding_an_example_adds_tail_only(tiny: DiffusionModel) -> None:
     assert longer.input_ids[: len(item.input_ids)] == item.input_ids
     assert longer.tail_length == 50 - len(item.input_ids) + 1
     assert item.padded(8, tiny.eos_id) is item
+
+
+HISTORY = (Turn("system", "Be brief."), Turn("user", "Hi."), Turn("assistant", "Ho."))
+TALK = Example(1, "And of Spain?", "Madrid.", HISTORY)
+
+
+def test_turns_before_the_prompt_are_rendered_as_the_template_writes_them(tiny: DiffusionModel) -> None:
+    item = Encoder(tiny.tokenizer).example(TALK, DataSpec(), SamplingSpec())
+    said = [*TALK.history, Turn("user", TALK.prompt)]
+    turns = [{"role": turn.role, "content": turn.text} for turn in said]
+    rendered = tiny.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert list(item.input_ids[: item.prompt_length]) == tiny.tokenizer.encode(rendered, add_special_tokens=False)
+    # A prompt by itself is what it was.
+    assert Encoder(tiny.tokenizer).prompt("x", ()) == Encoder(tiny.tokenizer).prompt("x")
+
+
+def with_template(tiny: DiffusionModel, template: str) -> Encoder:
+    tokenizer = copy.deepcopy(tiny.tokenizer)
+    tokenizer.chat_template = template
+    return Encoder(tokenizer)
+
+
+ONLY_USERS = (
+    "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    "{{ '<|user|>' + m['content'] + '<|eot|>' }}{% endfor %}<|assistant|>"
+)
+
+
+def test_a_template_without_a_system_turn_has_it_before_the_first_question(tiny: DiffusionModel) -> None:
+    encoder = with_template(tiny, ONLY_USERS)
+    found = encoder.prompt("What?", [Turn("system", "Be brief.")])
+    assert found == encoder.prompt("Be brief.\n\nWhat?")
+
+
+ONE_TURN = "{% if messages|length > 1 %}{{ raise_exception('one turn') }}{% endif %}{{ messages[0]['content'] }}"
+
+
+def test_turns_that_a_template_does_not_take_are_named_with_every_row(tiny: DiffusionModel) -> None:
+    tokenizer = with_template(tiny, ONE_TURN).tokenizer
+    rows = [TALK, Example(2, "p", "r"), replace(TALK, id=3, history=HISTORY[1:])]
+    with pytest.raises(DataError) as caught:
+        tokenise_all(rows, tokenizer, DataSpec(), SamplingSpec(), 512)
+    assert [problem.field for problem in caught.value.problems] == ["row 1", "row 3"]
+    for problem in caught.value.problems:
+        assert problem.message == "The model's chat template does not take the turns user, assistant, user."
+        assert problem.remedy

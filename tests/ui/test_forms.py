@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from gift_core.errors import SpecError
-from gift_core.spec import ExperimentSpec, Method, RunSpec, field_table
+from gift_core.spec import ColumnMapping, ExperimentSpec, Method, RunSpec, field_table
 from ui.client import StudioClient
 from ui.forms import NEEDS, SECTIONS, Field, field_of, nested, task_fields
 from ui.pages.launch import FILE, TASK, LaunchPage, _launch_label
@@ -21,8 +21,9 @@ SET_BY_THE_PAGE = {
     "model.name",
     "data.source.kind",
     "data.source.dataset",
-    "data.source.prompt_column",
-    "data.source.response_column",
+    *(f"data.source.{name}" for name in ColumnMapping.model_fields),
+    # The page has the backend fetch what lies on the Hub, and trains on the data set that this makes.
+    *(f"data.source.{name}" for name in ("config", "split", "revision")),
     "objective.method",
     "seed",
 }
@@ -166,8 +167,22 @@ def test_a_file_of_ones_own_replaces_the_task(form: Form) -> None:
     page = form.page
     form.typed[page._kind] = FILE
     assert page._run_of(form.typed) is None, "no file is there yet"
-    form.typed |= {page._dataset: "ds_1", page._prompt_column: "q", page._response_column: "a"}
-    source = {"kind": "file", "dataset": "ds_1", "prompt_column": "q", "response_column": "a"}
+    form.typed[page._own.dataset] = "ds_1"
+    for chosen in (
+        {"prompt_column": "q", "response_column": "a"},
+        {"layout": "alpaca", "system_column": "s"},
+        {"layout": "messages", "conversation_column": "turns"},
+    ):
+        empty = dict.fromkeys(page._own.mapping.values()) | {page._own.mapping["layout"]: "auto"}
+        form.typed |= empty | {page._own.mapping[name]: value for name, value in chosen.items()}
+        assert form.run() == BASE.replace({"data.source": {"kind": "file", "dataset": "ds_1", **chosen}})
+
+
+def test_a_column_that_the_layout_has_no_use_for_is_not_sent(form: Form) -> None:
+    page = form.page
+    columns = {page._own.mapping[name]: "c" for name in ("prompt_column", "response_column")}
+    form.typed |= {page._kind: FILE, page._own.dataset: "ds_1", page._own.mapping["layout"]: "sharegpt", **columns}
+    source = {"kind": "file", "dataset": "ds_1", "layout": "sharegpt"}
     assert form.run() == BASE.replace({"data.source": source})
 
 

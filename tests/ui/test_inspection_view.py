@@ -255,7 +255,7 @@ def test_cancelling_and_failing_are_said(mount: Mount) -> None:
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Cancelling…")).to_be_disabled()
     assert page.evaluate("actions") == [["cancel", {"id": "di_1"}]]
-    page.evaluate("data => component.update(data)", view("cancelled"))
+    page.evaluate("data => component.update(data)", view("stopped"))
     expect(page.locator("#host")).to_contain_text("Cancelled.")
     problem = {"field": "row 3", "message": HOSTILE_TEXT, "remedy": "Remove it."}
     page.evaluate("data => component.update(data)", view("failed", problems=[problem]))

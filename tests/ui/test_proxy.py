@@ -82,7 +82,7 @@ def test_events_stream_and_go_on_where_they_broke_off(through, proxy, create, tr
     trainer.log(sft, 4)
     assert steps(next_points(events)) == [4], "news comes while the stream is open"
 
-    parameters = {"experiment": experiment.id, "after": first.id}
+    parameters = {"topic": f"experiment:{experiment.id}", "after": first.id}
     with httpx.stream("GET", f"{proxy}/api/v1/events", params=parameters) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         data = next(line for line in response.iter_lines() if '"points"' in line)

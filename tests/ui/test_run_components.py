@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from gift_core.dataset_summary import Duplicates
 from tests.ui.component_data import points, preview, run_view
 from tests.ui.component_site import Site
 from tests.ui.mounting import Mount, states
@@ -60,12 +63,32 @@ def test_stopping_asks_once_more(mount: Mount, site: Site) -> None:
     expect(page.get_by_role("button", name="Stop")).to_be_focused()
     page.keyboard.press("Enter")
     assert page.evaluate("actions") == []
-    page.get_by_role("button", name="Stop now").click()
+    page.get_by_role("button", name="Stop and save").click()
     assert page.evaluate("actions") == [["stop", {"run": "r1"}]]
     expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
+    # Saving takes its time: nothing may be worth keeping after all.
+    site.publish("run", run_view("r1", "SFT", "stopping"))
+    page.get_by_role("button", name="Stopping…").click()
+    expect(page.get_by_role("button", name="Stop and save")).to_be_hidden()
+    page.get_by_role("button", name="Discard").click()
+    assert page.evaluate("actions").pop() == ["discard", {"run": "r1"}]
     site.publish("run", run_view("r1", "SFT", "stopped"))
     expect(page.locator(".gs-chip")).to_contain_text("stopped")
     expect(page.get_by_role("button", name="Stopping…")).to_be_hidden()
+
+
+def test_what_has_not_finished_is_resumed_or_begun_again(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT", "stopped"))
+    page = mount("runs", RUNS)
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Start over")).to_be_disabled()
+    site.publish("run", run_view("r1", "SFT", "queued"))
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    site.publish("run", run_view("r1", "SFT", "failed"))
+    page.get_by_role("button", name="Start over").click()
+    assert page.evaluate("actions") == [["resume", {"run": "r1"}], ["retry", {"run": "r1"}]]
+    site.publish("run", run_view("r1", "SFT", "finished"))
+    expect(page.get_by_role("button", name="Resume")).to_be_hidden()
 
 
 def test_cards_show_progress_score_and_failure(mount: Mount, site: Site) -> None:
@@ -155,6 +178,37 @@ def test_the_preview_shows_what_is_learned(mount: Mount) -> None:
     expect(page.get_by_role("alert")).to_have_count(0)
     page.evaluate("data => component.update(data)", json.loads(preview(0.62).model_dump_json()))
     expect(page.get_by_role("alert")).to_contain_text("62 %")
+
+
+def test_the_preview_of_a_conversation_says_what_is_learned_cut_and_repeated(mount: Mount) -> None:
+    found = Duplicates(
+        repeated_rows=2, conflicting_prompts=1, conflicting_rows=2, repeated=[[1, 4, 7]], conflicting=[[2, 3]]
+    )
+    rows = [row.model_copy(update={"cut": 5}) for row in preview().examples]
+    changes = {"response_column": "question", "system_column": "source", "duplicates": found, "examples": rows}
+    page = mount("preview", preview().model_copy(update=changes | {"overlong": 9, "truncated": 9, "dropped": 0}))
+    columns = page.get_by_role("list", name="Columns").get_by_role("listitem")
+    assert [text.split() for text in columns.all_inner_texts()] == [
+        ["question", "conversation"], ["answer", "not", "used"], ["source", "system", "prompt"]
+    ]  # fmt: skip
+    expect(page.locator(".gs-preview")).to_contain_text("the last message of the assistant is learned")
+    assert states(page, "Row 1: response") == ["learned"] * 5 + ["cut"] * 5
+    expect(page.locator(".gs-facts")).to_contain_text(": 9 cut")
+    said = page.get_by_role("list", name="Rows that say the same").get_by_role("listitem")
+    assert said.all_inner_texts() == [
+        "Rows that repeat an earlier one: 2 (1 = 4 = 7)",
+        "Prompts with different responses: 1 (rows 2 = 3)",
+    ]
+
+
+def test_a_long_list_of_problems_can_be_taken_along(mount: Mount) -> None:
+    problems = [{"field": f"row {n}", "message": "=It is empty.", "remedy": "Fill it in."} for n in range(1, 8)]
+    page = mount("problems", {"title": "This file cannot be used", "problems": problems})
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save this list as CSV").click()
+    header, *rows = csv.reader(io.StringIO(download.value.path().read_text("utf-8")))
+    assert header == ["where", "problem", "remedy"]
+    assert rows == [[f"row {n}", "'=It is empty.", "Fill it in."] for n in range(1, 8)]
 
 
 EMPTY = [("inspection", None), ("denoise", {"traces": []}), ("runs", {}), ("preview", None)]

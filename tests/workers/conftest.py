@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,22 +15,21 @@ from gift_core.spec import ExperimentSpec
 from workers.database import Database
 from workers.records import Job
 from workers.settings import job_environment
+from workers.sharing import Sharing
 from workers.store import JobStore
 from workers.supervisor import Patience, Supervisor
 
 Until = Callable[[Callable[[], object]], None]
-MakeSupervisor = Callable[..., Supervisor]
-Claim = Callable[..., Job]
+MakeAttempts = Callable[..., "Attempts"]
 
 # What every stand-in for a training begins with: `report` logs a step, `finish` leaves a result.
 PRELUDE = """
 import json, os, pathlib, signal, subprocess, sys, time
-directory = pathlib.Path(sys.argv[1])
-asked = json.loads((directory / "job.json").read_text())
+directory, attempt = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 
 def report(step, **values):
     line = {"step": step, "time": 1.0, "phase": "training", "total_steps": 4, "eta_seconds": 2.0, "values": values}
-    with open(directory / f"reports-{asked['attempt']}.jsonl", "a") as file:
+    with open(directory / f"reports-{attempt}.jsonl", "a") as file:
         file.write(json.dumps(line) + "\\n")
 
 def finish():
@@ -44,10 +44,10 @@ def wait_for_ever():
 
 @pytest.fixture
 def until() -> Until:
-    """Wait for a condition; fails after a minute."""
+    """Wait for a condition; fails after 20 seconds."""
 
     def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 20
         never = threading.Event()
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true"
@@ -70,31 +70,42 @@ def run_ids(store: JobStore) -> list[str]:
     return [run.id for run in store.runs(experiment.id)]
 
 
+def claim(store: JobStore, job_id: str, worker: str = "worker") -> Job | None:
+    """Take this job as a worker does that has no choice; None where it does not wait."""
+    return store.claim(worker, "host", lambda waiting: next((job for job in waiting if job.id == job_id), None))
+
+
+@dataclass
+class Attempts:
+    """A supervisor, and what a worker does around it."""
+
+    store: JobStore
+    supervisor: Supervisor
+
+    def execute(self, job_id: str) -> None:
+        """Take a job and carry it out to its end; nothing happens where it does not wait."""
+        job = claim(self.store, job_id)
+        if job is not None:
+            self.supervisor.execute(job, ["cpu"])
+
+
 @pytest.fixture
-def claim(store: JobStore) -> Claim:
-    """Takes a queued job for a worker."""
+def make_attempts(store: JobStore, tmp_path: Path) -> MakeAttempts:
+    """A supervisor whose jobs' process runs the given Python program instead."""
 
-    def claim(job_id: str, worker: str = "worker") -> Job:
-        job = store.claim(worker, "host", lambda waiting: next((job for job in waiting if job.id == job_id), None))
-        assert job is not None
-        return job
-
-    return claim
-
-
-@pytest.fixture
-def make_supervisor(store: JobStore, tmp_path: Path) -> MakeSupervisor:
-    """A supervisor whose jobs' processes run the given Python program instead."""
-
-    def make(program: str, *, lease_seconds: float = 15.0, stop_grace_seconds: float = 10.0) -> Supervisor:
-        script = tmp_path / "child.py"
-        script.write_text(PRELUDE + program)
-        return Supervisor(
-            store,
-            tmp_path,
-            lambda directory, _: [sys.executable, str(script), str(directory)],
-            lambda _: job_environment(1),
-            Patience(lease=lease_seconds, stop_grace=stop_grace_seconds),
-        )
+    def make(program: str, *, lease_seconds: float = 15.0, stop_grace_seconds: float = 10.0) -> Attempts:
+        return Attempts(store, supervisor_of(store, tmp_path, program, Patience(lease_seconds, stop_grace_seconds)))
 
     return make
+
+
+def supervisor_of(store: JobStore, data: Path, program: str, patience: Patience) -> Supervisor:
+    script = data / "child.py"
+    script.write_text(PRELUDE + program)
+    return Supervisor(
+        store,
+        Sharing(data, None),
+        lambda directory, job: [sys.executable, str(script), str(directory), str(job.attempt)],
+        lambda _: job_environment(1),
+        patience,
+    )

@@ -7,9 +7,9 @@ import pytest
 from gift_core.data.files import read_examples
 from gift_core.errors import DataError
 from workers.database import Database
+from workers.dataset_records import DatasetRecords
 from workers.datasets import DatasetStore, TooLargeError
 from workers.records import Dataset
-from workers.store import JobStore
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 GOOD = b'{"prompt": "p", "response": "r"}\n{"prompt": "q", "response": "s"}\n'
@@ -17,9 +17,9 @@ GOOD = b'{"prompt": "p", "response": "r"}\n{"prompt": "q", "response": "s"}\n'
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DatasetStore]:
-    records = JobStore(Database.in_file(tmp_path / "studio.sqlite3"))
-    yield DatasetStore(tmp_path / "datasets", records, limit_bytes=5 * 2**20)
-    records.close()
+    database = Database.in_file(tmp_path / "studio.sqlite3")
+    yield DatasetStore(tmp_path / "datasets", DatasetRecords(database), limit_bytes=5 * 2**20)
+    database.close()
 
 
 def receive(store: DatasetStore, name: str, *chunks: bytes) -> Dataset:

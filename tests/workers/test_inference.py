@@ -12,7 +12,7 @@ import pytest
 from gift_core.models import loading
 from gift_core.models.catalogue import find_model
 from gift_core.spec import ExperimentSpec, SamplingSpec
-from tests.workers.conftest import Until
+from tests.workers.conftest import Until, claim
 from workers.inference import InferenceService
 from workers.live_traces import TraceState
 from workers.models import KEPT_MODELS, ModelShelf
@@ -81,12 +81,11 @@ def finished_runs(studio: Studio, count: int) -> list[str]:
     experiment, _ = studio.store.create_experiment(spec, None)
     ids = [run.id for run in studio.store.runs(experiment.id)]
     for run_id in ids:
-        job = studio.store.claim("worker", "host", lambda waiting: waiting[0])
-        assert job is not None
-        assert job.id == run_id
+        job = claim(studio.store, run_id)
+        assert job
         studio.store.end(run_id, job.owner or "", JobState.FINISHED, "finished", {"seconds": 1.0})
-        studio.directory(run_id).mkdir(parents=True)
-        (studio.directory(run_id) / "checkpoint").symlink_to(find_model("tiny"))
+        studio.files(job).mkdir(parents=True)
+        (studio.files(job) / "checkpoint").symlink_to(find_model("tiny"))
     return ids
 
 

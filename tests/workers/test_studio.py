@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from gift_core.errors import DataError, ModelError
 from gift_core.spec import ExperimentSpec
+from tests.workers.conftest import claim
 from workers.records import JobState
 from workers.settings import Settings
 from workers.store import ConflictError, NotFoundError
@@ -58,8 +59,8 @@ def test_logs_are_found_by_the_record_of_the_run(studio: Studio) -> None:
     experiment, _ = studio.store.create_experiment(SMALL, None)
     run = studio.store.runs(experiment.id)[0]
     assert studio.log(run.id) == ""
-    studio.directory(run.id).mkdir(parents=True)
-    (studio.directory(run.id) / "job.log").write_text("one\ntwo\n")
+    studio.files(run).mkdir(parents=True)
+    (studio.files(run) / "job.log").write_text("one\ntwo\n")
     assert studio.log(run.id, tail_bytes=4) == "two\n"
     for unknown in ("../" + run.id, "nope", ""):
         with pytest.raises(NotFoundError):
@@ -69,13 +70,13 @@ def test_logs_are_found_by_the_record_of_the_run(studio: Studio) -> None:
 def test_finished_runs_are_checkpoints(studio: Studio) -> None:
     experiment, _ = studio.store.create_experiment(SMALL, None)
     sft, gift = studio.store.runs(experiment.id)
-    job = studio.store.claim("worker", "host", lambda waiting: waiting[1])
-    assert job is not None
+    job = claim(studio.store, gift.id)
+    assert job
     studio.store.end(gift.id, job.owner or "", JobState.FINISHED, "finished", {"final_loss": 0.5})
     base, tuned = studio.checkpoints()
     assert (base.id, base.experiment, base.directory) == ("tiny", None, None)
     assert (tuned.id, tuned.label, tuned.experiment) == (gift.id, "GIFT", experiment.id)
-    assert tuned.directory == studio.directory(gift.id) / "checkpoint"
+    assert tuned.directory == studio.files(gift) / "checkpoint"
     assert studio.stop(sft.id, "user").state == JobState.STOPPED
 
 

@@ -25,8 +25,8 @@ _NEEDS: Mapping[str, str] = {
     "sudoku4x4": "Generated here, or from a file with the columns `puzzle` and `solution`.",
 }
 _BUILT_IN = "Generated here, from problems that no run on a built-in task learns from."
-_UPLOAD_LABEL, _UPLOADED_LABEL = "JSONL, JSON or CSV", "The open evaluation's file; drop another to change it"
-_UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
+_UPLOAD_LABEL, _UPLOADED_LABEL = "JSONL, JSON, CSV or Parquet", "The open evaluation's file; drop another to change it"
+_UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".parquet"]
 
 
 class EvaluationForm:

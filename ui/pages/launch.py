@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -21,21 +18,21 @@ from ui.forms import (
     dependents,
     difficulty_choices,
     field_of,
-    file_source,
     in_effect,
     input_for,
     nested,
+    section_id,
     shown,
     task_choices,
     task_fields,
 )
 from ui.links import GO, address
+from ui.pages.launch_preflight import PreflightPanel, key_of
+from ui.pages.own_data import OwnData
 from ui.pages.problems import problems_of, refusal
 from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
 
 TASK, FILE = "Built-in task", "My own file"
-_UPLOAD_LABEL = "JSONL, JSON or CSV: prompt and response, instruction and output, or chat messages"
-_UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv"]
 _PREVIEWED_ROWS = 3
 # Fields that change which examples there are, or how they are rendered; and the probe, which not every tail goes with.
 _TASK, _DIFFICULTY = "data.source.task", "data.source.difficulty"
@@ -55,18 +52,19 @@ class LaunchPage:
         self._client = client
         gr.Markdown(INTRODUCTION)
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
-        self._dataset = gr.State(None)
+        self._own = OwnData(client)
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self._lay_out_choices()
                 self._lay_out_spec()
+                preflight = PreflightPanel(client, self._experiment_of)
                 problems = view("problems", "launch-problems")
                 launch = gr.Button("Launch SFT + GIFT", variant="primary", size="lg", elem_id="launch")
             with gr.Column(scale=7, min_width=320):
                 gr.Markdown("### What the model will see")
                 preview = view("preview", "preview")
         self._inputs: set[Any] = {
-            *(self._model, self._kind, self._dataset, self._prompt_column, self._response_column),
+            *(self._model, self._kind, *self._own.inputs),
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
         self._nonce = nonce
@@ -75,6 +73,7 @@ class LaunchPage:
         )
         self._wire_form(launch)
         self._wire_preview(demo, preview, problems)
+        preflight.watch(self._inputs)
         launch.click(None, None, launch, js=_LAUNCHING)
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
         launch.click(self._launch, {nonce, *self._inputs}, [problems, destination], api_visibility="private").then(
@@ -102,10 +101,7 @@ class LaunchPage:
                     if field.path not in named
                 }
         with gr.Group(visible=False) as self._file_group:
-            self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
-            with gr.Row():
-                self._prompt_column = gr.Dropdown([], label="Prompt column", min_width=120)
-                self._response_column = gr.Dropdown([], label="Response column", min_width=120)
+            self._own.lay_out()
         self._lay_out_methods()
 
     def _lay_out_methods(self) -> None:
@@ -121,12 +117,16 @@ class LaunchPage:
 
     def _lay_out_spec(self) -> None:
         with gr.Row():
-            self._seeds = gr.Textbox("1", label="Seeds", info="One set of runs for each: 1, 2, 3", min_width=180)
-            self._name = gr.Textbox("", label="Name", info="Made up when empty", max_length=120, min_width=180)
+            self._seeds = gr.Textbox(
+                "1", label="Seeds", elem_id="seeds", info="One set of runs for each: 1, 2, 3", min_width=180
+            )
+            self._name = gr.Textbox(
+                "", label="Name", elem_id="name", info="Made up when empty", max_length=120, min_width=180
+            )
         defaults = {needed: field_of(needed).default for needed in dependents()}
         with gr.Group():
             for title, paths in SECTIONS.items():
-                with gr.Accordion(title, open=False, elem_id=f"section-{title.split()[0].lower()}"):
+                with gr.Accordion(title, open=False, elem_id=section_id(title)):
                     if title in SECTION_HELP:
                         gr.Markdown(SECTION_HELP[title], elem_classes="form-help")
                     with gr.Row():
@@ -169,18 +169,13 @@ class LaunchPage:
         )
 
     def _wire_preview(self, demo: gr.Blocks, preview: gr.HTML, problems: gr.HTML) -> None:
-        self._upload.change(
-            self._receive,
-            self._upload,
-            [self._dataset, self._prompt_column, self._response_column, preview, problems],
-            api_visibility="private",
-            show_progress_on=preview,
-        )
+        self._own.wire(preview)
         changes = [part.change for part in (self._kind, *(self._fields[path] for path in _REDRAWING))]
         # Of what the page itself fills in, only a person's choice asks for another preview.
-        choices = [part.input for part in (self._model, self._prompt_column, self._response_column)]
+        choices = [part.input for part in (self._model, *self._own.mapping.values())]
+        # One listener draws all previews, one after the other, so that none is overwritten by an older one.
         gr.on(
-            [demo.load, *changes, *choices],
+            [demo.load, *changes, *choices, self._own.arrived.change],
             self._preview,
             self._inputs,
             [preview, problems],
@@ -209,26 +204,11 @@ class LaunchPage:
         seeds = ", ".join(map(str, preset.seeds))
         return [TASK, methods, controls, gr.update(open=bool(controls)), seeds, *fields]
 
-    def _receive(self, path: str | None) -> tuple[Any, Any, Any, str, str]:
-        """Hand an uploaded file to the backend and show what it holds."""
-        nothing = gr.update(choices=[], value=None)
-        if path is None:
-            return None, nothing, nothing, "", ""
-        try:
-            dataset = self._client.upload(Path(path), Path(path).name)
-            found = self._client.preview({"data": {"source": file_source(dataset.id)}}, rows=_PREVIEWED_ROWS)
-        except StudioError as error:
-            return None, nothing, nothing, "", refusal("This file cannot be used", error)
-        columns = [
-            gr.update(choices=found.columns, value=used) for used in (found.prompt_column, found.response_column)
-        ]
-        return dataset.id, *columns, data_of(found), ""
-
     def _preview(self, values: dict[Any, Any]) -> tuple[str, Any]:
         run = self._run_of(values)
         if run is None:
             # What was wrong with a refused file stays on the page.
-            return "", gr.skip()
+            return "", values[self._own.refused] or gr.skip()
         try:
             return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
         except StudioError as error:
@@ -241,29 +221,31 @@ class LaunchPage:
         run = nested({"model.name": values[self._model], **effective})
         run["data"]["source"]["kind"] = "task"
         if values[self._kind] == FILE:
-            if values[self._dataset] is None:
-                return None
-            columns = values[self._prompt_column], values[self._response_column]
-            run["data"]["source"] = file_source(values[self._dataset], *columns)
-        return run
+            run["data"]["source"] = self._own.source(values)
+        return run if run["data"]["source"] else None
 
-    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+    def _experiment_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
+        """The form as an experiment for the backend to judge; None while a file is wanted and none is there."""
         run = self._run_of(values)
         if run is None:
-            missing = Problem(
-                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
-            )
-            return problems_of("Nothing was launched", missing), ""
-        experiment = {
+            return None
+        return {
             "name": values[self._name] or "",
             "run": run,
             "methods": _in_order(values[self._methods], values[self._controls]),
             "seeds": [part.strip() for part in str(values[self._seeds]).split(",") if part.strip()],
         }
-        # The spec is part of the key: coming back to this page to launch something else is not a repetition.
-        digest = hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
+
+    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+        experiment = self._experiment_of(values)
+        if experiment is None:
+            missing = Problem(
+                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
+            )
+            return problems_of("Nothing was launched", missing), ""
         try:
-            created = self._client.create_experiment(experiment, f"{values[self._nonce]}-{digest[:16]}")
+            # The spec is part of the key: coming back to this page to launch something else is not a repetition.
+            created = self._client.create_experiment(experiment, f"{values[self._nonce]}-{key_of(experiment)}")
         except StudioError as error:
             return refusal("Nothing was launched", error), ""
         return "", address("runs", experiment=created.id)

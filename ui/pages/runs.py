@@ -12,6 +12,7 @@ from ui.client import StudioClient, StudioError
 from ui.components import data_of, view
 from ui.links import address, parameters
 from ui.pages.problems import refusal
+from ui.pages.queue import act_on
 
 _LISTED = 50
 # As the browser reaches it from this page.
@@ -31,7 +32,8 @@ class RunsPage:
                 gr.Markdown("### Experiments")
                 experiments = view("experiments", "experiments")
         demo.load(self._open, None, [experiments, runs, problems], api_visibility="private", show_progress_on=runs)
-        runs.submit(self._stop, None, problems, api_visibility="private")
+        # Two presses on two runs are two requests, also while the first is answered.
+        runs.submit(self._act, None, problems, api_visibility="private", trigger_mode="multiple")
 
     def _open(self, request: gr.Request) -> tuple[str, str, str]:
         try:
@@ -57,10 +59,10 @@ class RunsPage:
         board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": links} if opened else None
         return data_of({"selected": wanted, "api": _API, "experiments": entries}), data_of(board), ""
 
-    def _stop(self, event: gr.EventData) -> str:
+    def _act(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
         try:
-            self._client.stop(str(data.get("run")))
+            act_on(self._client, str(data.get("name")), str(data.get("run")))
         except StudioError as error:
-            return refusal("The run was not stopped", error)
+            return refusal("That was not done", error)
         return ""

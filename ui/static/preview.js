@@ -20,25 +20,34 @@ function empty() {
 function draw(preview, signal) {
   const popover = new Popover(signal);
   return [
-    mapping(preview), counts(preview), warning(preview), key(),
+    mapping(preview), rule(preview), counts(preview), duplicates(preview), warning(preview),
+    key(preview.examples.some(({ cut }) => cut)),
     el('div', { class: 'gs-panes gs-long' }, preview.examples.map((row) => example(row, popover, signal))),
     popover.root,
   ].filter(Boolean);
 }
 
-/** The columns of the file, with the two that are used named. */
-function mapping({ columns, prompt_column: prompt, response_column: response }) {
-  const use = (column) => [column === prompt && 'prompt', column === response && 'response'].filter(Boolean).join(' and ');
+/** The columns of the file, with those that are used named. */
+function mapping({ columns, prompt_column: prompt, response_column: response, context_column: context, system_column: system }) {
+  const conversation = prompt === response;
+  const use = (column) => [
+    conversation && column === prompt && 'conversation', !conversation && column === prompt && 'prompt',
+    !conversation && column === response && 'response', column === context && 'goes on with the prompt',
+    column === system && 'system prompt',
+  ].filter(Boolean).join(' and ');
   if (columns.every((column) => column === use(column))) return null;
   return el('ul', { class: 'gs-columns', 'aria-label': 'Columns' }, columns.map((column) =>
     el('li', { class: use(column) && 'gs-used' }, el('code', {}, column), el('span', {}, use(column) || 'not used'))));
 }
 
-function counts({ rows, tokens, longest, overlong, tail_share: tail }) {
+function counts({ rows, tokens, longest, overlong, truncated, dropped, tail_share: tail, tokens_of_a_row: size }) {
+  const fates = [truncated && `${integer(truncated)} cut`, dropped && `${integer(dropped)} left out`].filter(Boolean);
+  const fate = fates.length ? `: ${fates.join(', ')}` : '';
   const facts = [
     ['Examples', integer(rows)], ['Tokens', integer(tokens)], ['Longest example', `${integer(longest)} tokens`],
     ['End-of-text tail', `${percent(tail)} of the response`],
-    ...(overlong ? [['Too long', `${integer(overlong)} (${percent(overlong / rows)})`]] : []),
+    ...(size ? [['Half of them up to', `${integer(size.median)} tokens, 99 % up to ${integer(size.p99)}`]] : []),
+    ...(overlong ? [['Too long', `${integer(overlong)} (${percent(overlong / rows)})${fate}`]] : []),
   ];
   return el('dl', { class: 'gs-facts' }, facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value))));
 }
@@ -48,27 +57,48 @@ function warning({ tail_share: tail }) {
   return text ? el('p', { class: 'gs-warning', role: 'alert' }, text) : null;
 }
 
-function key() {
+/** Rows that say the same, by their numbers. */
+function duplicates({ duplicates: found }) {
+  if (!found?.repeated_rows && !found?.conflicting_prompts) return null;
+  const groups = (rows) => rows.slice(0, 5).map((group) => group.map(integer).join(' = ')).join('; ');
+  return el('ul', { class: 'gs-notes', 'aria-label': 'Rows that say the same' },
+    found.repeated_rows ? el('li', {}, `Rows that repeat an earlier one: ${integer(found.repeated_rows)} (${groups(found.repeated)})`) : null,
+    found.conflicting_prompts ? el('li', {},
+      `Prompts with different responses: ${integer(found.conflicting_prompts)} (rows ${groups(found.conflicting)})`) : null);
+}
+
+/** What is learned of a conversation is not seen from its columns. */
+function rule({ prompt_column: prompt, response_column: response }) {
+  if (prompt !== response) return null;
+  return el('p', { class: 'gs-note' },
+    'Of each conversation the last message of the assistant is learned; messages before it are read, those after it left out.');
+}
+
+function key(cut) {
   const looks = [
     ['prompt', 'prompt: read, not learned'], ['learned', 'response: learned'], ['tail', 'end-of-text tail: learned'],
+    ...(cut ? [['cut', 'over the limit']] : []),
   ];
   return el('ul', { class: 'gs-states' }, looks.map(([state, label]) =>
     el('li', {},
       el('span', { class: 'gs-cell', 'data-state': state, 'aria-hidden': true }, el('span', {}, 'a')), label)));
 }
 
-function example({ row, prompt, response, tail }, popover, signal) {
+function example({ row, prompt, response, tail, cut = 0 }, popover, signal) {
   const learned = response.length - tail;
+  const kept = prompt.length + response.length - cut;
+  const state = (i) => (prompt.length + i >= kept ? 'cut' : i < learned ? 'learned' : 'tail');
   return el('section', { class: 'gs-pane' },
     el('header', {}, el('h3', {}, `Row ${row}`), el('span', { class: 'gs-note' },
-      `${integer(prompt.length)} prompt, ${integer(learned)} response, ${integer(tail)} tail tokens`)),
+      `${integer(prompt.length)} prompt, ${integer(learned)} response, ${integer(tail)} tail tokens`
+        + (cut ? `, ${integer(cut)} of them over the limit` : ''))),
     el('div', { class: 'gs-pair' },
-      strip(`Row ${row}: prompt`, prompt, () => 'prompt', popover, signal),
-      strip(`Row ${row}: response`, response, (i) => (i < learned ? 'learned' : 'tail'), popover, signal)));
+      strip(`Row ${row}: prompt`, prompt, (i) => (i >= kept ? 'cut' : 'prompt'), popover, signal),
+      strip(`Row ${row}: response`, response, state, popover, signal)));
 }
 
 function strip(label, tokens, stateOf, popover, signal) {
-  const spoken = { prompt: 'not learned', learned: 'learned', tail: 'end-of-text tail, learned' };
+  const spoken = { prompt: 'not learned', learned: 'learned', tail: 'end-of-text tail, learned', cut: 'over the limit' };
   const made = new TokenStrip(tokens, { label, popover, signal, describe: (i) => spoken[stateOf(i)] });
   made.update({ states: tokens.map((_, i) => stateOf(i)) });
   return made.root;

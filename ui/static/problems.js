@@ -4,7 +4,12 @@
  */
 
 import { component, el } from './dom.js';
+import { downloadButton } from './download.js';
+import { csv } from './table.js';
 
+// More than are taken in at a glance, such as rows of a file, can be taken along.
+const MANY = 5;
+const COLUMNS = ['where', 'problem', 'remedy'];
 const EDIT = /^edits\.(\d+)/;
 
 export function mount(host, { data }) {
@@ -25,5 +30,11 @@ export function problemBox(title, problems, edits = []) {
     el('h3', {}, title),
     el('ul', {}, problems.map(({ field, message, remedy }) => el('li', {},
       field ? el('code', {}, field.replace(EDIT, (_, number) => edits[number] ?? `edit ${Number(number) + 1}`)) : null,
-      el('span', {}, message), remedy ? el('b', {}, remedy) : null))));
+      el('span', {}, message), remedy ? el('b', {}, remedy) : null))),
+    problems.length > MANY ? downloadButton('Save this list as CSV', 'problems.csv', 'text/csv', () => asCsv(problems)) : null);
+}
+
+function asCsv(problems) {
+  const groups = [{ label: '', columns: COLUMNS.map((label) => ({ label })) }];
+  return csv(groups, problems.map(({ field, message, remedy }) => [field, message, remedy]));
 }

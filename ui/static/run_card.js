@@ -1,11 +1,12 @@
 /** One run: its state, progress, score or failure, and what can be done with it. Built once, then updated in place. */
 
 import { el } from './dom.js';
-import { isLive, isOpen, stateShape } from './run_state.js';
+import { JobActions } from './job_actions.js';
+import { isLive, stateShape } from './run_state.js';
 import { decimal, duration, integer, percent, seriesDash, seriesStyle } from './scale.js';
 import { tailWarning } from './tail_warning.js';
 
-/** `links(run)` gives {log, spec, tokens, denoise} addresses; `onStop(id)` is called after the user confirmed. */
+/** `links(run)` gives {log, spec, tokens, denoise} addresses; `act(name, id)` is called as `JobActions` says. */
 export class RunCard {
   #run;
   #measured = {};
@@ -18,12 +19,12 @@ export class RunCard {
     links: el('nav', { class: 'gs-links', 'aria-label': 'Results' }),
   };
   #bar = el('div', { class: 'gs-progress', role: 'progressbar', 'aria-valuemin': 0 }, this.#parts.fill);
-  #stop;
+  #actions;
 
-  constructor(position, links, onStop) {
+  constructor(position, links, act) {
     this.position = position;
     this.#links = links;
-    this.#stop = new StopButton(() => onStop(this.#run.id));
+    this.#actions = new JobActions((name) => act(name, this.#run.id));
     const { label, chip, phase, steps, speed, left, elapsed, warning, outcome, links: nav } = this.#parts;
     this.root = el('article', { class: 'gs-card' },
       el('header', {}, el('h3', {}, swatch(position), label), chip),
@@ -33,7 +34,7 @@ export class RunCard {
         fact('Tokens/s', speed), fact('Remaining', left), fact('Elapsed', elapsed)),
       warning,
       outcome,
-      el('footer', {}, nav, this.#stop.root));
+      el('footer', {}, nav, this.#actions.root));
   }
 
   update(run) {
@@ -49,8 +50,9 @@ export class RunCard {
     this.#progress(run);
     this.#phase();
     this.tick();
-    this.#stop.update(run.state);
-    if (before?.state === run.state && JSON.stringify(before.result) === JSON.stringify(run.result)) return;
+    this.#actions.update(run.state);
+    const shown = ({ state, result, files_removed: removed }) => JSON.stringify([state, result, removed]);
+    if (before && shown(before) === shown(run)) return;
     this.#parts.outcome.replaceChildren(...outcome(run));
     this.#parts.links.replaceChildren(...links(run, this.#links(run)));
   }
@@ -87,46 +89,6 @@ export class RunCard {
   }
 }
 
-/** Asks once more before it stops anything, in the place where it stands. */
-class StopButton {
-  #ask = el('button', { type: 'button', onclick: () => this.#open(true) }, 'Stop');
-  #keep = el('button', { type: 'button', onclick: () => this.#open(false) }, 'Keep running');
-  #confirm;
-  #question;
-
-  constructor(onStop) {
-    this.#confirm = el('button', {
-      type: 'button', class: 'gs-danger',
-      onclick: () => {
-        this.#open(false);
-        this.#disable('Stopping…');
-        onStop();
-      },
-    }, 'Stop now');
-    this.#question = el('span', { class: 'gs-confirm', hidden: true }, this.#keep, this.#confirm);
-    this.root = el('div', {
-      class: 'gs-stop',
-      onkeydown: (event) => event.key === 'Escape' && !this.#question.hidden && this.#open(false),
-    }, this.#ask, this.#question);
-  }
-
-  update(state) {
-    this.root.hidden = !isOpen(state);
-    if (state === 'stopping') this.#disable('Stopping…');
-  }
-
-  #open(open) {
-    this.#ask.hidden = open;
-    this.#question.hidden = !open;
-    (open ? this.#keep : this.#ask).focus();
-  }
-
-  #disable(label) {
-    this.#ask.textContent = label;
-    this.#ask.disabled = true;
-  }
-}
-
 function swatch(position) {
   return el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(position), 'data-dash': seriesDash(position) });
 }
@@ -140,10 +102,20 @@ function fact(name, value) {
   return el('div', {}, el('dt', {}, name), value);
 }
 
-function outcome({ state, result, failure }) {
+function outcome(run) {
+  return run.files_removed ? [...ending(run), removedNote(run.files_removed)] : ending(run);
+}
+
+function removedNote(when) {
+  const day = new Date(when * 1000).toLocaleDateString(undefined, { dateStyle: 'long' });
+  return el('p', { class: 'gs-note' }, `Its files were removed on ${day} to make room.`);
+}
+
+function ending({ state, result, failure }) {
   if (failure) return [failureNote(failure)];
   if (result?.score) return [score(result.score)];
   if (state === 'finished' && result) return [el('p', {}, `Finished at loss ${decimal(result.final_loss, 3)}.`)];
+  if (state === 'stopped') return [el('p', {}, result ? `Stopped at loss ${decimal(result.final_loss, 3)}; what it has learned is kept.` : 'Stopped.')];
   if (state === 'interrupted') return [el('p', {}, 'The process was gone before the run ended. Resume it.')];
   return [];
 }
@@ -161,11 +133,11 @@ function score({ correct, n, share, low, high }) {
     el('div', { class: 'gs-interval', 'aria-hidden': true }, el('i'), el('b')));
 }
 
-function links({ state, started }, { log, spec, tokens, denoise }) {
-  const finished = state === 'finished';
+function links({ state, started, result, files_removed: removed }, { log, spec, tokens, denoise }) {
+  const trained = !removed && (state === 'finished' || (state === 'stopped' && result));
   return [
-    finished && tokens ? el('a', { href: tokens }, 'Tokens') : null,
-    finished && denoise ? el('a', { href: denoise }, 'Denoise') : null,
+    trained && tokens ? el('a', { href: tokens }, 'Tokens') : null,
+    trained && denoise ? el('a', { href: denoise }, 'Denoise') : null,
     el('a', { href: spec, download: true }, 'Spec (YAML)'),
     started ? el('a', { href: log, target: '_blank', rel: 'noopener' }, 'Log') : null,
   ].filter(Boolean);

@@ -1,10 +1,12 @@
 /**
  * An experiment's runs, live. `data` is {experiment, name, api, links: {tokens, denoise}}: the experiment's id and name, the root
- * of the API, and addresses in which {experiment} and {run} stand for ids. Stopping calls onAction('stop', {run}).
+ * of the API, and addresses in which {experiment} and {run} stand for ids. Of a run, onAction gets
+ * stop, discard, resume or retry with {run}.
  */
 
 import { component, el } from './dom.js';
 import { Curves } from './curves.js';
+import { Notifications } from './notifications.js';
 import { RunCard } from './run_card.js';
 import { openRunStream } from './run_stream.js';
 
@@ -21,13 +23,14 @@ function draw({ experiment, name, api, links }, onAction, signal) {
   const grid = el('div', { class: 'gs-cards', 'aria-busy': 'true' }, el('p', { class: 'gs-empty' }, 'Loading the runs…'));
   const status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
   const curves = new Curves(signal);
+  const notifications = new Notifications(signal);
 
   function card(run) {
     if (!cards.size) {
       grid.replaceChildren();
       grid.removeAttribute('aria-busy');
     }
-    const made = new RunCard(run.position, (each) => addresses(each, api, links), (id) => onAction('stop', { run: id }));
+    const made = new RunCard(run.position, (each) => addresses(each, api, links), (name, id) => onAction(name, { run: id }));
     const later = [...cards.values()].find((each) => each.position > run.position);
     cards.set(run.id, made);
     grid.insertBefore(made.root, later?.root ?? null);
@@ -37,22 +40,25 @@ function draw({ experiment, name, api, links }, onAction, signal) {
   function onRun(run) {
     (cards.get(run.id) ?? card(run)).update(run);
     curves.setRun(run);
+    notifications.run(run);
   }
 
-  openRunStream(`${api}/events?experiment=${encodeURIComponent(experiment)}`, {
+  openRunStream(`${api}/events?topic=experiment:${encodeURIComponent(experiment)}`, {
     onRun,
     onMetrics: (run, points) => {
       cards.get(run)?.measure(points);
       curves.append(run, points);
+      notifications.heard(run);
     },
     onStatus: (state) => {
       status.textContent = state === 'connected' ? 'live' : 'reconnecting… what you see may be out of date';
       status.dataset.state = state;
+      notifications.connected(state === 'connected');
     },
   }, signal);
   const clock = setInterval(() => cards.forEach((each) => each.tick()), 1000);
   signal.addEventListener('abort', () => clearInterval(clock));
-  return [el('header', { class: 'gs-title' }, el('h2', {}, name), status), grid, curves.root];
+  return [el('header', { class: 'gs-title' }, el('h2', {}, name), status, notifications.root), grid, curves.root];
 }
 
 function addresses(run, api, { tokens, denoise } = {}) {

@@ -11,12 +11,15 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gift_core.spec import RunSpec
-from workers.orders import DatasetOrder, EvaluationOrder
+from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, PushOrder
 from workers.records import Job, JobKind
 
-# What is in a job's directory, besides what every job has: an evaluation's answers, and what was found in a data set.
+# What is in a job's directory, besides what every job has: an evaluation's answers, what was found in a data set,
+# responses to prompts, an exported model.
 ANSWERS = "answers"
 FOUND = "inspection.json"
+RESPONSES = "responses.jsonl"
+EXPORTED = "model"
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ KINDS: dict[JobKind, Kind] = {
     JobKind.TRAIN: Kind(RunSpec, "runs"),
     JobKind.EVALUATE: Kind(EvaluationOrder, "evaluations"),
     JobKind.INSPECT: Kind(DatasetOrder, "inspections"),
+    JobKind.DENOISE: Kind(DenoiseOrder, "responses"),
+    JobKind.EXPORT: Kind(ExportOrder, "exports", needs_device=False),
+    JobKind.PUSH: Kind(PushOrder, "pushes", needs_device=False),
 }
 
 

@@ -9,6 +9,9 @@ from alembic.config import Config
 from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
+# So that all tables are known, whoever opens the database.
+from workers import outbox, records  # noqa: F401
+
 _BASELINE = "0001"
 
 
@@ -25,6 +28,9 @@ def bring_up_to_date(connection: Connection) -> None:
         # Of a studio from before there were versions.
         command.stamp(config, _BASELINE)
     command.upgrade(config, "head")
+    if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+        # It was not asked to look while tables were replaced.
+        raise RuntimeError("rows refer to others that are not there; the database was left as it was")
 
 
 def _config(connection: Connection) -> Config:

@@ -1,0 +1,128 @@
+"""Jobs of every kind: how they are, stopping them, taking them up again, and the queue that they wait in."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import PlainTextResponse
+from pydantic import TypeAdapter
+
+from api.dependencies import StudioDependency
+from api.errors import documented
+from api.job_views import JobChange, JobDetail, JobView, QueueView, StopRequest, WorkerView
+from api.pages import Cursor, Limit, Page, decode, encode
+from api.schemas import TransitionView
+from workers.observations import JobFilter
+from workers.records import ACTIVE, ENDED, JobKind, JobState
+
+router = APIRouter(tags=["jobs"])
+
+_PLACE: TypeAdapter[tuple[float, int, str]] = TypeAdapter(tuple[float, int, str])
+_MOST_SHOWN = 200
+
+
+@router.get("/jobs", responses=documented(400))
+def list_jobs(
+    studio: StudioDependency,
+    kind: JobKind | None = None,
+    state: Annotated[list[JobState] | None, Query(description="One of these; any if left out.")] = None,
+    ended: Annotated[bool, Query(description="Those that have ended, in whichever way.")] = False,
+    experiment: Annotated[str | None, Query(max_length=200)] = None,
+    created_by: Annotated[str | None, Query(max_length=200)] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the label.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[JobView]:
+    """The newest first."""
+    states = frozenset(state or ()) | (ENDED if ended else frozenset())
+    wanted = JobFilter(kind=kind, states=states, experiment=experiment, created_by=created_by, text=text)
+    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, _PLACE))
+    shown = found[:limit]
+    last = shown[-1] if len(found) > limit else None
+    return Page(
+        items=[JobView.from_record(job) for job in shown],
+        next=encode((last.created, last.position, last.id)) if last else None,
+    )
+
+
+@router.get("/jobs/{job_id}", responses=documented(404))
+def get_job(job_id: str, studio: StudioDependency) -> JobDetail:
+    """A job with what was asked for, what came of it, and its history."""
+    history = studio.store.transitions(job_id=job_id)
+    return JobDetail.of(studio.store.job(job_id), [TransitionView.from_record(change) for change in history])
+
+
+@router.get("/jobs/{job_id}/log", response_class=PlainTextResponse, responses=documented(404))
+def get_job_log(
+    job_id: str, studio: StudioDependency, tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000
+) -> str:
+    """The end of a job's log; a line begins each attempt."""
+    return studio.log(job_id, tail_bytes)
+
+
+@router.post("/jobs/{job_id}/stop", responses=documented(400, 404))
+def stop_job(job_id: str, studio: StudioDependency, request: StopRequest | None = None) -> JobView:
+    """Ask a job to stop. A queued one stops at once; a running one is `stopping` until its process has ended."""
+    return JobView.from_record(studio.stop(job_id, "api", (request or StopRequest()).mode))
+
+
+@router.post("/jobs/{job_id}/resume", responses=documented(404, 409))
+def resume_job(job_id: str, studio: StudioDependency) -> JobView:
+    """Queue a job again that ended without finishing; it goes on from its last checkpoint, or its last answer."""
+    return JobView.from_record(studio.resume(job_id, "api"))
+
+
+@router.post("/jobs/{job_id}/retry", responses=documented(404, 409))
+def retry_job(job_id: str, studio: StudioDependency) -> JobView:
+    """The same from the start. Its log stays; what it had reported is replaced."""
+    return JobView.from_record(studio.resume(job_id, "api", fresh=True))
+
+
+@router.patch("/jobs/{job_id}", responses=documented(400, 404, 409))
+def change_job(job_id: str, change: JobChange, studio: StudioDependency) -> JobView:
+    """Move a waiting job in the queue, or protect the files of any from being cleaned up."""
+    store = studio.store
+    if change.priority is not None or change.before is not None or change.last:
+        store.reorder(job_id, priority=change.priority, before=change.before, last=change.last)
+    if change.pinned is not None:
+        store.pin(job_id, change.pinned)
+    return JobView.from_record(store.job(job_id))
+
+
+@router.delete("/jobs/{job_id}", status_code=204, responses=documented(404, 409))
+def delete_job(job_id: str, studio: StudioDependency) -> None:
+    """Forget an ended job, its files included. A pinned one stays."""
+    studio.remove(job_id)
+
+
+@router.get("/queue")
+def get_queue(studio: StudioDependency) -> QueueView:
+    """What runs, what waits, and in which order."""
+    running = studio.store.jobs(JobFilter(states=ACTIVE), limit=_MOST_SHOWN)
+    return QueueView(
+        paused=studio.store.paused,
+        running=[JobView.from_record(job) for job in running],
+        waiting=[JobView.from_record(job) for job in studio.store.waiting(_MOST_SHOWN)],
+    )
+
+
+@router.post("/queue/pause")
+def pause_queue(studio: StudioDependency) -> QueueView:
+    """Let no worker take another job; those that run go on."""
+    studio.store.set_paused(True, "api")
+    return get_queue(studio)
+
+
+@router.post("/queue/resume")
+def resume_queue(studio: StudioDependency) -> QueueView:
+    """Let workers take jobs again."""
+    studio.store.set_paused(False, "api")
+    return get_queue(studio)
+
+
+@router.get("/devices")
+def list_devices(studio: StudioDependency) -> list[WorkerView]:
+    """The workers, what they compute on, and which job has it."""
+    active = studio.store.jobs(JobFilter(states=ACTIVE), limit=None)
+    return [WorkerView.of(worker, active) for worker in studio.store.workers()]

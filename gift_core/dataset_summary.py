@@ -1,0 +1,125 @@
+"""What a data set holds, before any model has seen it: sizes of its texts, and rows that say the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from pydantic import Field
+
+from gift_core.data.examples import Example, prompt_key
+from gift_core.data.fingerprint import examples_digest
+from gift_core.data.layouts import Layout
+from gift_core.document import Document
+from gift_core.spec import LayoutName
+
+# Groups of equal rows that are listed, and rows of each.
+_GROUPS_LISTED = 20
+_ROWS_LISTED = 10
+
+
+class Quantiles(Document):
+    """How sizes spread; `longest_row` is the first that has the largest."""
+
+    least: int
+    median: int
+    p90: int
+    p99: int
+    most: int
+    longest_row: int
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], rows: Sequence[int]) -> Quantiles:
+        """Of the sizes of `rows`; each quantile is a size that occurs. There is at least one."""
+        values = np.asarray(sizes)
+        least, median, p90, p99, most = np.quantile(values, (0, 0.5, 0.9, 0.99, 1), method="inverted_cdf").tolist()
+        return cls(least=least, median=median, p90=p90, p99=p99, most=most, longest_row=rows[int(values.argmax())])
+
+
+class Duplicates(Document):
+    """Rows that repeat others. White space, capitals and the system turn make no difference to a prompt."""
+
+    repeated_rows: int = Field(description="Rows whose prompt and response stand in an earlier row too.")
+    conflicting_prompts: int = Field(description="Prompts that have several different responses.")
+    conflicting_rows: int = Field(description="The rows of those prompts.")
+    repeated: list[list[int]] = Field(description="Equal rows, by their numbers: the first groups, the first of each.")
+    conflicting: list[list[int]] = Field(description="Rows of one prompt with different responses, likewise.")
+
+    @classmethod
+    def of(cls, examples: Iterable[Example]) -> Duplicates:
+        prompts: defaultdict[str, list[Example]] = defaultdict(list)
+        for example in examples:
+            prompts[prompt_key(example)].append(example)
+        repeated: list[list[int]] = []
+        conflicting: list[list[int]] = []
+        for group in prompts.values():
+            if len(group) == 1:
+                continue
+            responses: defaultdict[str, list[int]] = defaultdict(list)
+            for example in group:
+                responses[example.response.strip()].append(example.id)
+            repeated += [rows for rows in responses.values() if len(rows) > 1]
+            if len(responses) > 1:
+                conflicting.append([example.id for example in group])
+        return cls(
+            repeated_rows=sum(len(rows) - 1 for rows in repeated),
+            conflicting_prompts=len(conflicting),
+            conflicting_rows=sum(map(len, conflicting)),
+            repeated=_listed(repeated),
+            conflicting=_listed(conflicting),
+        )
+
+
+class HubOrigin(Document):
+    """Where a data set of the Hub lies: `revision` is the commit, so that the same rows can be fetched again."""
+
+    repository: str
+    revision: str
+    split: str
+    config: str | None = None
+    files: list[str]
+
+
+class DatasetSummary(Document):
+    """A file whose rows can all be used, in numbers. Sizes of texts are characters.
+
+    Where nobody has said yet which columns to read, `layout` and all that follows from it are null.
+    """
+
+    columns: list[str]
+    rows: int
+    layout: LayoutName | None = Field(None, description="How the columns are read.")
+    prompt_column: str | None = None
+    response_column: str | None = None
+    context_column: str | None = Field(None, description="Column that goes on with the prompt, as Alpaca's input.")
+    system_column: str | None = None
+    fingerprint: str = Field("", description="SHA-256 of the examples: equal for equal rows in any format.")
+    prompt_characters: Quantiles | None = Field(None, description="Of all turns before the response.")
+    response_characters: Quantiles | None = None
+    with_history: int = Field(0, description="Rows with turns before the prompt, a system turn among them.")
+    duplicates: Duplicates | None = None
+    origin: HubOrigin | None = Field(None, description="Of a data set that was fetched from the Hub.")
+
+
+def summarise(columns: list[str], layout: Layout, examples: Sequence[Example]) -> DatasetSummary:
+    """The summary of the examples that were read from a file with these columns."""
+    rows = [example.id for example in examples]
+    return DatasetSummary(
+        columns=columns,
+        layout=layout.name,
+        prompt_column=layout.prompt,
+        response_column=layout.response,
+        context_column=layout.context,
+        system_column=layout.system,
+        rows=len(examples),
+        fingerprint=examples_digest(examples),
+        prompt_characters=Quantiles.of([example.asked for example in examples], rows),
+        response_characters=Quantiles.of([len(example.response) for example in examples], rows),
+        with_history=sum(bool(example.history) for example in examples),
+        duplicates=Duplicates.of(examples),
+    )
+
+
+def _listed(groups: list[list[int]]) -> list[list[int]]:
+    return [rows[:_ROWS_LISTED] for rows in sorted(groups)[:_GROUPS_LISTED]]

@@ -1,0 +1,110 @@
+"""What the API says of an experiment before it is launched: always 200, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+
+from gift_core.errors import GiftError
+from gift_core.machine import Machine
+from gift_core.spec import ExperimentSpec
+from tests.api.conftest import Trainer
+from ui.client import StudioClient, StudioError
+from workers.preflight import PreflightService
+from workers.studio import Studio
+
+SMALL: dict[str, Any] = {"run": {"data": {"source": {"kind": "task", "examples": 16}, "held_out": 100}}}
+
+
+def test_an_experiment_that_can_be_launched(client: StudioClient) -> None:
+    found = client.preflight(ExperimentSpec.parse(SMALL))
+    assert (found.ok, found.problems) == (True, [])
+    estimates = found.estimates
+    assert estimates.runs == 2
+    assert estimates.tokens and estimates.steps  # noqa: PT018
+    assert (estimates.tokens.examples, estimates.steps.steps) == (16, 10)
+    assert estimates.time
+    assert [time.label for time in estimates.time_by_run] == ["SFT", "GIFT"]
+    assert client.experiments() == [], "nothing is created"
+
+
+def test_problems_of_the_schema_and_of_what_it_means_come_together(client: StudioClient) -> None:
+    source = {"kind": "file", "dataset": "../../etc/passwd"}
+    run = {"training": {"learning_rate": "abc"}, "model": {"name": "/etc"}, "data": {"source": source}}
+    found = client.preflight({"run": run, "seeds": [1, -1], "nmae": "x"})
+    assert not found.ok
+    fields = {problem.field for problem in found.problems}
+    assert fields == {"training.learning_rate", "model.name", "data.source.dataset", "seeds.1", "nmae"}
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "3", '"x"', '{"run": []}', '{"\\ud800": 1}', '{"run": {"a": NaN}}'])
+def test_what_is_no_experiment_is_answered_too(url: str, body: str) -> None:
+    answer = httpx.post(f"{url}/api/v1/preflights", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 200
+    assert answer.json()["problems"]
+
+
+def test_what_is_no_json_is_refused(url: str) -> None:
+    answer = httpx.post(f"{url}/api/v1/preflights", content="{", headers={"content-type": "application/json"})
+    assert answer.status_code == 400
+
+
+def test_the_effect_that_is_wanted_decides_how_many_items_are_few(client: StudioClient) -> None:
+    assert "few_items" not in {warning.code for warning in client.preflight(SMALL, effect=10).warnings}
+    assert "few_items" in {warning.code for warning in client.preflight(SMALL, effect=2).warnings}
+    with pytest.raises(StudioError, match="effect"):
+        client.preflight(SMALL, effect=0)
+
+
+def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
+    client: StudioClient, studio: Studio, create: Any, trainer: Trainer
+) -> None:
+    studio.show_recording()
+    assert client.preflight({}).estimates.time_by_run[0].basis == "computed"
+    _, (run, *_) = create(**SMALL, methods=("sft",))
+    trainer.start(run)
+    trainer.log(run, 1, loss=1.0, tokens_per_second=100.0)
+    trainer.finish(run)
+    found = client.preflight(SMALL).estimates
+    assert [time.basis for time in found.time_by_run] == ["measured", "computed"]
+    assert found.tokens
+    assert found.time_by_run[0].low == 10 * (found.tokens.prompt + found.tokens.response) / 100.0
+
+
+def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:
+    disk = partial(Machine.disk_only, studio.settings.data_dir)
+    service = PreflightService(studio.datasets.path, disk, list)
+    found = service.report(SMALL, effect=0.1).estimates
+    assert found.memory and found.disk  # noqa: PT018
+    assert found.memory.available is None
+    assert found.disk.available
+    assert found.time is None
+
+
+def test_too_many_at_once_are_turned_away(studio: Studio) -> None:
+    inside, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow() -> list[Any]:
+        inside.release()
+        go_on.wait(30)
+        return []
+
+    service = PreflightService(studio.datasets.path, Machine, slow)
+    results: list[bool] = []
+    threads = [threading.Thread(target=lambda: results.append(service.report({}, 0.1).ok)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert inside.acquire(timeout=30)
+    while service._waiting._value:
+        go_on.wait(0.01)
+    with pytest.raises(GiftError, match="Too many"):
+        service.report({}, 0.1)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert results == [True] * 8
+    assert service.report({}, 0.1).ok

@@ -1,0 +1,336 @@
+"""Runs and jobs from the command line: watched, stopped, moved, read and taken away."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import signal
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gift_core.spec import SamplingSpec
+from gift_core.trace import load_trace
+from ui.client import StudioError
+from ui.commands.client import CommandClient
+from ui.commands.connection import resumed
+from ui.commands.jobs import newer
+from ui.commands.outputs import RefusedError, _inside
+from ui.commands.watching import Board
+from workers.kinds import EXPORTED
+from workers.orders import ExportOrder
+from workers.records import JobKind, JobState
+
+
+class Cutting(httpx.HTTPTransport):
+    """Breaks off every answer in the middle of the event after the first ones."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+
+        class Cut(httpx.SyncByteStream):
+            def __iter__(self):
+                arrived = b""
+                for piece in response.stream:
+                    arrived += piece
+                    whole = arrived.count(b"\n\n")
+                    yield piece if whole < 3 else piece[: len(piece) // 2]
+                    if whole >= 3:
+                        raise httpx.ReadError("The connection was lost.")
+
+            def close(self):
+                response.close()
+
+        return httpx.Response(response.status_code, headers=response.headers, stream=Cut())
+
+
+def test_watching_ends_with_the_runs(gift, create, trainer):
+    experiment, runs = create()
+    begun = threading.Event()
+
+    def train() -> None:
+        begun.wait(20)
+        for run in runs:
+            trainer.start(run)
+            trainer.log(run, 1, 2)
+            trainer.finish(run)
+
+    worker = threading.Thread(target=train)
+    worker.start()
+    begun.set()
+    code, said, progress = gift("watch", experiment.id)
+    worker.join()
+    assert code == 0, progress
+    assert said.count("finished") == 2
+    assert progress.count("finished") == 2
+
+
+def test_watching_says_by_its_exit_code_that_something_did_not_finish(gift, create, studio):
+    experiment, (sft, gift_run) = create()
+    for run in (sft, gift_run):
+        studio.store.request_stop(run.id, by="test")
+    code, said, _ = gift("watch", experiment.id)
+    assert (code, said.count("stopped")) == (1, 2)
+
+
+def test_ctrl_c_ends_the_watching_and_nothing_else(gift, create, trainer, studio, monkeypatch):
+    experiment, (sft, _) = create()
+    trainer.start(sft)
+    show = Board.show
+
+    def interrupted(self, view) -> None:
+        show(self, view)
+        if view.state == JobState.RUNNING:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Board, "show", interrupted)
+    code, _, error = gift("watch", experiment.id)
+    assert code == 130
+    assert "it goes on" in error
+    assert experiment.id in error
+    assert studio.store.job(sft.id).state == JobState.RUNNING
+
+
+def test_a_stream_that_breaks_off_goes_on_where_it_was(url, create, trainer, monkeypatch):
+    experiment, (sft, _) = create()
+    trainer.start(sft)
+    trainer.log(sft, *range(1, 1203))
+    monkeypatch.setattr("ui.commands.connection.PAUSES", (0.0,))
+    seen: list[int] = []
+    with CommandClient(url, transport=Cutting()) as client:
+        for event in resumed(lambda after: client.events(experiment.id, after)):
+            if event.event == "metrics":
+                seen += [point.step for point in event.data.points]
+            if 1202 in seen:
+                break
+    assert seen == list(range(1, 1203))
+
+
+def test_a_stream_that_was_never_there_is_not_waited_for():
+    def never(_after: str | None):
+        raise StudioError([], 0)
+        yield
+
+    with pytest.raises(StudioError):
+        next(resumed(never))
+
+
+def test_stopping_and_taking_up_again(gift, create, trainer, studio):
+    experiment, (sft, other) = create()
+    code, said, _ = gift("stop", experiment.id, "--json")
+    assert code == 0
+    assert [job["state"] for job in json.loads(said)] == ["stopped", "stopped"]
+    assert "All have ended" in gift("stop", experiment.id)[1]
+    assert gift("resume", sft.id)[0] == 0
+    assert gift("retry", other.id)[0] == 0
+    assert {studio.store.job(run.id).state for run in (sft, other)} == {JobState.QUEUED}
+    assert studio.store.job(other.id).fresh
+    trainer.start(sft)
+    trainer.finish(sft)
+    code, _, error = gift("resume", sft.id)
+    assert code == 1
+    assert "finished" in error
+
+
+def test_stop_and_discard_reaches_a_running_job(gift, create, trainer, studio):
+    _, (sft, _) = create()
+    trainer.start(sft)
+    assert gift("stop", sft.id, "--discard")[0] == 0
+    job = studio.store.job(sft.id)
+    assert (job.state, job.stop_mode) == (JobState.STOPPING, "discard")
+
+
+def test_a_job_that_is_not_there(gift):
+    for command in (("show",), ("stop",), ("log",), ("watch",), ("download",)):
+        code, _, error = gift(*command, "run_gone")
+        assert (code, "run_gone" in error) == (1, True)
+
+
+def test_the_queue_is_paused_moved_and_let_go_on(gift, create, studio):
+    _, (sft, other) = create()
+    assert [job["id"] for job in json.loads(gift("queue", "list", "--json")[1])["waiting"]] == [sft.id, other.id]
+    moved = json.loads(gift("queue", "move", other.id, "--first", "--json")[1])
+    assert [job["id"] for job in moved["waiting"]] == [other.id, sft.id]
+    assert gift("queue", "move", other.id, "--last")[0] == 0
+    assert gift("queue", "move", other.id, "--priority", "5")[0] == 0
+    assert [job.id for job in studio.store.waiting(9)] == [other.id, sft.id]
+    assert "paused" in gift("queue", "pause")[1]
+    assert studio.store.paused
+    assert gift("queue", "go-on")[0] == 0
+    assert not studio.store.paused
+    code, _, error = gift("queue", "move", other.id)
+    assert code == 1
+    assert "--before" in error
+
+
+def test_lists_follow_their_pages_and_are_narrowed(gift, create):
+    for _ in range(3):
+        experiment, _ = create()
+    assert len(json.loads(gift("jobs", "--limit", "5", "--json")[1])) == 5
+    mine = json.loads(gift("jobs", "--experiment", experiment.id, "--state", "queued", "--json")[1])
+    assert {job["experiment_id"] for job in mine} == {experiment.id}
+    assert len(json.loads(gift("runs", "--experiment", experiment.id, "--json")[1])) == 2
+    code, _, error = gift("jobs", "--state", "tired")
+    assert code == 1
+    assert "state" in error
+
+
+def test_what_others_have_written_reaches_the_terminal_as_text(gift, create):
+    create(name="[red]\x1b[2Jgone[/red]")
+    said = gift("experiments")[1]
+    assert "[red]" in said
+    assert "\x1b" not in said
+
+
+def test_metrics_as_csv_and_as_json(gift, create, trainer):
+    _, (sft, _) = create()
+    trainer.start(sft)
+    trainer.log(sft, 1, 2, loss=0.5)
+    trainer.log(sft, 3, held_out_loss=0.25)
+    rows = list(csv.DictReader(io.StringIO(gift("metrics", sft.id)[1])))
+    assert [row["step"] for row in rows] == ["1", "2", "3"]
+    assert (rows[0]["loss"], rows[2]["held_out_loss"], rows[2]["loss"]) == ("0.5", "0.25", "")
+    lines = gift("metrics", sft.id, "--json")[1].splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+
+
+def test_a_job_is_shown_with_its_history(gift, create, trainer):
+    _, (sft, _) = create()
+    trainer.start(sft)
+    trainer.finish(sft)
+    said = gift("show", sft.id)[1]
+    assert "trained" in said
+    assert said.index("queued") < said.index("running")
+
+
+@given(
+    text=st.text("ab\n", max_size=300),
+    cut=st.integers(0, 300),
+    tail=st.integers(80, 200),
+)
+def test_a_followed_log_is_shown_once(text: str, cut: int, tail: int) -> None:
+    # Numbered, as lines with times are: a text that repeats itself says the same wherever it is joined.
+    whole = "".join(f"{number}{letter}" for number, letter in enumerate(text, 1000))
+    before, now = whole[:cut][-tail:], whole[-tail:]
+    if len(whole) - cut < tail and before:
+        assert before + newer(before, now) == before + whole[cut:]
+
+
+def test_a_log_is_followed_to_the_end(gift, create, trainer, studio):
+    _, (sft, _) = create()
+    trainer.start(sft)
+    path = studio.files(studio.store.job(sft.id)) / "job.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("step 1\nstep 2\n")
+    trainer.finish(sft)
+    assert gift("log", sft.id, "--follow")[1] == studio.log(sft.id, 64_000)
+
+
+def exported(studio, trainer, run, files):
+    """An export that has finished, as a worker leaves it."""
+    trainer.start(run)
+    trainer.finish(run)
+    order = ExportOrder(run=run.id)
+    job = studio.submit(studio.new_job(JobKind.EXPORT, order.id, "export", order))
+    for name, content in files.items():
+        path = studio.files(job) / EXPORTED / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    trainer.start(job)
+    trainer.finish(job)
+    return job
+
+
+def test_an_export_is_fetched_whole_or_not_at_all(gift, create, trainer, studio, tmp_path, monkeypatch):
+    _, (sft, _) = create()
+    job = exported(studio, trainer, sft, {"config.json": b"{}", "original/weights.bin": b"w" * 100_000})
+    code, _, error = gift("download", job.id, "model")
+    assert (code, error) == (0, "")
+    assert (tmp_path / "model" / "original" / "weights.bin").read_bytes() == b"w" * 100_000
+    assert "exists already" in gift("download", job.id, "model")[2]
+    assert gift("download", job.id, "zipped", "--zip")[0] == 0
+    assert (tmp_path / "zipped" / f"{job.id}.zip").stat().st_size > 100_000
+
+    def broken(self, job_id, name):
+        yield b"{"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CommandClient, "file", broken)
+    assert gift("download", job.id, "again")[0] == 130
+    assert {path.name for path in tmp_path.iterdir() if "again" in path.name} == set()
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "a\\..\\x", "c:x", "", "a\0b"])
+def test_no_name_leads_out_of_the_folder(name):
+    with pytest.raises(RefusedError):
+        _inside(name)
+
+
+def test_a_run_has_nothing_to_fetch_before_it_is_exported(gift, create):
+    _, (sft, _) = create()
+    code, _, error = gift("download", sft.id)
+    assert code == 1
+    assert "gift studio export" in error
+
+
+def test_an_upload_takes_its_token_from_the_environment_alone(gift, create, trainer, studio, monkeypatch):
+    _, (sft, _) = create()
+    trainer.start(sft)
+    trainer.finish(sft)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    code, _, error = gift("push", sft.id, "me/model")
+    assert (code, "HF_TOKEN" in error) == (1, True)
+    assert gift("push", sft.id, "me/model", "--token", "x")[0] == 2
+    monkeypatch.setenv("HF_TOKEN", "hf_planted_secret")
+    code, said, error = gift("push", sft.id, "me/model", "--json")
+    assert code == 0
+    assert "hf_planted_secret" not in said + error
+    assert studio.store.job(json.loads(said)["id"]).spec["repository"] == "me/model"
+
+
+def test_files_are_sent_with_their_columns_and_bad_rows_are_named(gift, studio, tmp_path):
+    (tmp_path / "rows.csv").write_text("question,reply\n" + "".join(f"{i}?,{i}\n" for i in range(8)))
+    mapped = ("--column", "prompt_column=question", "--column", "response_column=reply")
+    code, said, _ = gift("upload", "rows.csv", *mapped, "--json")
+    assert code == 0
+    assert [dataset.id for dataset in studio.datasets.list()] == [json.loads(said)["id"]]
+    assert gift("upload", "rows.csv", "--column", "promt=question")[0] == 1
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "response": "b"}\n{"prompt": 3}\n')
+    code, _, error = gift("upload", "bad.jsonl")
+    assert code == 1
+    assert "row 2" in error
+    assert gift("upload", "gone.jsonl")[0] == 2
+
+
+def test_denoising_is_shown_and_saved(gift, tmp_path):
+    arguments = ("tiny", "--set", "length=16", "--set", "block_length=16", "--set", "steps=4")
+    code, said, _ = gift("denoise", *arguments, "--save", "kept")
+    assert code == 0
+    assert "after 4 steps" in said or "steps in" in said
+    (path,) = Path("kept").iterdir()
+    assert load_trace(path).start.sampling == SamplingSpec(length=16, block_length=16, steps=4)
+    (document,) = json.loads(gift("denoise", *arguments, "--json")[1])
+    assert document == json.loads(load_trace(path).model_dump_json())
+    code, _, error = gift("denoise", "gpt-9")
+    assert (code, "gpt-9" in error) == (1, True)
+
+
+def test_an_inspection_is_a_table_and_a_document(gift):
+    code, said, _ = gift("inspect", "tiny", "--prompt", "2+2=", "--response", "4")
+    assert code == 0
+    assert "token" in said
+    shown = json.loads(gift("inspect", "tiny", "--prompt", "2+2=", "--response", "4", "--json")[1])
+    assert shown["checkpoints"][0]["checkpoint"] == "tiny"
+    assert gift("inspect", "tiny", "--prompt", "2+2=")[0] == 1
+
+
+def test_an_evaluation_is_asked_for(gift, studio):
+    code, said, _ = gift("evaluate", "tiny", "--task", "word_problems", "--count", "4", "--json")
+    assert code == 0
+    (view,) = json.loads(said)
+    assert studio.store.job(view["id"]).spec["source"]["count"] == 4

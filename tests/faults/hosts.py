@@ -1,0 +1,115 @@
+"""Processes of a studio, forked from a server that has imported everything: a worker, or a web server with one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import uvicorn
+
+from api.app import create_api
+from workers.database import Database
+from workers.devices import Device, DevicePool
+from workers.queue import JobQueue
+from workers.reaper import Reaper
+from workers.records import Job
+from workers.settings import Settings, job_environment
+from workers.sharing import Sharing
+from workers.store import JobStore
+from workers.studio import Studio
+from workers.supervisor import Patience, Supervisor
+from workers.worker import Worker
+
+LEASE_SECONDS = 0.8
+_LIGHT_JOB = Path(__file__).with_name("light_job.py")
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload([__name__])
+
+
+def start(target: str, *arguments: object) -> BaseProcess:
+    """Run one of this module's functions in a process of its own, which leads a group of its own."""
+    process = _FORKED.Process(target=_run, args=(target, arguments))
+    process.start()
+    return process
+
+
+def _run(target: str, arguments: tuple[object, ...]) -> None:
+    os.setsid()
+    globals()[target](*arguments)
+
+
+def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0) -> None:
+    """A worker on its own, until SIGTERM. The time of day may be another one here, from the start or after SIGUSR2."""
+    ended = threading.Event()
+    real = time.time
+
+    def jump(*_: object) -> None:
+        time.time = lambda: real() + 3600
+
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGUSR2, jump)
+    time.time = lambda: real() + clock_runs_ahead
+    store = open_store(data, urls)
+    worker = light_worker(store, open_queue(data, urls), data)
+    worker.start()
+    ended.wait()
+    worker.stop()
+    store.close()
+
+
+def train(data: Path) -> None:
+    """A worker that really trains, until SIGTERM."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    settings = Settings(data_dir=data, devices="cpu", training_threads=1, lease_seconds=3)
+    studio = Studio(settings)
+    worker = studio.worker()
+    worker.start()
+    ended.wait()
+    worker.stop()
+    studio.close()
+
+
+def serve(data: Path, port: int) -> None:
+    """The backend with its embedded worker, until SIGTERM."""
+    studio = Studio(Settings(data_dir=data, recorded_example=False))
+    app = create_api(studio, events_interval=0.05)
+    worker = light_worker(studio.store, studio.queue, data)
+    worker.start()
+    listener = socket.create_server(("127.0.0.1", port))
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        worker.stop()
+        studio.close()
+
+
+def open_store(data: Path, urls: Mapping[str, str]) -> JobStore:
+    return JobStore(Database(urls["store"]) if "store" in urls else Database.in_file(data / "studio.sqlite3"))
+
+
+def open_queue(data: Path, urls: Mapping[str, str]) -> JobQueue:
+    return JobQueue(urls.get("queue") or data / "queue.sqlite3")
+
+
+def light_worker(store: JobStore, queue: JobQueue, data: Path) -> Worker:
+    """A worker like any other, for two jobs at once that are light."""
+    supervisor = Supervisor(
+        store, Sharing(data, None), _light_command, lambda _: job_environment(1), Patience(LEASE_SECONDS, 5.0)
+    )
+    devices = [Device(name=f"cuda:{number}", title="stands in", memory=1) for number in range(2)]
+    reaper = Reaper(store, LEASE_SECONDS)
+    return Worker(store, queue, supervisor, DevicePool(devices, 0), reaper, look_seconds=0.05)
+
+
+def _light_command(directory: Path, job: Job) -> list[str]:
+    return [sys.executable, "-I", "-S", str(_LIGHT_JOB), str(directory), str(job.attempt)]

@@ -1,0 +1,113 @@
+"""A real training through one fault after the other ends in the same weights as one that nothing happened to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gift_core.recovery import complete_checkpoints, step_of
+from gift_core.spec import ExperimentSpec
+from tests.faults import hosts
+from tests.faults.world import World, world_in
+from workers.records import JobState
+
+# 24 steps, a checkpoint after every second one.
+SPEC = ExperimentSpec.parse(
+    {
+        "methods": ["gift"],
+        "run": {
+            "data": {"source": {"kind": "task", "task": "sudoku", "examples": 48}, "held_out": 0},
+            "training": {"epochs": 8, "batch_size": 16, "learning_rate": 1e-3, "checkpoint_every": 2},
+            "evaluation": {"score": False},
+        },
+    }
+)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[], Callable[[], None]]]:
+    """Fills the disk under the runs, a small one of its own; what it returns makes room again."""
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", runs], capture_output=True).returncode == 0
+    )
+
+    def fill() -> Callable[[], None]:
+        if not mounted:
+            pytest.skip("only root may mount a small disk")
+        ballast = runs / ".ballast"
+        with ballast.open("wb") as file:
+            # A little is left: a checkpoint begins, and does not come to its end.
+            file.write(bytes(max(0, shutil.disk_usage(runs).free - 300_000)))
+        return ballast.unlink
+
+    yield fill
+    if mounted:
+        subprocess.run(["umount", "--lazy", runs], check=True)
+
+
+def weights(world: World, run_id: str) -> str:
+    return hashlib.sha256((world.directory(run_id) / "checkpoint" / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_one_fault_after_the_other(tmp_path: Path, small_disk: Callable[[], Callable[[], None]]) -> None:
+    with world_in(tmp_path, seed=0) as world:
+        worker = hosts.start("train", world.data)
+        world.processes.append(worker)
+        (reference,) = [run.id for run in world.store.runs(world.store.create_experiment(SPEC, None)[0].id)]
+        world.until(lambda: world.job(reference).state == JobState.FINISHED, seconds=120)
+
+        (run,) = [each.id for each in world.store.runs(world.store.create_experiment(SPEC, None)[0].id)]
+        # The trainer is killed, and a person resumes it.
+        reach(world, run, 4)
+        world.kill_trainer(run)
+        world.until(lambda: world.job(run).state == JobState.FAILED)
+        world.resume_what_failed(run)
+        # Everything is killed at once, and the last checkpoint turns out to be cut short.
+        reach(world, run, 9)
+        world.kill(worker)
+        world.kill_trainer(run)
+        world.until(lambda: not list(world.left_behind()))
+        newest = next(complete_checkpoints(world.directory(run) / "trainer"))
+        os.truncate(newest / "model.safetensors", 1000)
+        assert step_of(next(complete_checkpoints(world.directory(run) / "trainer"))) < step_of(newest)
+        worker = hosts.start("train", world.data)
+        world.processes.append(worker)
+        # The disk fills up in the middle of a checkpoint.
+        reach(world, run, 12)
+        make_room = small_disk()
+        world.until(lambda: world.job(run).state == JobState.FAILED, seconds=60)
+        failure = world.job(run).failure
+        assert failure
+        assert failure["code"] == "disk_full"
+        make_room()
+        world.resume_what_failed(run)
+        # It is stopped, and keeps what it has learned; the worker is told to end, and another one begins.
+        reach(world, run, 16)
+        world.store.request_stop(run, "user")
+        world.until(lambda: world.job(run).state == JobState.STOPPED, seconds=60)
+        assert (world.directory(run) / "checkpoint" / "model.safetensors").exists()
+        world.kill(worker, signal.SIGTERM)
+        worker.join(10)
+        world.resume_what_failed(run)
+        world.processes.append(hosts.start("train", world.data))
+        world.until(lambda: world.job(run).state == JobState.FINISHED, seconds=120)
+
+        assert weights(world, run) == weights(world, reference)
+        steps = [point.step for point in world.store.metrics([run], after=0)]
+        assert steps == list(range(1, 25))
+        assert world.job(run).attempt == 5
+
+
+def reach(world: World, run: str, step: int) -> None:
+    """Until an attempt that was begun by now has taken so many steps."""
+    world.until(lambda: world.job(run).phase == "training" and world.job(run).step >= step, f"step {step}", seconds=120)

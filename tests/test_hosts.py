@@ -1,0 +1,125 @@
+"""Two hosts with a folder each share PostgreSQL, Redis and S3: a run begun on one goes on on the other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from gift_core.spec import ExperimentSpec
+from tests.services import RedisService, S3Service
+from workers.records import JobState
+from workers.settings import Settings
+from workers.studio import Studio
+
+ROOT = Path(__file__).resolve().parents[1]
+# Ten steps with a checkpoint after every epoch; seconds on two cores.
+SPEC = ExperimentSpec.parse(
+    {
+        "methods": ["gift"],
+        "run": {
+            "data": {"source": {"kind": "task", "task": "sudoku", "examples": 40}, "held_out": 0},
+            "training": {"epochs": 5, "batch_size": 16, "learning_rate": 1e-3},
+            "evaluation": {"score": False},
+        },
+    }
+)
+# A host is what says that it is one.
+HOST = """
+import socket, sys
+name = sys.argv.pop(1)
+socket.gethostname = lambda: name
+from gift_core.cli import main
+sys.argv[0] = "gift"
+main()
+"""
+
+
+@pytest.fixture
+def services(postgres_url: str, redis_server: RedisService, s3_server: S3Service) -> dict[str, str]:
+    return {
+        "GIFT_STORE_URL": postgres_url,
+        "GIFT_QUEUE_URL": redis_server.url,
+        "GIFT_ARTEFACTS_URL": s3_server.url,
+    }
+
+
+@pytest.fixture
+def start_host(services: Mapping[str, str], tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Start `gift worker` as the host of that name; ended after the test."""
+    with ExitStack() as stack:
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            environment = {
+                **os.environ,
+                **services,
+                "GIFT_DATA_DIR": str(tmp_path / name),
+                "GIFT_LEASE_SECONDS": "3",
+                "GIFT_TRAINING_THREADS": "1",
+            }
+            command = [sys.executable, "-c", HOST, name, "worker", "--device", "cpu"]
+            process = stack.enter_context(subprocess.Popen(command, cwd=ROOT, env=environment))
+            stack.callback(process.terminate)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def studio(services: Mapping[str, str], tmp_path: Path) -> Iterator[Studio]:
+    """The web server's, without a worker."""
+    settings = Settings(
+        data_dir=tmp_path / "web",
+        embedded_worker=False,
+        store_url=services["GIFT_STORE_URL"],
+        queue_url=services["GIFT_QUEUE_URL"],
+        artefacts_url=services["GIFT_ARTEFACTS_URL"],
+    )
+    opened = Studio(settings)
+    yield opened
+    opened.close()
+
+
+def until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline, never = time.monotonic() + seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        never.wait(0.05)
+
+
+def weights(directory: Path) -> str:
+    return hashlib.sha256((directory / "checkpoint" / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_on_another_host_to_the_same_weights(studio: Studio, start_host) -> None:
+    first_host = start_host("one")
+    (undisturbed,) = studio.store.runs(studio.launch(SPEC, "a")[0].id)
+    until(lambda: studio.store.job(undisturbed.id).state == JobState.FINISHED)
+
+    (run,) = studio.store.runs(studio.launch(SPEC, "b")[0].id)
+    until(lambda: studio.store.job(run.id).step >= 4)
+    assert studio.store.job(run.id).host == "one"
+    first_host.send_signal(signal.SIGTERM)
+    assert first_host.wait(10) == 0
+    handed_back = studio.store.job(run.id)
+    assert handed_back.state == JobState.QUEUED
+
+    start_host("two")
+    until(lambda: studio.store.job(run.id).state == JobState.FINISHED)
+    finished = studio.store.job(run.id)
+    assert (finished.host, finished.attempt) == ("two", 2)
+    steps = [point.step for point in studio.store.metrics([run.id], after=0)]
+    assert steps == sorted(set(steps))
+    assert weights(studio.files(finished)) == weights(studio.files(studio.store.job(undisturbed.id)))
+    assert "--- attempt 1" in studio.log(run.id)
+    assert "--- attempt 2" in studio.log(run.id)

@@ -1,0 +1,98 @@
+"""A file or a split of the Hub on the launch page: what is filled in, and what can be tried again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from ui.client import StudioClient
+from ui.pages.own_data import OwnData
+
+TALK = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
+MAPPING = ("layout", "prompt_column", "response_column", "conversation_column", "system_column")
+
+
+@pytest.fixture
+def own(client: StudioClient) -> OwnData:
+    with gr.Blocks():
+        own = OwnData(client)
+        own.lay_out()
+    return own
+
+
+def written(path: Path, *rows: object) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return str(path)
+
+
+def filled(answer: list[Any]) -> tuple[str | None, str, dict[str, Any]]:
+    """The data set, what was refused, and the mapping that the page shows."""
+    dataset, refused, arrived, layout, *columns = answer
+    assert arrived
+    values = {name: update["value"] for name, update in zip(MAPPING[1:], columns, strict=True)}
+    return dataset, refused, {"layout": layout, **{name: value for name, value in values.items() if value}}
+
+
+@pytest.mark.parametrize(
+    ("row", "mapping"),
+    [
+        ({"question": "q", "answer": "a"}, {"prompt_column": "question", "response_column": "answer"}),
+        (
+            {"instruction": "i", "input": "", "output": "o", "system": "s"},
+            {
+                "layout": "alpaca",
+                "prompt_column": "instruction",
+                "response_column": "output",
+                "system_column": "system",
+            },
+        ),
+        ({"messages": TALK}, {"layout": "messages", "conversation_column": "messages"}),
+        ({"id": 1, "talk": TALK}, {"layout": "auto"}),
+    ],
+)
+def test_what_was_found_is_filled_in(
+    own: OwnData, tmp_path: Path, row: dict[str, Any], mapping: dict[str, str]
+) -> None:
+    answer = own._receive(written(tmp_path / "mine.jsonl", row))
+    dataset, refused, found = filled(answer)
+    assert dataset
+    assert refused == ""
+    assert found == {"layout": "pairs"} | mapping
+    assert all(update["choices"] == list(row) for update in answer[4:])
+    # What is filled in is what a run then reads.
+    values = {part: found.get(name) for name, part in own.mapping.items()} | {own.dataset: dataset, own.refused: ""}
+    source = own.source(values)
+    assert source == {"kind": "file", "dataset": dataset, **found}
+
+
+def test_a_refused_file_is_tried_again_with_the_columns_that_were_named(own: OwnData, tmp_path: Path) -> None:
+    rows = [{"prompt": "p", "response": "", "reply": "r"}] * 3
+    path = written(tmp_path / "mine.jsonl", *rows)
+    dataset, refused, found = filled(own._receive(path))
+    assert (dataset, found) == (None, {"layout": "auto"})
+    problems = json.loads(refused)["problems"]
+    assert [problem["field"] for problem in problems] == ["row 1", "row 2", "row 3"]
+    dataset, refused, arrived = own._try_again(path, None, "auto", None, "reply", None, None)
+    assert dataset
+    assert (refused, bool(arrived)) == ("", True)
+    # A file that was taken in is only read by other columns: nothing is sent again.
+    assert own._try_again(path, dataset, "auto", None, "response", None, None) == [gr.skip()] * 3
+
+
+def test_a_data_set_that_the_backend_cannot_fetch_is_refused_with_a_remedy(
+    own: OwnData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for repository, field in (("a/rows", "data.source.dataset"), ("https://example.org", "dataset")):
+        dataset, refused, _ = filled(own._receive_from_hub(repository, "", "train", ""))
+        assert dataset is None
+        (problem,) = json.loads(refused)["problems"]
+        assert problem["field"] == field
+
+
+def test_a_file_that_was_taken_away_leaves_nothing(own: OwnData) -> None:
+    assert filled(own._receive(None)) == (None, "", {"layout": "auto"})

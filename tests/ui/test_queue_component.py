@@ -1,0 +1,80 @@
+"""The queue in the browser: what runs, what waits, and what a press asks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import expect
+
+from tests.ui.component_site import Site
+from tests.ui.mounting import Mount
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def job(identity: str, state: str, **fields: Any) -> dict[str, Any]:
+    known = {"kind": "train", "experiment_id": "exp_1", "label": "GIFT", "created_by": "", "phase": "", "priority": 0}
+    times = {"created": 1.0, "started": None, "ended": None, "step": 0, "total_steps": None, "eta_seconds": None}
+    place = {"placed_on": "", "host": None, "attempt": 1, "failure": None, "devices": 1, "device": "", "pinned": False}
+    return {**known, **times, **place, "id": identity, "state": state, **fields}
+
+
+def publish(site: Site, *, paused: bool = False) -> None:
+    running = job(
+        "run_1", "running", phase="training", step=3, total_steps=9, placed_on="cuda:0", host="box", started=1.0
+    )
+    waiting = [job("run_2", "queued"), job("run_3", "queued", label="SFT")]
+    failure = {"code": "killed", "message": "It was killed.", "field": "", "remedy": "Resume it."}
+    ended = job("run_4", "failed", failure=failure, started=1.0, ended=2.0)
+    exported = job("ex_1", "finished", kind="export", experiment_id=None, label="export", started=1.0, ended=3.0)
+    devices = [{"name": name, "title": "A GPU", "memory": 1, "job": None} for name in ("cuda:0", "cuda:1")]
+    site.documents = {
+        "queue": {"paused": paused, "running": [running], "waiting": waiting},
+        "devices": [{"id": "w", "host": "box", "started": 1.0, "seen": 1.0, "devices": devices}],
+        "jobs?ended=true&limit=20": {"items": [ended, exported], "next": None},
+        "experiments/exp_1": {"id": "exp_1", "name": HOSTILE},
+    }
+
+
+def test_it_shows_devices_jobs_and_their_order(mount: Mount, site: Site) -> None:
+    publish(site)
+    page = mount("queue", {"api": "api"})
+    expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:0A GPU · boxGIFT")
+    expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:1A GPU · boxfree")
+    expect(page.get_by_role("region", name="Running")).to_contain_text("3 of 9")
+    expect(page.get_by_role("region", name="Waiting").locator("b")).to_have_text(["GIFT", "SFT"])
+    ended = page.get_by_role("region", name="Ended")
+    expect(ended).to_contain_text("It was killed. Resume it.")
+    expect(ended).to_contain_text(HOSTILE)
+    expect(ended.get_by_role("link", name="Download")).to_have_count(1)
+
+
+def test_presses_say_what_is_wanted_of_which_job(mount: Mount, site: Site) -> None:
+    publish(site)
+    page = mount("queue", {"api": "api"})
+    waiting = page.get_by_role("region", name="Waiting").get_by_role("listitem")
+    expect(waiting.first.get_by_role("button", name="Next")).to_be_disabled()
+    waiting.last.get_by_role("button", name="Next").click()
+    waiting.first.get_by_role("button", name="Last").click()
+    waiting.first.get_by_role("button", name="Stop").click()
+    waiting.first.get_by_role("button", name="Take off the queue").click()
+    page.get_by_role("region", name="Ended").get_by_role("button", name="Resume").click()
+    page.get_by_role("button", name="Pause the queue").click()
+    assert page.evaluate("actions") == [
+        ["first", {"job": "run_3"}],
+        ["later", {"job": "run_2"}],
+        ["discard", {"job": "run_2"}],
+        ["resume", {"job": "run_4"}],
+        ["pause", {}],
+    ]
+
+
+def test_news_are_shown_and_an_open_question_stays_open(mount: Mount, site: Site) -> None:
+    publish(site)
+    page = mount("queue", {"api": "api"})
+    running = page.get_by_role("region", name="Running")
+    running.get_by_role("button", name="Stop").click()
+    publish(site, paused=True)
+    site.publish("queue", {})
+    expect(page.get_by_role("button", name="Let the queue go on")).to_be_visible()
+    expect(running.get_by_role("button", name="Stop and save")).to_be_visible()

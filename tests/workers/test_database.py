@@ -1,0 +1,232 @@
+"""Schemas on both databases: the versions lead to what `workers.records` says, and no row is lost on the way."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, Engine, MetaData, create_engine, inspect, make_url, text
+from sqlmodel import SQLModel
+
+from gift_core.spec import ExperimentSpec, RunSpec
+from tests.services import PASSWORD, PostgresService
+from workers import records
+from workers.database import Database, StoreUnavailable
+from workers.locations import LocationError
+from workers.migrations import _config
+
+BEFORE_VERSIONS = Path(__file__).parents[1] / "data" / "studio_before_versions.sql"
+# What the tables and columns of runs are called today.
+RUN, RUN_ID = "job", "job_id"
+
+
+@contextmanager
+def connected(url: str) -> Any:
+    driver = make_url(url)
+    if driver.get_backend_name() == "postgresql":
+        driver = driver.set(drivername="postgresql+psycopg")
+    engine: Engine = create_engine(driver)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def copy_rows(source: Connection, target: Connection) -> None:
+    tables = MetaData()
+    tables.reflect(source)
+    there = MetaData()
+    there.reflect(target, only=list(tables.tables))
+    for table in there.sorted_tables:
+        rows = [dict(row) for row in source.execute(tables.tables[table.name].select()).mappings()]
+        target.execute(table.insert(), rows)
+
+
+@pytest.fixture
+def old_studio(tmp_path: Path) -> str:
+    """The SQLite database of a studio from before schemas had versions: two experiments, in every stage."""
+    path = tmp_path / "old.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(BEFORE_VERSIONS.read_text("utf-8"))
+    return f"sqlite:///{path}"
+
+
+def test_a_new_database_is_what_the_records_say(database_url: str) -> None:
+    Database(database_url).close()
+    with connected(database_url) as connection:
+        assert compare_metadata(_context(connection), SQLModel.metadata) == []
+
+
+def test_all_versions_one_after_the_other_give_the_same(database_url: str) -> None:
+    with connected(database_url) as connection:
+        command.upgrade(_config(connection), "head")
+        assert compare_metadata(_context(connection), SQLModel.metadata) == []
+
+
+def _context(connection: Connection) -> MigrationContext:
+    return MigrationContext.configure(connection, opts={"compare_type": True})
+
+
+def test_an_older_studio_comes_through_with_every_row(old_studio: str) -> None:
+    with connected(old_studio) as connection:
+        before = observed(connection, "run", "run_id")
+    database = Database(old_studio)
+    with database.read() as session:
+        assert session.scalar(text("PRAGMA foreign_keys")) == 1
+    database.close()
+    with connected(old_studio) as connection:
+        assert observed(connection, RUN, RUN_ID) == before
+        assert compare_metadata(_context(connection), SQLModel.metadata) == []
+    Database(old_studio).close()
+    with connected(old_studio) as connection:
+        assert observed(connection, RUN, RUN_ID) == before
+
+
+def test_it_does_so_on_postgresql_too_where_numbers_go_on_after_it(old_studio: str, postgres_url: str) -> None:
+    with connected(old_studio) as source, connected(postgres_url) as target:
+        command.upgrade(_config(target), "0001")
+        copy_rows(source, target)
+        before = observed(target, "run", "run_id")
+    Database(postgres_url).close()
+    with connected(postgres_url) as connection:
+        assert observed(connection, RUN, RUN_ID) == before
+        assert compare_metadata(_context(connection), SQLModel.metadata) == []
+
+
+def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[str]]:
+    """Every row of every table, in the columns that all versions have."""
+    queries = {
+        "experiments": "SELECT id, name, created, spec, idempotency_key, request_fingerprint FROM experiment",
+        "runs": "SELECT id, experiment_id, label, position, spec, state, phase, created, started, ended, step,"
+        f" total_steps, eta_seconds, result, failure, owner FROM {run}",
+        "points": f'SELECT cursor, {run_id}, line, step, time, "values" FROM metric_point',
+        "transitions": f'SELECT id, {run_id}, time, "before", "after", owner, cause FROM transition',
+        "datasets": "SELECT id, name, suffix, bytes, rows, created FROM dataset",
+    }
+    found = {name: sorted(map(_plain, connection.execute(text(query)))) for name, query in queries.items()}
+    assert {name: len(rows) for name, rows in found.items()} == {
+        "experiments": 2,
+        "runs": 4,
+        "points": 5,
+        "transitions": 10,
+        "datasets": 1,
+    }
+    return found
+
+
+def _plain(row: Sequence[Any]) -> str:
+    # Nothing, and JSON's nothing, are the same to whoever reads the record.
+    return repr([None if value == "null" else value for value in row])
+
+
+def test_specs_of_an_older_studio_are_still_valid(old_studio: str) -> None:
+    Database(old_studio).close()
+    with closing(sqlite3.connect(make_url(old_studio).database or "")) as connection:
+        for (spec,) in connection.execute("SELECT spec FROM experiment"):
+            ExperimentSpec.model_validate_json(spec)
+        for (spec,) in connection.execute(f"SELECT spec FROM {RUN}"):
+            RunSpec.model_validate_json(spec)
+
+
+def test_many_may_open_a_new_database_at_once(database_url: str) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        opened = list(threads.map(Database, [database_url] * 6))
+    for database in opened:
+        database.close()
+    with connected(database_url) as connection:
+        assert set(SQLModel.metadata.tables) <= set(inspect(connection).get_table_names())
+
+
+def test_one_transaction_writes_at_a_time(database_url: str) -> None:
+    """Else a reader that asks for what is newer than the last number it has could miss one that is committed later."""
+    database = Database(database_url)
+
+    def write(number: int) -> None:
+        with database.write() as session:
+            session.add(records.Dataset(id=f"ds_{number}", name="", suffix="", bytes=0, rows=_datasets(session)))
+            session.flush()
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(write, range(24)))
+    with database.read() as session:
+        assert sorted(session.scalars(text("SELECT rows FROM dataset"))) == list(range(24))
+    database.close()
+
+
+def _datasets(session: Any) -> int:
+    return session.scalar(text("SELECT count(*) FROM dataset"))
+
+
+def test_an_error_undoes_the_whole_transaction(database_url: str) -> None:
+    database = Database(database_url)
+    dataset = records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0)
+
+    def fail() -> None:
+        with database.write() as session:
+            session.add(dataset)
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with database.read() as session:
+        assert _datasets(session) == 0
+    database.close()
+
+
+def test_an_older_database_that_contradicts_itself_is_left_as_it_is(old_studio: str) -> None:
+    path = make_url(old_studio).database or ""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM experiment")
+        before = list(connection.iterdump())
+    with pytest.raises(RuntimeError, match="left as it was"):
+        Database(old_studio)
+    with closing(sqlite3.connect(path)) as connection:
+        assert list(connection.iterdump()) == before
+
+
+def test_a_killed_server_is_said_and_loses_nothing(postgres_server: PostgresService) -> None:
+    with postgres_server.new_database() as url, closing(Database(url)) as database:
+        with database.write() as session:
+            session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+        postgres_server.kill()
+        for use in (database.ping, lambda: Database(url)):
+            with pytest.raises(StoreUnavailable) as away:
+                use()
+            assert away.value.problems[0].remedy
+            assert PASSWORD not in str(away.value)
+        postgres_server.start()
+        database.ping()
+        with database.read() as session:
+            assert _datasets(session) == 1
+
+
+def test_a_server_that_goes_away_in_a_transaction_undoes_it(postgres_server: PostgresService) -> None:
+    with postgres_server.new_database() as url, closing(Database(url)) as database:
+        with pytest.raises(StoreUnavailable):
+            _write_while_it_dies(database, postgres_server)
+        postgres_server.start()
+        with database.read() as session:
+            assert _datasets(session) == 0
+
+
+def _write_while_it_dies(database: Database, server: PostgresService) -> None:
+    with database.write() as session:
+        session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+        session.flush()
+        server.kill()
+
+
+def test_a_database_that_is_not_known_is_refused() -> None:
+    with pytest.raises(LocationError) as refused:
+        Database(f"mysql://studio:{PASSWORD}@db/studio")
+    assert PASSWORD not in str(refused.value)

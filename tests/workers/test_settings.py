@@ -1,0 +1,64 @@
+"""A mistake in the environment is said in one line for each variable, and never repeats a password."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.services import PASSWORD
+from workers.settings import Settings, SettingsError, read_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_left_out_everything_is_in_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STORE", "QUEUE", "ARTEFACTS"):
+        monkeypatch.delenv(f"GIFT_{name}_URL", raising=False)
+    settings = read_settings()
+    assert settings.store_url is settings.queue_url is settings.artefacts_url is None
+
+
+def test_services_are_chosen_by_url_and_shown_without_their_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    urls = {
+        "store_url": f"postgresql://studio:{PASSWORD}@db/studio",
+        "queue_url": f"rediss://:{PASSWORD}@queue:6380/1",
+        "artefacts_url": f"s3://bucket/prefix?endpoint_url=http://host:9000&key=k&secret={PASSWORD}",
+    }
+    for name, url in urls.items():
+        monkeypatch.setenv(f"GIFT_{name.upper()}", url)
+    settings = read_settings()
+    assert {name: getattr(settings, name).get_secret_value() for name in urls} == urls
+    assert PASSWORD not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+def test_every_mistake_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIFT_PORT", "many")
+    monkeypatch.setenv("GIFT_STORE_URL", f"mysql://studio:{PASSWORD}@db/studio")
+    monkeypatch.setenv("GIFT_QUEUE_URL", f"redis://:{PASSWORD}@queue:port/1")
+    monkeypatch.setenv("GIFT_ARTEFACTS_URL", PASSWORD)
+    with pytest.raises(SettingsError) as refused:
+        read_settings()
+    said = [(problem.field, problem.message) for problem in refused.value.problems]
+    assert [field for field, _ in said] == ["GIFT_PORT", "GIFT_STORE_URL", "GIFT_QUEUE_URL", "GIFT_ARTEFACTS_URL"]
+    assert "'mysql' is not known. Begin it with sqlite:// or postgresql://" in said[1][1]
+    assert PASSWORD not in str(refused.value)
+    with pytest.raises(ValueError, match="port") as plain:
+        Settings()
+    assert PASSWORD not in str(plain.value)
+
+
+def test_the_studio_says_so_instead_of_starting() -> None:
+    environment = {"GIFT_QUEUE_URL": f"amqp://studio:{PASSWORD}@host/"}
+    done = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("GIFT_QUEUE_URL: The scheme 'amqp' is not known.")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_every_setting_is_documented() -> None:
+    table = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    assert [name for name in Settings.model_fields if f"| `GIFT_{name.upper()}` |" not in table] == []
+    assert all(field.description for field in Settings.model_fields.values())

@@ -1,0 +1,178 @@
+"""A person's own data on the launch page: a file or a split of the Hub, and which of its columns are read."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from api.dataset_views import DatasetDetail
+from gift_core.spec import ColumnMapping
+from ui.client import StudioClient, StudioError
+from ui.forms import file_source
+from ui.pages.problems import refusal
+
+_UPLOAD_LABEL = "JSONL, JSON, CSV or Parquet: prompt and response, Alpaca, ShareGPT, or chat messages"
+_UPLOAD_TYPES = [".jsonl", ".ndjson", ".json", ".csv", ".parquet"]
+_LAYOUTS = (
+    ("Find out", "auto"),
+    ("Prompt and response columns", "pairs"),
+    ("Alpaca: instruction, input, output", "alpaca"),
+    ("ShareGPT: conversations of from and value", "sharegpt"),
+    ("Messages of role and content", "messages"),
+)
+_LABELS = {
+    "prompt_column": "Prompt column",
+    "response_column": "Response column",
+    "conversation_column": "Conversation column",
+    "system_column": "System prompt column",
+}
+_CONVERSATIONS = ("sharegpt", "messages")
+# What a layout has no use for.
+_UNUSED = {
+    "pairs": {"conversation_column"},
+    "alpaca": {"conversation_column"},
+    "sharegpt": {"prompt_column", "response_column"},
+    "messages": {"prompt_column", "response_column"},
+}
+_HUB_HELP = "The studio asks the Hub, keeps what it fetched as a data set of its own, and notes the commit."
+
+
+class OwnData:
+    """The inputs below "My own file". `arrived` changes whenever a file was taken in or refused."""
+
+    def __init__(self, client: StudioClient) -> None:
+        self._client = client
+        self.dataset = gr.State(None)
+        # What a refused file was told, as a `problems` view takes it.
+        self.refused = gr.State("")
+        self.arrived = gr.State("")
+
+    def lay_out(self) -> None:
+        """Draw the inputs here."""
+        self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
+        with gr.Accordion("Or from the Hugging Face Hub", open=False, elem_id="section-hub"):
+            gr.Markdown(_HUB_HELP, elem_classes="form-help")
+            with gr.Row():
+                self._repository = gr.Textbox(label="Data set", placeholder="owner/name", max_length=200, min_width=160)
+                self._config = gr.Textbox(
+                    label="Configuration", placeholder="the only one", max_length=200, min_width=100
+                )
+                self._split = gr.Textbox("train", label="Split", max_length=200, min_width=100)
+                self._revision = gr.Textbox(label="Revision", placeholder="the newest", max_length=200, min_width=100)
+            self._fetch = gr.Button("Fetch", elem_id="fetch-dataset")
+        with gr.Row():
+            layout = gr.Dropdown(
+                list(_LAYOUTS),
+                value="auto",
+                label="Layout",
+                info=_help("layout"),
+                min_width=240,
+                elem_id="layout",
+            )
+            columns = {
+                # What a refused file is called inside is not known here, so a name may be typed.
+                name: gr.Dropdown(
+                    [], value=None, label=label, allow_custom_value=True, min_width=140, elem_id=name.replace("_", "-")
+                )
+                for name, label in _LABELS.items()
+            }
+        self.mapping: dict[str, Any] = {"layout": layout, **columns}
+
+    @property
+    def inputs(self) -> set[Any]:
+        """What a run's source is made of."""
+        return {self.dataset, self.refused, *self.mapping.values()}
+
+    def source(self, values: Mapping[Any, Any]) -> dict[str, Any] | None:
+        """The source of a run from the values of `inputs`; None while no data set is there."""
+        dataset = values[self.dataset]
+        return (
+            file_source(dataset, **self._chosen([values[part] for part in self.mapping.values()])) if dataset else None
+        )
+
+    def wire(self, shows_progress: gr.HTML) -> None:
+        """Take in files; what they hold is drawn by whoever listens to `arrived`."""
+        outputs = [self.dataset, self.refused, self.arrived, *self.mapping.values()]
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shows_progress}
+        self._upload.change(self._receive, self._upload, outputs, **options)
+        where = [self._repository, self._config, self._split, self._revision]
+        self._fetch.click(self._receive_from_hub, where, outputs, **options)
+        layout = self.mapping["layout"]
+        layout.change(_visible, layout, [self.mapping[name] for name in _LABELS], queue=False, api_visibility="private")
+        gr.on(
+            [part.input for part in self.mapping.values()],
+            self._try_again,
+            [self._upload, self.dataset, *self.mapping.values()],
+            [self.dataset, self.refused, self.arrived],
+            **options,
+        )
+
+    def _receive(self, path: str | None) -> list[Any]:
+        """Hand an uploaded file to the backend; its columns are those that the backend found."""
+        if path is None:
+            return self._nothing("")
+        try:
+            return self._taken(self._client.upload(Path(path), Path(path).name))
+        except StudioError as error:
+            return self._nothing(refusal("This file cannot be used", error))
+
+    def _receive_from_hub(self, repository: str, config: str, split: str, revision: str) -> list[Any]:
+        given = {"dataset": repository.strip(), "config": config, "split": split, "revision": revision}
+        try:
+            return self._taken(self._client.fetch_dataset({name: value for name, value in given.items() if value}))
+        except StudioError as error:
+            return self._nothing(refusal("This data set cannot be used", error))
+
+    def _try_again(self, path: str | None, dataset: str | None, *mapping: str | None) -> list[Any]:
+        """A refused file may be usable by other columns; one that was taken in is there already."""
+        if path is None or dataset:
+            return [gr.skip()] * 3
+        try:
+            detail = self._client.upload(Path(path), Path(path).name, mapping=self._chosen(mapping))
+        except StudioError as error:
+            return [None, refusal("This file cannot be used", error), _now()]
+        return [detail.id, "", _now()]
+
+    def _chosen(self, values: Any) -> dict[str, str]:
+        """The fields of the mapping that were chosen and that the layout reads."""
+        chosen = {name: value for name, value in zip(self.mapping, values, strict=True) if value}
+        unused = _UNUSED.get(chosen.get("layout", "auto"), set())
+        return {name: value for name, value in chosen.items() if name not in unused}
+
+    def _taken(self, detail: DatasetDetail) -> list[Any]:
+        found = _mapping_of(detail)
+        choices = detail.summary.columns if detail.summary else []
+        updates = [gr.update(choices=choices, value=found.get(name)) for name in _LABELS]
+        return [detail.id, "", _now(), found["layout"], *updates]
+
+    @staticmethod
+    def _nothing(refused: str) -> list[Any]:
+        return [None, refused, _now(), "auto", *[gr.update(choices=[], value=None)] * len(_LABELS)]
+
+
+def _mapping_of(detail: DatasetDetail) -> dict[str, Any]:
+    """What was found by itself, as a person would have chosen it."""
+    summary = detail.summary
+    if summary is None or summary.layout is None:
+        return {"layout": "auto"}
+    found: dict[str, Any] = {"layout": summary.layout, "system_column": summary.system_column}
+    if summary.layout in _CONVERSATIONS:
+        return found | {"conversation_column": summary.prompt_column}
+    return found | {"prompt_column": summary.prompt_column, "response_column": summary.response_column}
+
+
+def _visible(layout: str) -> list[Any]:
+    return [gr.update(visible=name not in _UNUSED.get(layout, set())) for name in _LABELS]
+
+
+def _now() -> str:
+    """A value that was never there before, so that its change is noticed."""
+    return uuid.uuid4().hex
+
+
+def _help(name: str) -> str:
+    return ColumnMapping.model_fields[name].description or ""

@@ -1,0 +1,56 @@
+"""Queue: what the studio computes, in which order, and on what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from ui.client import StudioClient, StudioError
+from ui.components import data_of, view
+from ui.pages.problems import refusal
+
+# As the browser reaches it from this page.
+_API = "api/v1"
+
+
+class QueuePage:
+    """`/queue`."""
+
+    def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
+        self._client = client
+        problems = view("problems", "queue-problems")
+        board = view("queue", "queue")
+        demo.load(lambda: data_of({"api": _API}), None, board, api_visibility="private")
+        board.submit(self._act, None, problems, api_visibility="private", trigger_mode="multiple")
+
+    def _act(self, event: gr.EventData) -> str:
+        data: dict[str, Any] = event._data or {}
+        try:
+            act_on(self._client, str(data.get("name")), str(data.get("job")))
+        except StudioError as error:
+            return refusal("That was not done", error)
+        return ""
+
+
+def act_on(client: StudioClient, name: str, job: str) -> None:
+    """What a press on a job's button asks for; a name that no button has does nothing. Raises `StudioError`."""
+    match name:
+        case "stop":
+            client.stop_job(job)
+        case "discard":
+            client.stop_job(job, "discard")
+        case "resume":
+            client.resume_job(job)
+        case "retry":
+            client.retry_job(job)
+        case "first":
+            waiting = client.queue().waiting
+            if waiting:
+                client.change_job(job, before=waiting[0].id)
+        case "later":
+            client.change_job(job, last=True)
+        case "pause":
+            client.pause_queue()
+        case "go_on":
+            client.resume_queue()

@@ -1,0 +1,117 @@
+/** Notifications of the browser about the runs on the page: that one has ended, or says nothing any more. Off until asked for. */
+
+import { el } from './dom.js';
+import { isOpen } from './run_state.js';
+
+const KEPT = 'gift-studio-notifications';
+const STALL_MILLISECONDS = 10 * 60_000;
+const LOOK_MILLISECONDS = 15_000;
+const TITLES = { finished: 'finished', failed: 'failed', interrupted: 'interrupted', stalled: 'stalled' };
+
+/**
+ * Give it what the stream brings: `run` each RunView, `heard` the id of a run that has reported, `connected` whether the
+ * stream is there. `root` is the bell, which asks the browser for permission when it is pressed.
+ */
+export class Notifications {
+  #runs = new Map();
+  #ended = new Set();
+  #connected = false;
+  #stall;
+  #bell = el('button', { type: 'button', class: 'gs-bell', onclick: () => this.#toggle() });
+
+  constructor(signal, stall = STALL_MILLISECONDS) {
+    this.#stall = stall;
+    this.root = this.#bell;
+    // A page that came over plain http from another host may not notify anybody.
+    this.#bell.hidden = !('Notification' in window && window.isSecureContext);
+    this.#draw();
+    const timer = setInterval(() => this.#lookForStalls(), Math.min(LOOK_MILLISECONDS, stall / 4));
+    signal.addEventListener('abort', () => clearInterval(timer));
+  }
+
+  run(run) {
+    const before = this.#runs.get(run.id);
+    this.#runs.set(run.id, { run, heard: Date.now(), stalled: false });
+    // What had ended when the page was opened is no news.
+    if (!before || before.run.state === run.state || !isOpen(before.run.state)) return;
+    // A stream that begins anew may bring what it has brought before.
+    const end = `${run.id} ${run.state} ${run.started}`;
+    if (!(run.state in TITLES) || this.#ended.has(end)) return;
+    this.#ended.add(end);
+    this.#tell(run, run.state, said(run));
+  }
+
+  heard(id) {
+    const known = this.#runs.get(id);
+    if (known) Object.assign(known, { heard: Date.now(), stalled: false });
+  }
+
+  connected(connected) {
+    // Nothing was heard of any run while the connection was gone.
+    if (connected && !this.#connected) this.#runs.forEach((known) => Object.assign(known, { heard: Date.now() }));
+    this.#connected = connected;
+  }
+
+  #lookForStalls() {
+    if (!this.#connected) return;
+    for (const known of this.#runs.values()) {
+      const silent = Date.now() - known.heard;
+      if (known.run.state !== 'running' || known.stalled || silent < this.#stall) continue;
+      known.stalled = true;
+      this.#tell(known.run, 'stalled', `Nothing has been reported for ${Math.round(silent / 60_000)} minutes.`);
+    }
+  }
+
+  #tell(run, what, body) {
+    if (!isOn()) return;
+    // The same tag in another tab takes this one's place: it is told once.
+    const shown = new Notification(`${run.label} ${TITLES[what]}`, { body, tag: `${run.id} ${what} ${run.started}` });
+    shown.addEventListener('click', () => {
+      window.focus();
+      shown.close();
+    });
+  }
+
+  async #toggle() {
+    const wanted = !isOn();
+    if (wanted && Notification.permission === 'default') await Notification.requestPermission();
+    keep(wanted);
+    this.#draw();
+  }
+
+  #draw() {
+    if (this.#bell.hidden) return;
+    const refused = Notification.permission === 'denied';
+    this.#bell.disabled = refused;
+    this.#bell.setAttribute('aria-pressed', isOn());
+    this.#bell.textContent = refused ? 'Notifications are blocked' : 'Notify me';
+    this.#bell.title = refused ? 'Allow them for this site in the settings of the browser.'
+      : 'When a run of this page ends, or reports nothing for ten minutes, while the page is open.';
+  }
+}
+
+function said({ state, result, failure }) {
+  if (failure) return [failure.message, failure.remedy].filter(Boolean).join(' ');
+  if (result?.score) return `${result.score.correct} of ${result.score.n} solved.`;
+  return state === 'interrupted' ? 'Its process was gone before the run ended.' : '';
+}
+
+function isOn() {
+  return 'Notification' in window && Notification.permission === 'granted' && kept() === 'on';
+}
+
+function kept() {
+  try {
+    return localStorage.getItem(KEPT);
+  } catch {
+    return null; // The browser keeps nothing for this page.
+  }
+}
+
+function keep(on) {
+  try {
+    localStorage.setItem(KEPT, on ? 'on' : 'off');
+  } catch {
+    // It then stays off.
+  }
+}

@@ -1,0 +1,50 @@
+/** The estimates of a preflight; what is not known is said so. */
+
+import { el } from './dom.js';
+import { byteUnit, decimal, duration, integer, percent } from './scale.js';
+
+/** Facts, and how the time was come by. `estimates` is that of a PreflightReport. */
+export function preflightFacts(estimates) {
+  const { runs, tokens, steps, memory, disk, time, time_by_run: times } = estimates;
+  const facts = [
+    ['Runs', runs && integer(runs)],
+    ['Training time', steps && (time ? range(time) : 'not known')],
+    ['Memory at its peak', memory ? room(memory.needed, memory.available) : steps && 'not known'],
+    ['Disk, all runs', disk ? room(disk.experiment, disk.available) : steps && 'not known'],
+    ['Steps of a run', steps && integer(steps.steps)],
+    ['Checkpoint', steps && every(steps.checkpoint_every)],
+    ['Tokens of an epoch', tokens && `${integer(tokens.prompt + tokens.response)}, ${integer(tokens.response)} learned`],
+    ['End-of-text tail', tokens && `${percent(tokens.tail / tokens.response)} of those learned`],
+  ].filter(([, value]) => value);
+  return [
+    el('dl', { class: 'gs-facts' }, facts.map(([name, value]) => el('div', {}, el('dt', {}, name), el('dd', {}, value)))),
+    ...notes(tokens, time, times),
+  ];
+}
+
+function notes(tokens, time, times) {
+  const counted = tokens && tokens.counted < tokens.examples
+    ? `By the first ${integer(tokens.counted)} of ${integer(tokens.examples)} examples.` : '';
+  const each = times.length > 1 ? times.map((one) => `${one.label} ${range(one)}`).join(', ') : '';
+  const text = [each && `${each}.`, time?.explanation, time && 'Held-out losses and scoring come on top.', counted];
+  const said = text.filter(Boolean).join(' ');
+  return said ? [el('p', { class: 'gs-note' }, said)] : [];
+}
+
+function every(steps) {
+  return steps > 1 ? `every ${integer(steps)} steps` : 'every step';
+}
+
+function range({ low, high }) {
+  const [from, to] = [duration(low), duration(high)];
+  return from === to ? from : `${from} to ${to}`;
+}
+
+function room(needed, available) {
+  return available === null ? bytes(needed) : `${bytes(needed)} of ${bytes(available)} free`;
+}
+
+function bytes(count) {
+  const { name, size } = byteUnit(count);
+  return `${decimal(count / size, size > 2 ** 20 ? 1 : 0)}\u00a0${name}`;
+}

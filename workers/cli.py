@@ -1,0 +1,62 @@
+"""`gift worker`: takes jobs of a studio, on this host or another."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+
+def worker(
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="A device to compute on: `cuda:0`, `cpu`; may be given several times. All when left out."),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the studio's files on this host; GIFT_DATA_DIR when left out.")
+    ] = None,
+    side_slots: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Jobs at once that need no device of their own.")
+    ] = None,
+) -> None:
+    """Take jobs from a studio's queue and carry them out, until Ctrl-C or SIGTERM.
+
+    Beside a studio on the same host it needs nothing but the same data folder. On another host it finds the studio by
+    `GIFT_STORE_URL` (PostgreSQL), `GIFT_QUEUE_URL` (Redis or PostgreSQL) and `GIFT_ARTEFACTS_URL` (S3): see
+    docs/scale.md. When it is told to end it hands its jobs back: another worker, or this one when it is started again,
+    goes on from their last checkpoint.
+    """
+    from workers.settings import read_settings
+    from workers.studio import Studio
+
+    given = {
+        "devices": ",".join(device) if device else None,
+        "data_dir": data_dir,
+        "side_slots": side_slots,
+        "embedded_worker": True,
+    }
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = read_settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    end = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        end.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    studio = Studio(settings)
+    taking = studio.worker()
+    names = ", ".join(f"{device.name} ({device.title})" for device in studio.own_devices)
+    typer.echo(f"Worker {taking.id} takes jobs for {names}. Ctrl-C ends it.")
+    taking.start()
+    try:
+        end.wait()
+    finally:
+        typer.echo("Handing jobs back ...")
+        taking.stop()
+        studio.close()

@@ -1,0 +1,75 @@
+"""The heartbeat of one attempt, beside whatever its supervisor is doing: fetching inputs, waiting, uploading."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from gift_core.reporting import write_atomically
+from workers.context import LEASE_FILE, channel
+from workers.metrics import MetricsTail
+from workers.records import Job
+from workers.store import JobStore, Orders
+
+logger = logging.getLogger(__name__)
+
+# A process that has not been told for this share of the lease that its job is still its own ends itself: before the
+# lease is over for everybody else.
+_OWN_SHARE = 0.6
+
+
+class Heart:
+    """Beats until the block ends: passes on what the job reports, renews its process's lease, and learns of orders.
+
+    While the store does not answer it goes on trying; the process's own lease runs out meanwhile, as it must.
+    """
+
+    def __init__(self, store: JobStore, job: Job, directory: Path, lease_seconds: float) -> None:
+        self.lost = threading.Event()
+        self.orders: Orders | None = None
+        self._store = store
+        self._job = job
+        self._directory = directory
+        self._lease_seconds = lease_seconds
+        self._tail = MetricsTail(directory / channel(job.attempt))
+        self._stop = threading.Event()
+        self._once = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name=f"heart-{job.id}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self.beat()
+        self._thread.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def catch_up(self) -> None:
+        """Pass on what earlier attempts have reported: the last of it may not have been read before a worker died."""
+        earlier = [(n, MetricsTail(self._directory / channel(n)).read()) for n in range(1, self._job.attempt)]
+        if any(lines for _, lines in earlier):
+            self._store.catch_up(self._job.id, self._job.owner or "", earlier)
+
+    def beat(self) -> None:
+        """One sign of life. The lease counts from before the store was asked."""
+        with self._once:
+            now = time.monotonic()
+            self.orders = self._store.beat(self._job.id, self._job.owner or "", self._tail.read())
+            if self.orders is None:
+                self.lost.set()
+            else:
+                until = now + self._lease_seconds * _OWN_SHARE
+                write_atomically(self._directory / LEASE_FILE, f"{until:.3f}")
+
+    def _run(self) -> None:
+        while not self._stop.wait(min(1.0, self._lease_seconds / 10)) and not self.lost.is_set():
+            try:
+                self.beat()
+            except Exception:
+                logger.exception("job %s could not give a sign of life; trying again", self._job.id)

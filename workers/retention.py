@@ -1,0 +1,199 @@
+"""Keeps the data folder within its quota: files of ended jobs go, what can be made again first, the oldest first."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import load_only
+from sqlmodel import Session, col, select
+
+from gift_core.errors import GiftError
+from gift_core.reporting import TRAINER_DIRECTORY
+from workers.database import Database
+from workers.disk import GIGABYTE, FileSizes, folder_bytes
+from workers.kinds import KINDS
+from workers.outcome import discard
+from workers.recorded import EXPERIMENT_ID
+from workers.records import ACTIVE, ENDED, Job, JobKind, JobState, StopMode, Transition
+from workers.sharing import Sharing
+
+logger = logging.getLogger(__name__)
+
+_BY = "retention"
+# What others are made of, or what took long: it goes last.
+_LAST = frozenset({JobKind.TRAIN, JobKind.EVALUATE})
+_DAY = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bytes that the data folder may take, and days for which files of ended jobs are kept; None is no limit."""
+
+    quota: int | None = None
+    days: float | None = None
+
+
+class Retention:
+    """Removes files, never records: a job says when its files were removed, and why.
+
+    Files stay of what is pinned, waits or runs, of the recorded example, and of what a job that waits or runs names.
+    """
+
+    def __init__(self, database: Database, sharing: Sharing, traces: Path, sizes: FileSizes, limits: Limits) -> None:
+        self._database = database
+        self._sharing = sharing
+        self._traces = traces
+        self._sizes = sizes
+        self._limits = limits
+
+    def look(self) -> None:
+        """Measure, and remove what is too old or too much."""
+        self._remove_old()
+        taken, quota = self._measure(), self._limits.quota
+        if quota is not None and taken > quota:
+            self._remove(taken - quota, f"the data folder was above {quota / GIGABYTE:.3g} GB")
+            self._measure()
+
+    def _measure(self) -> int:
+        with self._database.read() as session:
+            busy = set(session.exec(select(Job.id).where(col(Job.state).in_(ACTIVE))))
+        return self._sizes.measure(busy)
+
+    def _remove_old(self) -> None:
+        if self._limits.days is None:
+            return
+        before = time.time() - self._limits.days * _DAY
+        for candidate in self._candidates():
+            if candidate.ended < before:
+                self._remove_files(candidate, f"it had ended more than {self._limits.days:g} days ago")
+
+    def _remove(self, excess: int, why: str) -> None:
+        """Free `excess` bytes, or as many as there are to free."""
+        candidates = list(self._candidates())
+        for step in (
+            self._unneeded_checkpoints(candidates),
+            self._derived(candidates, why),
+            self._the_rest(candidates, why),
+        ):
+            for freed in step:
+                excess -= freed
+                if excess <= 0:
+                    return
+        logger.warning("the data folder is above its quota, and nothing is left that may be removed")
+
+    def _unneeded_checkpoints(self, candidates: Sequence[_Candidate]) -> Iterator[int]:
+        """What nobody can resume from: the trainer's folders of runs that have finished or were discarded."""
+        for each in candidates:
+            folder = self._folder(each) / TRAINER_DIRECTORY
+            if each.is_over and (size := folder_bytes(folder)) and self._free(each):
+                shutil.rmtree(folder, ignore_errors=True)
+                yield size
+
+    def _derived(self, candidates: Sequence[_Candidate], why: str) -> Iterator[int]:
+        """What can be made again: traces, looks at data sets, responses, exports; used or ended longest ago first."""
+        found: list[tuple[float, _Candidate | Path]] = []
+        found += [(each.ended, each) for each in candidates if each.kind not in _LAST]
+        found += [(when, path) for path in self._traces.glob("*") if (when := _used(path)) is not None]
+        for _, each in sorted(found, key=lambda entry: entry[0]):
+            yield self._remove_files(each, why) if isinstance(each, _Candidate) else _unlinked(each)
+
+    def _the_rest(self, candidates: Sequence[_Candidate], why: str) -> Iterator[int]:
+        """Runs and evaluations."""
+        for each in candidates:
+            if each.kind in _LAST:
+                yield self._remove_files(each, why)
+
+    def _candidates(self) -> Iterator[_Candidate]:
+        """Ended jobs that may have files to remove, the one that ended first first."""
+        columns: Any = (Job.id, Job.kind, Job.state, Job.stop_mode, Job.ended)
+        removable = (col(Job.state).in_(ENDED), col(Job.pinned).is_(False), col(Job.files_removed).is_(None))
+        query = select(Job).options(load_only(*columns)).where(*removable).order_by(col(Job.ended))
+        with self._database.read() as session:
+            jobs = session.exec(query).all()
+        for job in jobs:
+            is_over = job.state == JobState.FINISHED or job.stop_mode == StopMode.DISCARD
+            yield _Candidate(job.id, JobKind(job.kind), is_over, job.ended or 0.0)
+
+    def _remove_files(self, candidate: _Candidate, why: str) -> int:
+        """How many bytes that freed; 0 where the files have to stay."""
+        # First it is written down that they are gone: whoever asks for them from then on is told so.
+        if not self._folder(candidate).is_dir():
+            return 0
+        job = self._free(candidate, f"its files were removed: {why}")
+        if job is None:
+            return 0
+        before = self._bytes_of(job)
+        try:
+            discard(self._folder(candidate))
+            # Others are to see that they are gone, too.
+            self._sharing.keep(job)
+        except (GiftError, OSError) as error:
+            logger.warning("files of %s could not all be removed: %s", job.id, error)
+        freed = before - self._bytes_of(job)
+        logger.info("files of %s were removed, %.3g GB: %s", job.id, freed / GIGABYTE, why)
+        return freed
+
+    def _free(self, candidate: _Candidate, note: str = "") -> Job | None:
+        """The job, if nothing needs its files, asked while nobody can begin to; `note` says that they all go."""
+        with self._database.write() as session:
+            job = session.get(Job, candidate.id)
+            if job is None or job.state not in ENDED or job.pinned or job.experiment_id == EXPERIMENT_ID:
+                return None
+            if job.id in _named_by_open_jobs(session):
+                return None
+            if note:
+                job.files_removed = time.time()
+                session.add(Transition(job_id=job.id, before=job.state, after=job.state, owner=_BY, cause=note))
+            return job
+
+    def _bytes_of(self, job: Job) -> int:
+        used, *copies = self._sharing.folders(job)
+        return folder_bytes(used) + sum(folder_bytes(copy, is_copy=True) for copy in copies)
+
+    def _folder(self, candidate: _Candidate) -> Path:
+        return self._sharing.data / KINDS[candidate.kind].folder / candidate.id
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """`is_over`: nobody can resume it."""
+
+    id: str
+    kind: JobKind
+    is_over: bool
+    ended: float
+
+
+def _named_by_open_jobs(session: Session) -> set[str]:
+    """Every text in what jobs that wait or run were asked with: the ids of the runs that they need are among them."""
+    specs = session.exec(select(Job.spec).where(col(Job.state).not_in(ENDED)))
+    return {text for spec in specs for text in _texts(spec)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
+
+
+def _used(path: Path) -> float | None:
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return None
+
+
+def _unlinked(path: Path) -> int:
+    with suppress(OSError):
+        size = path.stat().st_size
+        path.unlink()
+        return size
+    return 0

@@ -1,0 +1,173 @@
+"""Moves the files of jobs between this host and the others, where there are any."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from gift_core.errors import GiftError
+from gift_core.recovery import is_complete
+from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY
+from gift_core.scratch import written_beside
+from workers.artefacts import Artefacts, ArtefactsMissing
+from workers.context import JOB_FILE, LEASE_FILE, LOG_FILE, JobFile
+from workers.inputs import inputs_of
+from workers.kinds import KINDS, job_directory
+from workers.records import Job, JobKind
+
+logger = logging.getLogger(__name__)
+
+STAGED = "shared"
+_DATASETS = "datasets"
+_RUNS = KINDS[JobKind.TRAIN].folder
+# Between two versions of what a running job has so far: its log, and checkpoints to resume from.
+_EVERY_SECONDS = 20.0
+# These are still appended to; everything else is written once.
+_GROWING = (LOG_FILE, METRICS_FILE)
+
+
+class Sharing:
+    """Files of the studio in `data`, and what of them other hosts see at `url`; without one there is nothing to do.
+
+    A folder is staged before it is kept: links to files that are whole, copies of those that grow. So nothing changes
+    while it is uploaded, and what is brought never overwrites what this host is writing.
+    """
+
+    def __init__(self, data: Path, url: str | None, every_seconds: float = _EVERY_SECONDS) -> None:
+        self.data = data
+        self._artefacts = Artefacts(data / STAGED, url) if url else None
+        self._every_seconds = every_seconds
+
+    def bring(self, job: Job) -> None:
+        """Have here what an attempt at the job needs, and what earlier ones have left. Raises a `GiftError`."""
+        if self._artefacts is None:
+            return
+        needed = inputs_of(job)
+        for dataset in needed.datasets:
+            self._fetch(f"{_DATASETS}/{dataset}", self.data / _DATASETS)
+        for checkpoint in needed.checkpoints:
+            self.bring_run(checkpoint)
+        if not self._was_here(job):
+            self._fetch(_key(job), job_directory(self.data, job))
+
+    def bring_run(self, run_id: str) -> None:
+        """Have a run's files here; nothing happens for the name of a base model."""
+        self._fetch(f"{_RUNS}/{run_id}", self.data / _RUNS / run_id)
+
+    def bring_files(self, job: Job) -> None:
+        """Have here what the job has left so far."""
+        self._fetch(_key(job), job_directory(self.data, job))
+
+    def keep(self, job: Job) -> None:
+        """Let others see what the job has left. Raises `ArtefactsUnavailable`."""
+        if self._artefacts is None:
+            return
+        source = job_directory(self.data, job)
+        _stage(_whole_files(source), source, self._artefacts.path(_key(job)))
+        self._artefacts.keep(_key(job))
+
+    def keep_dataset(self, file: Path) -> None:
+        """Let others see an uploaded file. Raises `ArtefactsUnavailable`."""
+        if self._artefacts is None:
+            return
+        key = f"{_DATASETS}/{file.stem}"
+        _stage([file], file.parent, self._artefacts.path(key))
+        self._artefacts.keep(key)
+
+    @contextmanager
+    def sharing(self, job: Job) -> Iterator[None]:
+        """Keep what the job has so far, from time to time, until the block ends."""
+        if self._artefacts is None:
+            yield
+            return
+        over = threading.Event()
+
+        def share() -> None:
+            while not over.wait(self._every_seconds):
+                try:
+                    self.keep(job)
+                except (GiftError, OSError) as error:
+                    logger.warning("what job %s has so far could not be shared: %s", job.id, error)
+
+        thread = threading.Thread(target=share, name=f"sharing-{job.id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def folders(self, job: Job) -> list[Path]:
+        """Where this host has files of the job: those that it uses, and the copy that others see."""
+        copies = [self._artefacts.path(_key(job))] if self._artefacts is not None else []
+        return [job_directory(self.data, job), *copies]
+
+    def remove(self, job: Job) -> None:
+        """Remove the job's files, here and for the others."""
+        if self._artefacts is not None:
+            self._artefacts.remove(_key(job))
+        shutil.rmtree(job_directory(self.data, job), ignore_errors=True)
+
+    def ping(self) -> None:
+        """Raises `ArtefactsUnavailable` unless files can be shared."""
+        if self._artefacts is not None:
+            self._artefacts.ping()
+
+    def _was_here(self, job: Job) -> bool:
+        """Whether the attempt before this one was on this host: then what is here is newer than what was shared."""
+        try:
+            last = JobFile.model_validate_json((job_directory(self.data, job) / JOB_FILE).read_bytes())
+        except (OSError, ValidationError):
+            return False
+        return last.attempt == job.attempt - 1
+
+    def _fetch(self, key: str, target: Path) -> None:
+        """Bring a folder, and put its files to where they are used; what is not kept anywhere is left as it is."""
+        if self._artefacts is None:
+            return
+        try:
+            staged = self._artefacts.bring(key)
+        except (ArtefactsMissing, ValueError):
+            return
+        for path in staged.rglob("*"):
+            if path.is_file():
+                _put(path, target / path.relative_to(staged))
+
+
+def _key(job: Job) -> str:
+    return f"{KINDS[JobKind(job.kind)].folder}/{job.id}"
+
+
+def _whole_files(directory: Path) -> Iterator[Path]:
+    """The files that count: no half-written ones, and no checkpoint that is not sealed."""
+    unsealed = {path for path in (directory / TRAINER_DIRECTORY).glob("*") if path.is_dir() and not is_complete(path)}
+    for path in sorted(directory.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+        if path.is_file() and not hidden and path.name != LEASE_FILE and not unsealed.intersection(path.parents):
+            yield path
+
+
+def _stage(files: Iterable[Path], source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(target) as beside:
+        beside.mkdir()
+        for path in files:
+            _put(path, beside / path.relative_to(source))
+
+
+def _put(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    if path.name in _GROWING or path.suffix == ".jsonl":
+        shutil.copyfile(path, beside)
+    else:
+        os.link(path, beside)
+    beside.replace(target)
