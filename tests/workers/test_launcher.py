@@ -1,0 +1,65 @@
+"""A job on several devices: one process on each, which stop at the same step and are killed together."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from gift_core.run import run_training
+from gift_core.spec import ExperimentSpec, RunSpec
+from tests.workers.conftest import Claim, Until
+from workers.experiments import LaunchOptions
+from workers.records import JobState
+from workers.settings import job_environment
+from workers.store import JobStore
+from workers.supervisor import Patience, Supervisor, job_command
+
+SPEC = ExperimentSpec.parse(
+    {
+        "methods": ["gift"],
+        "run": {
+            "data": {"source": {"kind": "task", "examples": 24}, "held_out": 4},
+            "training": {"epochs": 8, "batch_size": 8, "precision": "fp32"},
+            "evaluation": {"score": False},
+        },
+    }
+)
+
+
+@pytest.mark.slow
+def test_two_processes_stop_at_the_same_step_and_go_on_to_what_one_process_makes(
+    store: JobStore, claim: Claim, until: Until, tmp_path: Path
+) -> None:
+    experiment, _ = store.create_experiment(SPEC, None, LaunchOptions(devices=2))
+    (run,) = store.runs(experiment.id)
+    supervisor = Supervisor(store, tmp_path, job_command(tmp_path), lambda _: job_environment(1), Patience(60.0))
+    directory = tmp_path / "runs" / run.id
+
+    work = threading.Thread(target=supervisor.execute, args=(claim(run.id), ["cpu", "cpu"]))
+    work.start()
+    until(lambda: store.job(run.id).step >= 2 or not work.is_alive())
+    store.request_stop(run.id, "user")
+    work.join(timeout=60)
+    stopped = store.job(run.id)
+    log = (directory / "job.log").read_text()
+    assert stopped.state == JobState.STOPPED, log
+    assert stopped.result is not None, log
+    assert 2 <= stopped.result["steps"] < 24
+    assert (directory / "checkpoint" / "model.safetensors").exists()
+
+    store.requeue(run.id, "user", "resumed")
+    supervisor.execute(claim(run.id), ["cpu", "cpu"])
+    finished = store.job(run.id)
+    assert finished.state == JobState.FINISHED, (directory / "job.log").read_text()
+    alone = run_training(RunSpec.parse(run.spec), tmp_path / "alone", Path)
+    assert finished.result is not None
+    assert finished.result["steps"] == alone["steps"] == 24
+    assert finished.result["final_loss"] == pytest.approx(alone["final_loss"], rel=1e-3)
+    assert finished.result["held_out_loss"] == pytest.approx(alone["held_out_loss"], rel=1e-3)
+    points = store.metrics([run.id], after=0)
+    assert [point.step for point in points if "loss" in point.values] == list(range(1, 25))
+    one, other = (load_file(place / "checkpoint" / "model.safetensors") for place in (directory, tmp_path / "alone"))
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-3
