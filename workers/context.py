@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 JOB_FILE = "job.json"
 LOG_FILE = "job.log"
 LEASE_FILE = "lease"
+# Its process leaves this when it stopped as it was told to.
+STOPPED_FILE = "stopped"
 RATES = "rates"
-# How its process says that it stopped as it was told to, and that nobody told it any more that the job is its own.
-EXIT_STOPPED = 3
+# How its process says that nobody told it any more that the job is its own.
 EXIT_LOST = 75
 
 

@@ -64,19 +64,19 @@ class DevicePool:
         self._side = side_slots
 
     def choose(self, waiting: Sequence[Job]) -> Job | None:
-        """The first job that fits. None overtakes one that waits for more devices than are free: it would never run."""
-        blocked = False
+        """The first job that fits. What an earlier one waits for is kept for it: otherwise it would never run."""
+        kept: set[str] = set()
         for job in waiting:
             if job.devices == 0:
                 if self._side:
                     return job
                 continue
-            suitable = [device.name for device in self.devices if device.answers_to(job.device)]
-            if len(suitable) < job.devices or blocked:
+            suitable = {device.name for device in self.devices if device.answers_to(job.device)}
+            if len(suitable) < job.devices:
                 continue
-            if len(self._free.intersection(suitable)) >= job.devices:
+            if len((self._free & suitable) - kept) >= job.devices:
                 return job
-            blocked = True
+            kept |= suitable
         return None
 
     def take(self, job: Job) -> list[str]:

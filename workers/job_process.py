@@ -23,9 +23,10 @@ from typing import Any, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import EXIT_LOST, EXIT_STOPPED, JOB_FILE, LEASE_FILE, JobContext, JobFile, channel
+from workers.context import EXIT_LOST, JOB_FILE, LEASE_FILE, STOPPED_FILE, JobContext, JobFile, channel
 from workers.failures import failure_of
 from workers.kinds import KINDS
+from workers.outcome import FAILURE_FILE
 from workers.settings import process_rank
 
 _PR_SET_PDEATHSIG = 1
@@ -47,10 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         job = JobFile.model_validate_json((options.directory / JOB_FILE).read_bytes())
         result = _carry_out(job, options.directory, options.data, wish)
     except StoppedError:
-        return EXIT_STOPPED
+        # No exit code says so: where one of several processes fails, torchrun kills those that still save.
+        if process_rank() == 0:
+            write_atomically(options.directory / STOPPED_FILE, "")
+        return 0
     except Exception as error:
         traceback.print_exc()
-        if process_rank() == 0:
+        # Of several processes, the first to fail knows why: the others only miss it.
+        if not (options.directory / FAILURE_FILE).exists():
             failure_of(error).write(options.directory)
         return 1
     # Of several processes of one job, the first one writes.

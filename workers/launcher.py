@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 from workers.job_process import die_with
@@ -12,7 +13,11 @@ def main() -> None:
     """Become torchrun. What the kernel was told, to kill this process with its worker, stays in force."""
     parent, count, *module = sys.argv[1:]
     die_with(int(parent))
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", count, "-m", *module]
+    # The job's own processes are told to stop; torchrun would take it for a failure and kill them while they save.
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", count]
+    torchrun += ["--signals-to-handle", "SIGHUP", "--shutdown-timeout", "10", "-m", *module]
     os.execv(sys.executable, [sys.executable, *torchrun, "--parent", str(os.getpid())])  # noqa: S606
 
 

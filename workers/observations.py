@@ -11,6 +11,7 @@ from sqlalchemy import and_, func, or_, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
+from workers.line import in_line, next_in_line
 from workers.metrics import MetricLine
 from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
@@ -90,6 +91,11 @@ class Observations:
         with self._read() as session:
             return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
+    def next_in_line(self) -> list[Job]:
+        """The jobs that a worker may choose from, those whose turn is next."""
+        with self._read() as session:
+            return next_in_line(session)
+
     def waiting(self, limit: int | None = None) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""
         with self._read() as session:
@@ -122,12 +128,6 @@ class Observations:
             cursor = session.exec(select(func.max(MetricPoint.cursor))).one()
             transition = session.exec(select(func.max(Transition.id))).one()
         return cursor or 0, transition or 0
-
-
-def in_line() -> Any:
-    """The queued jobs in the order in which they are taken."""
-    order = (col(Job.priority).desc(), col(Job.rank), col(Job.position), col(Job.id))
-    return select(Job).where(Job.state == JobState.QUEUED).order_by(*order)
 
 
 def _trained() -> Any:

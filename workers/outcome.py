@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
-from workers.context import EXIT_LOST, EXIT_STOPPED, JOB_FILE, LOG_FILE
+from workers.context import EXIT_LOST, JOB_FILE, LOG_FILE, STOPPED_FILE
 from workers.records import JobState
 
 FAILURE_FILE = "failure.json"
@@ -49,10 +49,18 @@ class Outcome:
     result: dict[str, Any] | None = None
     failure: Failure | None = None
 
+    @property
+    def is_explained(self) -> bool:
+        """Whether the process itself said why it failed."""
+        return self.failure is not None and self.failure.code not in _UNEXPLAINED
+
     @classmethod
     def failed(cls, failure: Failure) -> Outcome:
         return cls(JobState.FAILED, failure.code, failure=failure)
 
+
+# Codes of failures that the process said nothing about.
+_UNEXPLAINED = frozenset({"killed", "crashed", "exit"})
 
 STOPPED = Outcome(JobState.STOPPED, "stopped on request")
 DISCARDED = Outcome(JobState.STOPPED, "stopped on request, nothing kept")
@@ -63,7 +71,7 @@ CUT_OFF = Outcome(JobState.INTERRUPTED, "its worker could not reach the store")
 
 def clear(directory: Path) -> None:
     """Remove what an earlier attempt said about its end."""
-    for name in (RESULT_FILE, FAILURE_FILE):
+    for name in (RESULT_FILE, FAILURE_FILE, STOPPED_FILE):
         (directory / name).unlink(missing_ok=True)
 
 
@@ -80,7 +88,8 @@ def discard(directory: Path) -> None:
 
 def outcome_of(directory: Path, exit_code: int) -> Outcome:
     """How a process ended by itself, from the files in `directory` and its exit code (negative: a signal)."""
-    if exit_code in (EXIT_STOPPED, -signal.SIGTERM):
+    stopped = exit_code == 0 and (directory / STOPPED_FILE).exists()
+    if stopped or exit_code == -signal.SIGTERM:
         return replace(ENDED_FROM_OUTSIDE, result=_read_result(directory))
     if exit_code == EXIT_LOST:
         return CUT_OFF

@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-# A job's processes carry its mark in this variable, its grandchildren too: so they are found even when their parent and
-# their group are gone.
+# A job's processes carry its directory and its attempt in this variable, its grandchildren too: so they are found even
+# when their parent and their group are gone.
 JOB_VARIABLE = "GIFT_JOB"
 _GONE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
@@ -35,32 +35,41 @@ def exits_within(process: Process, seconds: float) -> bool:
     return True
 
 
-def mark(directory: Path) -> str:
-    """Of a job's processes: its directory, since two studios on one machine may have jobs of the same id."""
-    return str(directory.resolve())
+def mark(directory: Path, attempt: int) -> dict[str, str]:
+    """The variable. It names the directory, since two studios on one machine may have jobs of the same id."""
+    return {JOB_VARIABLE: f"{directory.resolve()}#{attempt}"}
 
 
-def kill_everything_of(job: str) -> int:
-    """Kill whatever still runs here with a job's mark, and wait until its memory is free again; how many it was.
+def signal_everything_of(directory: Path, attempt: int, number: signal.Signals) -> None:
+    """Send a signal to every process of an attempt."""
+    for process in _processes_of(directory, (attempt,)):
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+def kill_everything_of(directory: Path, attempts: Container[int]) -> int:
+    """Kill whatever still runs here of a job's attempts, and wait until its memory is free again; how many it was.
 
     Raises `TimeoutError` where something does not go away, as a process that waits for a broken device.
     """
-    found = list(_processes_of(job))
+    found = list(_processes_of(directory, attempts))
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     deadline = time.monotonic() + _GONE_SECONDS
     while left := [process for process in found if _holds_memory(process)]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"process {left[0].pid} of {job} does not end")
+            raise TimeoutError(f"process {left[0].pid} of {directory.name} does not end")
         time.sleep(_LOOK_SECONDS)
     return len(found)
 
 
-def _processes_of(job: str) -> Iterator[psutil.Process]:
+def _processes_of(directory: Path, attempts: Container[int]) -> Iterator[psutil.Process]:
+    where = str(directory.resolve())
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if process.environ().get(JOB_VARIABLE) == job:
+            place, _, attempt = process.environ().get(JOB_VARIABLE, "").rpartition("#")
+            if place == where and int(attempt) in attempts:
                 yield process
 
 

@@ -16,9 +16,10 @@ from gift_core.spec import ExperimentSpec, TaskSource
 from gift_core.tasks.registry import TASKS
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
+from workers.line import next_in_line, place_before
 from workers.metrics import MetricLine
 from workers.moves import finish, move, requeue
-from workers.observations import Observations, add_points, forget_points_after, in_line
+from workers.observations import Observations, add_points, forget_points_after
 from workers.records import (
     ACTIVE,
     ENDED,
@@ -34,8 +35,6 @@ from workers.records import (
 
 # A job whose worker was lost this often since a person last asked for it is not taken up by itself any more.
 MOST_LOSSES = 3
-# So many of those that wait are looked at for one that fits.
-LOOKED_AT = 200
 _PAUSED = "paused"
 
 
@@ -205,9 +204,7 @@ class JobStore(Observations):
             if priority is not None:
                 job.priority = priority
             if before is not None and before != job_id:
-                other = _waiting_job(session, before)
-                job.priority = other.priority
-                job.rank = (other.rank + _rank_before(session, other)) / 2
+                place_before(session, job, _waiting_job(session, before))
             if last:
                 ends = select(func.min(Job.priority), func.max(Job.rank)).where(Job.state == JobState.QUEUED)
                 job.priority, highest = session.exec(ends).one()
@@ -251,7 +248,7 @@ class JobStore(Observations):
         with self._write() as session:
             if _is_paused(session):
                 return None
-            job = choose(session.exec(in_line().limit(LOOKED_AT)).all())
+            job = choose(next_in_line(session))
             if job is None:
                 return None
             attempt = job.attempt + 1
@@ -284,6 +281,7 @@ class JobStore(Observations):
             if lines:
                 _take_report(session, job_id, job.attempt, lines)
                 job.sqlmodel_update(_progress(lines, job.latest))
+                job.fresh = False
             return Orders(JobState(job.state), StopMode(job.stop_mode) if job.stop_mode else None)
 
     def catch_up(self, job_id: str, owner: str, earlier: Sequence[tuple[int, Sequence[MetricLine]]]) -> None:
@@ -380,7 +378,8 @@ def _interrupt(session: Session, job: Job, *, by: str, cause: str, **outcome: An
     goes_on = job.state == JobState.RUNNING and job.losses <= MOST_LOSSES
     finish(session, job, JobState.INTERRUPTED, by=by, cause=cause, **outcome)
     if goes_on:
-        requeue(session, job, by=by, cause="goes on by itself")
+        # One that was to begin anew and did not get that far still has to.
+        requeue(session, job, by=by, cause="goes on by itself", fresh=job.fresh)
 
 
 def _stop_siblings(session: Session, failed: Job) -> None:
@@ -421,13 +420,6 @@ def _waiting_job(session: Session, job_id: str) -> Job:
     if job.state != JobState.QUEUED:
         raise ConflictError(f"{job.label} does not wait any more.", field="id", remedy="Look at the queue again.")
     return job
-
-
-def _rank_before(session: Session, other: Job) -> float:
-    """The rank of the job before `other`, or one that is a second lower where there is none."""
-    earlier = (Job.state == JobState.QUEUED, Job.priority == other.priority, col(Job.rank) < other.rank)
-    found = session.exec(select(Job.rank).where(*earlier).order_by(col(Job.rank).desc())).first()
-    return other.rank - 1 if found is None else found
 
 
 def _job(session: Session, job_id: str) -> Job:

@@ -23,7 +23,7 @@ from workers.heart import Heart
 from workers.kinds import job_directory
 from workers.leftovers import clear_scratch
 from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
-from workers.processes import JOB_VARIABLE, Process, exits_within, kill_everything_of, mark, signal_group
+from workers.processes import Process, exits_within, kill_everything_of, mark, signal_everything_of, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.sharing import Sharing
 from workers.store import JobStore
@@ -34,6 +34,7 @@ _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
 _SHARING_PAUSE_SECONDS = 5.0
 _DISCARD_GRACE_SECONDS = 2.0
+_ASK_AGAIN_SECONDS = 1.0
 _CODE = Path(__file__).resolve().parents[1]
 
 Command = Callable[[Path, Job], list[str]]
@@ -101,7 +102,7 @@ class Supervisor:
         return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
     def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
-        if left := kill_everything_of(mark(directory)):
+        if left := kill_everything_of(directory, range(job.attempt)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         with Heart(self._store, job, directory, self._patience.lease) as heart:
             self._sharing.bring(job)
@@ -109,10 +110,12 @@ class Supervisor:
             self._prepare(job, directory)
             with self._sharing.sharing(job):
                 forced, exit_code = self._run(job, directory, placed_on, heart)
-            outcome = _outcome(directory, forced, exit_code)
+            outcome = _outcome(forced, outcome_of(directory, exit_code))
+            # What was reported last. What somebody else has by now is not ours to remove or to share.
+            heart.beat()
             if not heart.lost.is_set():
-                # What was reported last, and what others will look for once they are told of the end.
-                heart.beat()
+                if outcome is DISCARDED:
+                    discard(directory)
                 self._share(job)
         return outcome
 
@@ -131,12 +134,12 @@ class Supervisor:
         process = self._spawn(job, directory, placed_on)
         try:
             self._store.started(job.id, job.owner or "", process.pid, ",".join(placed_on))
-            forced = self._watch(process, heart)
+            forced = self._watch(_Ending(job, directory, process, self._patience.stop_grace), process, heart)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
             # The next job gets the memory only once it is free.
-            kill_everything_of(mark(directory))
+            kill_everything_of(directory, (job.attempt,))
         return forced, exit_code
 
     def _prepare(self, job: Job, directory: Path) -> None:
@@ -150,7 +153,7 @@ class Supervisor:
             write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
 
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
-        environment = {**self._environment(job), **visible_devices(placed_on), JOB_VARIABLE: mark(directory)}
+        environment = {**self._environment(job), **visible_devices(placed_on), **mark(directory, job.attempt)}
         with (directory / LOG_FILE).open("ab") as log:
             log.write(f"--- attempt {job.attempt}\n".encode())
             log.flush()
@@ -164,12 +167,11 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _watch(self, process: Process, heart: Heart) -> Outcome | None:
+    def _watch(self, ending: _Ending, process: Process, heart: Heart) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
-        ending = _Ending(process, self._patience.stop_grace)
         while not exits_within(process, _POLL_SECONDS):
             if heart.lost.is_set():
                 break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
@@ -188,24 +190,28 @@ def _unsupervised(error: Exception) -> Failure:
     return Failure(code="internal", message=message, remedy="See the server's log.")
 
 
-def _outcome(directory: Path, forced: Outcome | None, exit_code: int) -> Outcome:
+def _outcome(forced: Outcome | None, own: Outcome) -> Outcome:
+    """What an attempt ends as that was `forced` to end, or that ended as its process says."""
     if forced is DISCARDED:
-        discard(directory)
-        return DISCARDED
-    outcome = outcome_of(directory, exit_code)
-    if forced is None or outcome.state is JobState.FINISHED:
-        return outcome
-    return replace(forced, result=outcome.result) if forced is STOPPED else forced
+        return forced
+    # One that could not save says why.
+    could_not_save = forced is STOPPED and own.state is JobState.FAILED and own.is_explained
+    if forced is None or own.state is JobState.FINISHED or could_not_save:
+        return own
+    return replace(forced, result=own.result) if forced is STOPPED else forced
 
 
 class _Ending:
-    """Asks a process to end, once, and kills it when its time is over."""
+    """Asks the processes of an attempt to end, again and again, and kills them when their time is over."""
 
-    def __init__(self, process: Process, stop_grace: float) -> None:
+    def __init__(self, job: Job, directory: Path, process: Process, stop_grace: float) -> None:
         self.outcome: Outcome | None = None
+        self._attempt = job.attempt
+        self._directory = directory
         self._process = process
         self._stop_grace = stop_grace
-        self._deadline = float("inf")
+        self._number = signal.SIGTERM
+        self._next = self._deadline = float("inf")
 
     def stop(self, mode: StopMode) -> None:
         if mode is StopMode.DISCARD:
@@ -219,12 +225,17 @@ class _Ending:
             self._ask(self.outcome or STUDIO_STOPPED, signal.SIGTERM, _SHUTDOWN_GRACE_SECONDS)
 
     def insist(self) -> None:
-        if time.monotonic() >= self._deadline:
+        now = time.monotonic()
+        if now >= self._deadline:
             signal_group(self._process, signal.SIGKILL)
+        elif now >= self._next:
+            # Some of them may not have been there the last time.
+            self._next = now + _ASK_AGAIN_SECONDS
+            signal_everything_of(self._directory, self._attempt, self._number)
 
     def _ask(self, outcome: Outcome, number: signal.Signals, grace: float) -> None:
-        if self.outcome is outcome and self._deadline <= time.monotonic() + grace:
+        now = time.monotonic()
+        if self.outcome is outcome and self._deadline <= now + grace:
             return
-        self.outcome = outcome
-        self._deadline = min(self._deadline, time.monotonic() + grace)
-        signal_group(self._process, number)
+        self.outcome, self._number, self._next = outcome, number, now
+        self._deadline = min(self._deadline, now + grace)

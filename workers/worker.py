@@ -15,7 +15,7 @@ from workers.logs import bound
 from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.records import Worker as WorkerRecord
-from workers.store import LOOKED_AT, JobStore
+from workers.store import JobStore
 from workers.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -120,6 +120,6 @@ class Worker:
         if self._store.paused or self._queue.pending():
             return
         with self._pool.lock:
-            fits = self._pool.choose(self._store.waiting(LOOKED_AT))
+            fits = self._pool.choose(self._store.next_in_line())
         if fits is not None:
             self._queue.wake(fits.id)

@@ -17,7 +17,7 @@ import time
 
 STEPS = 6
 STEP_SECONDS = 0.03
-EXIT_STOPPED, EXIT_LOST = 3, 75
+EXIT_LOST = 75
 directory, attempt = (sys.argv[1], int(sys.argv[2])) if __name__ == "__main__" else ("", 0)
 
 
@@ -103,7 +103,8 @@ def main():
                 write("failure.json", json.dumps(failure))
                 return 1
         if stop.is_set():
-            return EXIT_STOPPED
+            write("stopped", "")
+            return 0
     write("result.json", json.dumps({"value": value}))
     return 0
 

@@ -109,4 +109,5 @@ def test_one_fault_after_the_other(tmp_path: Path, small_disk: Callable[[], Call
 
 
 def reach(world: World, run: str, step: int) -> None:
-    world.until(lambda: world.job(run).step >= step, f"step {step}", seconds=120)
+    """Until an attempt that was begun by now has taken so many steps."""
+    world.until(lambda: world.job(run).phase == "training" and world.job(run).step >= step, f"step {step}", seconds=120)

@@ -1,0 +1,73 @@
+"""Which of the waiting jobs a worker's free devices take."""
+
+from __future__ import annotations
+
+import pytest
+
+from gift_core.errors import SpecError
+from workers.devices import Device, DevicePool, find_devices, visible_devices
+from workers.records import Job
+
+GPUS = [Device(name=f"cuda:{number}", title="GPU", memory=1) for number in range(2)]
+CPU = [Device(name="cpu", title="CPU", memory=1)]
+
+
+def job(name: str, devices: int = 1, device: str = "") -> Job:
+    return Job(id=name, label=name, spec={}, devices=devices, device=device)
+
+
+def place(pool: DevicePool, waiting: list[Job]) -> dict[str, list[str]]:
+    """Take what fits, one job after the other."""
+    placed = {}
+    while chosen := pool.choose([one for one in waiting if one.id not in placed]):
+        placed[chosen.id] = pool.take(chosen)
+    return placed
+
+
+def test_jobs_are_placed_in_their_order_until_nothing_is_free() -> None:
+    pool = DevicePool(GPUS, side_slots=1)
+    waiting = [job("a"), job("b"), job("c"), job("side", devices=0), job("other side", devices=0)]
+    assert place(pool, waiting) == {"a": ["cuda:0"], "b": ["cuda:1"], "side": []}
+    pool.give_back(["cuda:1"])
+    pool.give_back([])
+    left = [one for one in waiting if one.id in ("c", "other side")]
+    assert place(pool, left) == {"c": ["cuda:1"], "other side": []}
+
+
+def test_a_job_that_waits_for_two_devices_is_not_overtaken() -> None:
+    pool = DevicePool(GPUS, side_slots=1)
+    assert place(pool, [job("first")]) == {"first": ["cuda:0"]}
+    waiting = [job("both", devices=2), job("small"), job("side", devices=0)]
+    assert place(pool, waiting) == {"side": []}, "what needs no device is not in its way"
+    pool.give_back(["cuda:0"])
+    assert place(pool, waiting[:2]) == {"both": ["cuda:0", "cuda:1"]}
+    pool.give_back(["cuda:0", "cuda:1"])
+    assert place(pool, waiting[1:2]) == {"small": ["cuda:0"]}
+
+
+def test_a_job_that_waits_for_one_device_keeps_no_other_free() -> None:
+    pool = DevicePool(GPUS, side_slots=0)
+    assert place(pool, [job("first", device="cuda:0")]) == {"first": ["cuda:0"]}
+    waiting = [job("same", device="cuda:0"), job("any")]
+    assert place(pool, waiting) == {"any": ["cuda:1"]}
+
+
+@pytest.mark.parametrize("other", [job("gpu", device="cuda"), job("third", device="cuda:3"), job("many", devices=3)])
+def test_a_job_for_other_devices_is_left_and_is_in_nobodys_way(other: Job) -> None:
+    pool = DevicePool(CPU, side_slots=1)
+    assert place(pool, [other, job("mine", device="cpu"), job("too late")]) == {"mine": ["cpu"]}
+
+
+@pytest.mark.parametrize(
+    ("taken", "visible"), [([], ""), (["cpu"], ""), (["cuda:1"], "1"), (["cuda:0", "cuda:2"], "0,2")]
+)
+def test_a_process_sees_its_own_devices_alone(taken: list[str], visible: str) -> None:
+    assert visible_devices(taken)["CUDA_VISIBLE_DEVICES"] == visible
+
+
+def test_a_device_that_is_not_there_is_named() -> None:
+    (cpu,) = find_devices("cpu")
+    assert cpu.memory > 0
+    with pytest.raises(SpecError, match="no device cuda:77") as refused:
+        find_devices("cpu, cuda:77")
+    assert "cpu" in refused.value.problems[0].remedy

@@ -1,0 +1,40 @@
+"""The line in which queued jobs wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from workers.records import Job, JobState
+
+# Seconds: ranks are times, and halving the distance between two would run out of numbers.
+_DISTANCE = 0.001
+# So many of those that wait are looked at for one that fits.
+_LOOKED_AT = 200
+
+
+def in_line() -> Any:
+    """The queued jobs in the order in which they are taken."""
+    order = (col(Job.priority).desc(), col(Job.rank), col(Job.position), col(Job.id))
+    return select(Job).where(Job.state == JobState.QUEUED).order_by(*order)
+
+
+def next_in_line(session: Session) -> list[Job]:
+    """The jobs that a worker may choose from. Those for a side slot come first: no training is in their way."""
+    aside, others = (in_line().where(which).limit(_LOOKED_AT) for which in (Job.devices == 0, col(Job.devices) > 0))
+    return [*session.exec(aside), *session.exec(others)]
+
+
+def place_before(session: Session, job: Job, other: Job) -> None:
+    """Give a waiting job the place before another one, and its priority. Nobody loses a place to who comes later."""
+    job.priority = other.priority
+    session.flush()
+    waiting = session.exec(in_line().where(Job.priority == other.priority, Job.id != job.id)).all()
+    ids = [waits.id for waits in waiting]
+    ids.insert(ids.index(other.id), job.id)
+    last = max(waits.rank for waits in waiting)
+    ranks = [{"id": identity, "rank": last - _DISTANCE * behind} for behind, identity in enumerate(reversed(ids))]
+    session.execute(update(Job), ranks)
+    session.refresh(job)
