@@ -18,8 +18,8 @@ from gift_core.errors import GiftError, Problem, problem_of
 
 MEDIA_TYPE = "application/problem+json"
 
-_STATUS = {"not_found": 404, "conflict": 409, "too_large": 413, "disk_full": 507}
-_CODES = {400: "request", **{status: code for code, status in _STATUS.items()}}
+_STATUS = {"request": 400, "not_found": 404, "conflict": 409, "too_large": 413, "disk_full": 507}
+_CODES = {**{status: code for code, status in _STATUS.items()}}
 _TITLES = {
     "spec": "The settings cannot be used",
     "data": "The data cannot be used",

@@ -12,6 +12,7 @@ from api.dataset_views import CheckOptions, DatasetDetail, UploadOptions
 from api.dependencies import InferenceDependency, StudioDependency
 from api.errors import documented
 from api.limits import declared_bytes
+from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.schemas import DatasetView, PreviewRequest
 from gift_core.documents import DatasetPreview
 from gift_core.spec import HubSource
@@ -72,10 +73,16 @@ def fetch_dataset(source: HubSource, studio: StudioDependency) -> DatasetDetail:
     return DatasetDetail.of(studio.datasets.fetch(source))
 
 
-@router.get("/datasets")
-def list_datasets(studio: StudioDependency) -> list[DatasetView]:
+@router.get("/datasets", responses=documented(400))
+def list_datasets(
+    studio: StudioDependency,
+    text: Annotated[str | None, Query(max_length=200, description="In the name.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[DatasetView]:
     """The data sets, newest first."""
-    return [DatasetView.from_record(dataset) for dataset in studio.datasets.list()]
+    found = studio.datasets.page(limit + 1, decode(cursor, TIME_PLACE), text)
+    return page_of(found, limit, DatasetView.from_record, lambda each: (each.created, each.id))
 
 
 @router.get("/datasets/{dataset_id}", responses=documented(404))

@@ -8,12 +8,14 @@ from fastapi import APIRouter, Query
 
 from api.dependencies import EvaluationsDependency
 from api.errors import documented
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, EvaluationView
 from gift_core.errors import SpecError
 from gift_core.evaluation_document import LengthComparison
 from gift_core.evaluation_report import Evaluation, compare_evaluations
 from workers.evaluations import EvaluationService
 from workers.orders import EvaluationOrder
+from workers.records import JobState
 
 router = APIRouter(tags=["evaluations"])
 
@@ -28,12 +30,17 @@ def evaluate(request: EvaluationRequest, evaluations: EvaluationsDependency) -> 
     return [EvaluationView.of_job(job) for job in evaluations.start(orders)]
 
 
-@router.get("/evaluations")
+@router.get("/evaluations", responses=documented(400))
 def list_evaluations(
-    evaluations: EvaluationsDependency, limit: Annotated[int, Query(ge=1, le=200)] = 50
-) -> list[EvaluationView]:
+    evaluations: EvaluationsDependency,
+    state: Annotated[list[JobState] | None, Query(description="One of these; any if left out.")] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the checkpoint's label.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[EvaluationView]:
     """The newest evaluations first."""
-    return [EvaluationView.of_job(job) for job in evaluations.jobs(limit)]
+    found = evaluations.jobs(limit + 1, decode(cursor, JOB_PLACE), states=frozenset(state or ()), text=text)
+    return page_of(found, limit, EvaluationView.of_job, place_of_job)
 
 
 @router.get("/evaluations/{evaluation_id}", responses=documented(404))

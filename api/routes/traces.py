@@ -8,19 +8,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import TypeAdapter
 
 from api.dependencies import TracesDependency
 from api.errors import documented
+from api.pages import Cursor, Page, decode, page_of
 from api.schemas import BranchRequest, DenoisingRequest, TraceView
 from api.trace_stream import parse_position, stream
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from workers.live_traces import LiveTrace
-from workers.traces import TraceOrder
+from workers.traces import TraceOrder, TracePlace
 
 router = APIRouter(tags=["traces"])
 
 _EVENT_ID = r"^\d{1,6}(\.\d{1,6}){0,7}$"
+_PLACE: TypeAdapter[TracePlace] = TypeAdapter(TracePlace)
 TraceId = Annotated[str, Query(max_length=100)]
 
 
@@ -48,10 +51,13 @@ def denoise(request: DenoisingRequest, traces: TracesDependency) -> list[TraceVi
     return [TraceView.from_record(live) for live in traces.start(orders)]
 
 
-@router.get("/traces")
-def list_traces(traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[TraceView]:
-    """Traces that are being made, then finished ones, those used last first."""
-    return [TraceView.from_record(live) for live in traces.recent(limit)]
+@router.get("/traces", responses=documented(400))
+def list_traces(
+    traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Cursor = None
+) -> Page[TraceView]:
+    """Traces that are being made, then finished ones, those used last first. One used meanwhile may come twice."""
+    found = traces.recent(limit + 1, decode(cursor, _PLACE))
+    return page_of(found, limit, lambda each: TraceView.from_record(each[1]), lambda each: each[0])
 
 
 @router.get("/traces/events", response_class=EventSourceResponse, responses=documented(404))
