@@ -19,6 +19,7 @@ from gift_core.errors import GiftError, Problem, problem_of
 MEDIA_TYPE = "application/problem+json"
 
 _STATUS = {
+    "request": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "not_found": 404,
@@ -29,7 +30,7 @@ _STATUS = {
     "busy": 503,
     "disk_full": 507,
 }
-_CODES = {400: "request", **{status: code for code, status in _STATUS.items()}}
+_CODES = {status: code for code, status in _STATUS.items()}
 _TITLES = {
     "spec": "The settings cannot be used",
     "data": "The data cannot be used",

@@ -15,6 +15,7 @@ from api.dependencies import InferenceDependency, ServicesDependency, StudioDepe
 from api.errors import documented
 from api.limits import declared_bytes
 from api.owners import owner_of_dataset
+from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, allow
 from api.schemas import DatasetView, PreviewRequest
 from gift_core.documents import DatasetPreview
@@ -88,10 +89,16 @@ def fetch_dataset(
     return DatasetDetail.of(dataset)
 
 
-@router.get("/datasets", dependencies=[allow(Action.LOOK)])
-def list_datasets(studio: StudioDependency) -> list[DatasetView]:
+@router.get("/datasets", dependencies=[allow(Action.LOOK)], responses=documented(400))
+def list_datasets(
+    studio: StudioDependency,
+    text: Annotated[str | None, Query(max_length=200, description="In the name.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[DatasetView]:
     """The data sets, newest first."""
-    return [DatasetView.from_record(dataset) for dataset in studio.datasets.list()]
+    found = studio.datasets.page(limit + 1, decode(cursor, TIME_PLACE), text)
+    return page_of(found, limit, DatasetView.from_record, lambda each: (each.created, each.id))
 
 
 @router.get("/datasets/{dataset_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))

@@ -10,6 +10,7 @@ from api.caller import Caller
 from api.dependencies import EvaluationsDependency
 from api.errors import documented
 from api.owners import owner_of_evaluation
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, EvaluationView
 from gift_core.errors import SpecError
@@ -17,6 +18,7 @@ from gift_core.evaluation_document import LengthComparison
 from gift_core.evaluation_report import Evaluation, compare_evaluations
 from workers.evaluations import EvaluationService
 from workers.orders import EvaluationOrder
+from workers.records import JobState
 
 router = APIRouter(tags=["evaluations"])
 
@@ -35,12 +37,17 @@ def evaluate(
     return [EvaluationView.of_job(job) for job in evaluations.start(orders, caller.account_id)]
 
 
-@router.get("/evaluations", dependencies=[allow(Action.LOOK)])
+@router.get("/evaluations", dependencies=[allow(Action.LOOK)], responses=documented(400))
 def list_evaluations(
-    evaluations: EvaluationsDependency, limit: Annotated[int, Query(ge=1, le=200)] = 50
-) -> list[EvaluationView]:
+    evaluations: EvaluationsDependency,
+    state: Annotated[list[JobState] | None, Query(description="One of these; any if left out.")] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the checkpoint's label.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[EvaluationView]:
     """The newest evaluations first."""
-    return [EvaluationView.of_job(job) for job in evaluations.jobs(limit)]
+    found = evaluations.jobs(limit + 1, decode(cursor, JOB_PLACE), states=frozenset(state or ()), text=text)
+    return page_of(found, limit, EvaluationView.of_job, place_of_job)
 
 
 @router.get("/evaluations/{evaluation_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from api.caller import Caller
 from api.dependencies import ServicesDependency, StudioDependency
 from api.errors import documented
+from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, allow
 from api.schemas import ExperimentDetail, ExperimentView, RunView
 from gift_core.spec import ExperimentSpec
@@ -60,17 +61,18 @@ def create_experiment(
     return _detail(studio, experiment)
 
 
-@router.get("/experiments", dependencies=[allow(Action.LOOK)])
+@router.get("/experiments", dependencies=[allow(Action.LOOK)], responses=documented(400))
 def list_experiments(
     studio: StudioDependency,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[float | None, Query(description="Only those created before this time.")] = None,
-) -> list[ExperimentView]:
+    created_by: Annotated[str | None, Query(max_length=200)] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the name.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ExperimentView]:
     """The newest experiments first."""
-    return [
-        ExperimentView.from_record(found)
-        for found in studio.store.experiments(limit=limit, before=None if before is None else (before, ""))
-    ]
+    before = decode(cursor, TIME_PLACE)
+    found = studio.store.experiments(limit + 1, before, created_by=created_by, text=text)
+    return page_of(found, limit, ExperimentView.from_record, lambda each: (each.created, each.id))
 
 
 @router.get("/experiments/{experiment_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))

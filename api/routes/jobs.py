@@ -6,14 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
-from pydantic import TypeAdapter
 
 from api.caller import Caller
 from api.dependencies import StudioDependency
 from api.errors import documented
 from api.job_views import JobChange, JobDetail, JobView, QueueView, StopRequest, WorkerView
 from api.owners import owner_of_job
-from api.pages import Cursor, Limit, Page, decode, encode
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import TransitionView
 from workers.observations import JobFilter
@@ -21,7 +20,6 @@ from workers.records import ACTIVE, ENDED, JobKind, JobState
 
 router = APIRouter(tags=["jobs"])
 
-_PLACE: TypeAdapter[tuple[float, int, str]] = TypeAdapter(tuple[float, int, str])
 _MOST_SHOWN = 200
 
 
@@ -40,13 +38,8 @@ def list_jobs(
     """The newest first."""
     states = frozenset(state or ()) | (ENDED if ended else frozenset())
     wanted = JobFilter(kind=kind, states=states, experiment=experiment, created_by=created_by, text=text)
-    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, _PLACE))
-    shown = found[:limit]
-    last = shown[-1] if len(found) > limit else None
-    return Page(
-        items=[JobView.from_record(job) for job in shown],
-        next=encode((last.created, last.position, last.id)) if last else None,
-    )
+    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, JOB_PLACE))
+    return page_of(found, limit, JobView.from_record, place_of_job)
 
 
 @router.get("/jobs/{job_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))

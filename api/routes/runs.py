@@ -11,6 +11,7 @@ from api.caller import Caller
 from api.dependencies import StudioDependency
 from api.errors import documented
 from api.owners import owner_of_run
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import RunDetail, RunView, TransitionView
 from gift_core.spec import RunSpec
@@ -24,16 +25,21 @@ class YamlResponse(PlainTextResponse):
     media_type = "application/yaml"
 
 
-@router.get("/runs", dependencies=[allow(Action.LOOK)])
+@router.get("/runs", dependencies=[allow(Action.LOOK)], responses=documented(400))
 def list_runs(
     studio: StudioDependency,
-    experiment: str | None = None,
-    state: JobState | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[RunView]:
-    """Runs, narrowed by experiment or state."""
-    wanted = JobFilter(kind=JobKind.TRAIN, experiment=experiment, states=frozenset({state} if state else ()))
-    return [RunView.from_record(run) for run in studio.store.jobs(wanted, limit=limit)]
+    experiment: Annotated[str | None, Query(max_length=200)] = None,
+    state: Annotated[list[JobState] | None, Query(description="One of these; any if left out.")] = None,
+    created_by: Annotated[str | None, Query(max_length=200)] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the label.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[RunView]:
+    """Runs, those of the newest experiment first, each experiment's in their order."""
+    narrowed = {"experiment": experiment, "created_by": created_by, "text": text}
+    wanted = JobFilter(kind=JobKind.TRAIN, states=frozenset(state or ()), **narrowed)
+    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, JOB_PLACE))
+    return page_of(found, limit, RunView.from_record, place_of_job)
 
 
 @router.get("/runs/{run_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))

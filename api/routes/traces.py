@@ -8,11 +8,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import TypeAdapter
 
 from api.caller import Caller
 from api.dependencies import StudioDependency, TracesDependency
 from api.errors import documented
 from api.owners import owner_of_trace
+from api.pages import Cursor, Page, decode, page_of
 from api.permissions import Action, allow
 from api.schemas import BranchRequest, DenoisingRequest, TraceView
 from api.trace_stream import parse_position, stream
@@ -20,11 +22,12 @@ from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from workers.live_traces import LiveTrace
 from workers.studio import Studio
-from workers.traces import TraceOrder
+from workers.traces import TraceOrder, TracePlace
 
 router = APIRouter(tags=["traces"])
 
 _EVENT_ID = r"^\d{1,6}(\.\d{1,6}){0,7}$"
+_PLACE: TypeAdapter[TracePlace] = TypeAdapter(TracePlace)
 TraceId = Annotated[str, Query(max_length=100)]
 
 
@@ -57,10 +60,13 @@ def denoise(
     return [TraceView.from_record(_claimed(live, studio, caller)) for live in traces.start(orders)]
 
 
-@router.get("/traces", dependencies=[allow(Action.LOOK)])
-def list_traces(traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[TraceView]:
-    """Traces that are being made, then finished ones, those used last first."""
-    return [TraceView.from_record(live) for live in traces.recent(limit)]
+@router.get("/traces", dependencies=[allow(Action.LOOK)], responses=documented(400))
+def list_traces(
+    traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Cursor = None
+) -> Page[TraceView]:
+    """Traces that are being made, then finished ones, those used last first. One used meanwhile may come twice."""
+    found = traces.recent(limit + 1, decode(cursor, _PLACE))
+    return page_of(found, limit, lambda each: TraceView.from_record(each[1]), lambda each: each[0])
 
 
 @router.get(
