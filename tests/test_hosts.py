@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import signal
@@ -9,16 +10,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from gift_core.spec import ExperimentSpec
+from gift_core.spec import ExperimentSpec, RunSpec
 from tests.services import RedisService, S3Service
-from workers.records import JobState
+from workers.records import Job, JobState
 from workers.settings import Settings
+from workers.sharing import Sharing
 from workers.studio import Studio
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,6 +96,20 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
         never.wait(0.05)
+
+
+def test_an_uploaded_file_reaches_the_host_that_needs_it(
+    studio: Studio, services: Mapping[str, str], tmp_path: Path
+) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"prompt": "1+1?", "response": "2"}\n'
+
+    dataset = asyncio.run(studio.datasets.receive("mine.jsonl", body()))
+    spec = RunSpec.parse({"data": {"source": {"kind": "file", "dataset": dataset.id}}})
+    elsewhere = Sharing(tmp_path / "elsewhere", services["GIFT_ARTEFACTS_URL"])
+    elsewhere.bring(Job(id="run_1", label="", spec=spec.model_dump(mode="json"), attempt=1))
+    (found,) = (tmp_path / "elsewhere" / "datasets").iterdir()
+    assert found.read_bytes() == studio.datasets.path(dataset.id).read_bytes()
 
 
 def weights(directory: Path) -> str:

@@ -78,11 +78,19 @@ class _Arrived:
 class DatasetStore:
     """Files in `directory`, named by their ids; `records` says what is known of them, `uses` who needs one."""
 
-    def __init__(self, directory: Path, records: DatasetRecords, limit_bytes: int, uses: Uses = lambda _: ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        records: DatasetRecords,
+        limit_bytes: int,
+        uses: Uses = lambda _: (),
+        share: Callable[[Path], None] = lambda _: None,
+    ) -> None:
         self._directory = directory
         self._records = records
         self._limit = limit_bytes
         self._uses = uses
+        self._share = share
         directory.mkdir(parents=True, exist_ok=True)
 
     async def receive(
@@ -200,7 +208,9 @@ class DatasetStore:
 
     def _accept(self, arrived: _Arrived, checked: Checked) -> Dataset:
         suffix, summary = arrived.path.suffix, checked.summary
-        arrived.path.replace(self._directory / f"{arrived.id}{suffix}")
+        kept = arrived.path.replace(self._directory / f"{arrived.id}{suffix}")
+        # Before anybody can ask for it: a worker on another host needs the file.
+        self._share(kept)
         return self._records.add(
             Dataset(
                 id=arrived.id,
