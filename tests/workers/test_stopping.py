@@ -13,6 +13,33 @@ import pytest
 from tests.workers.test_supervisor import Background, alive
 from workers.records import JobState, StopMode
 
+
+def test_a_job_whose_worker_stood_still_for_too_long_goes_on_by_itself(
+    store, run_ids, make_attempts, until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As of several processes, where torchrun's exit code says no more than that one of them ended.
+    program = (
+        "report(1)\nwhile float((directory / 'lease').read_text()) > time.monotonic(): time.sleep(0.01)\nsys.exit(1)"
+    )
+    beat, woken = store.beat, threading.Event()
+
+    def stall(job_id, owner, lines=()):
+        orders = beat(job_id, owner, lines)
+        if lines and not woken.is_set():
+            assert woken.wait(60)
+        return orders
+
+    monkeypatch.setattr(store, "beat", stall)
+    work = Background(make_attempts(program, lease_seconds=2.0), run_ids[0])
+    until(lambda: store.job(run_ids[0]).step == 1)
+    child = store.job(run_ids[0]).process_id
+    until(lambda: not alive(child))
+    woken.set()
+    work.join()
+    job = store.job(run_ids[0])
+    assert (job.state, job.losses, job.failure) == (JobState.QUEUED, 1, None)
+
+
 SAVES = """
 def stop(number, frame):
     (directory / "saved").write_text(signal.Signals(number).name)
@@ -154,9 +181,12 @@ def test_a_process_is_told_whether_to_go_on_and_reports_into_a_file_of_its_own(
 ) -> None:
     make_attempts("report(1, loss=3.0); sys.exit(1)").execute(run_ids[0])
     store.requeue(run_ids[0], "user", "again", fresh=fresh)
-    make_attempts(
-        "print(attempt, json.loads((directory / 'job.json').read_text())['resume']); report(1, loss=2.0); finish()"
-    ).execute(run_ids[0])
+    program = """
+print(attempt, json.loads((directory / "job.json").read_text())["resume"])
+report(1, loss=2.0)
+finish()
+"""
+    make_attempts(program).execute(run_ids[0])
     directory = tmp_path / "runs" / run_ids[0]
     assert (directory / "job.log").read_text() == f"--- attempt 1\n--- attempt 2\n2 {not fresh}\n"
     assert [len((directory / f"reports-{n}.jsonl").read_text().splitlines()) for n in (1, 2)] == [1, 1]
