@@ -1,4 +1,7 @@
-# The studio on a CPU: `docker build -t gift-studio . && docker run -p 127.0.0.1:7860:7860 -v gift-data:/home/user/data gift-studio`
+# The studio on a CPU: `docker build -t gift-studio .`, then
+# `docker run -p 127.0.0.1:7860:7860 -e GIFT_SECRET -v gift-data:/home/user/data gift-studio`.
+# Inside a container it has to listen on every address, and then it wants to know who asks: without GIFT_SECRET, the
+# password of the account admin, it does not start. On a Hugging Face Space people sign in with the Hub instead.
 FROM python:3.11-slim
 
 RUN useradd --create-home --uid 1000 user

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware import Middleware
 
 from gift_core.errors import GiftError
 from workers.logs import set_up_logs
@@ -28,23 +30,38 @@ _MEGABYTE = 2**20
 def create_app(settings: Settings) -> FastAPI:
     """The whole studio as one application; `api_url` leaves out the backend and speaks to another one."""
     prepare_environment()
+    if not settings.api_url:
+        settings.check_exposure()
     import gradio as gr
 
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
+    from ui.gate import Gate
+    from ui.no_fetching import NoFetching, refuse_downloads
+    from ui.visitor import Visitors
 
-    app = _proxy(settings.api_url) if settings.api_url else _backend(settings)
+    app = _proxy(settings) if settings.api_url else _backend(settings)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
-    client = StudioClient(settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}")
-    app.include_router(offline_pages(client), include_in_schema=False)
+    visitors = Visitors(behind_hub=settings.space_id is not None)
+    backend = settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}"
+    client = StudioClient(backend, credentials=visitors.current)
+    app.include_router(offline_pages(client, visitors), include_in_schema=False)
+    refuse_downloads()
+    # Innermost: behind what stands in front of everything.
+    doors = [Middleware(NoFetching)]
+    # Whether a backend elsewhere has accounts, only it can say.
+    has_accounts = settings.has_accounts or settings.api_url is not None
+    if has_accounts:
+        doors.insert(0, Middleware(Gate, client=client, visitors=visitors))
+    app.user_middleware.extend(doors)
     with warnings.catch_warnings():
         # Said of every application with several pages, whether or not anybody asked for server-side rendering.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
         return gr.mount_gradio_app(
             app,
-            build_ui(client),
+            build_ui(client, account_link=has_accounts),
             path="/",
             theme=theme(),
             head=HEAD,
@@ -83,10 +100,19 @@ def _backend(settings: Settings) -> FastAPI:
     return app
 
 
-def _proxy(api_url: str) -> FastAPI:
+def _proxy(settings: Settings) -> FastAPI:
+    from api.limits import BodyTime
+    from api.origins import SameOrigin
+    from api.security_headers import SecurityHeaders
     from ui.proxy import create_proxy
+    from ui.visitor import Visitors
 
-    return create_proxy(api_url)
+    behind_hub = settings.space_id is not None
+    app = create_proxy(settings.api_url or "", Visitors(behind_hub=behind_hub))
+    app.add_middleware(BodyTime, whole=(), streamed=frozenset(), seconds=settings.body_seconds)
+    app.add_middleware(SameOrigin, base_url=settings.base_url)
+    app.add_middleware(SecurityHeaders, framed=behind_hub)
+    return app
 
 
 def _components(static: Path) -> FastAPI:
@@ -110,13 +136,17 @@ class _OpenTabs(logging.Filter):
 
 
 def main() -> None:
-    """Serve until interrupted."""
+    """Serve until interrupted; `keys` makes and revokes API keys instead."""
+    if sys.argv[1:2] == ["keys"]:
+        from workers.key_commands import commands
+
+        commands(sys.argv[2:], prog_name="python app.py keys")
     try:
         settings = read_settings()
         set_up_logs(settings.log_format, settings.log_level)
         app = create_app(settings)
     except GiftError as error:
-        raise SystemExit(str(error)) from None
+        raise SystemExit(f"The studio was not started.\n{error}") from None
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
     uvicorn.run(
@@ -127,6 +157,8 @@ def main() -> None:
         # Its own handlers would write what ours leave out.
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        # The front end names its visitors' addresses, from the address that the studio listens on.
+        forwarded_allow_ips=f"127.0.0.1,{_reachable(settings.host)}",
     )
 
 

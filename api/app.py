@@ -10,15 +10,20 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import health
+from api.auditing import Auditing
 from api.dependencies import Services
 from api.docs import add_docs
 from api.errors import add_error_handlers, documented, problem_schemas
 from api.events import EventHub
-from api.limits import BodyLimit
+from api.limits import BodyLimit, BodyTime
 from api.monitoring import Monitoring
-from api.origins import SameOrigin
+from api.oauth import HubSignIn
+from api.origins import LoopbackOnly, SameOrigin
+from api.quotas import Quotas
+from api.rate_limits import Limits
 from api.request_log import RequestLog
 from api.routes import (
+    accounts,
     catalogue,
     dataset_inspections,
     datasets,
@@ -31,8 +36,10 @@ from api.routes import (
     outputs,
     preflights,
     runs,
+    sign_in,
     traces,
 )
+from api.security_headers import SecurityHeaders
 from gift_core.machine import Machine
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
@@ -61,6 +68,8 @@ api_routers = (
     evaluations.router,
     outputs.router,
     jobs.router,
+    sign_in.router,
+    accounts.router,
 )
 
 
@@ -93,6 +102,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    settings = studio.settings
     app.state.services = Services(
         studio=studio,
         inference=InferenceService(studio, shelf),
@@ -102,13 +112,24 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
         outputs=OutputService(studio, shelf),
         preflight=PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio)),
         hub=hub,
+        limits=Limits(settings),
+        quotas=Quotas(studio),
+        hub_sign_in=HubSignIn(settings),
     )
-    app.add_middleware(BodyLimit, prefix=PREFIX, streamed=frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED))
-    app.add_middleware(SameOrigin, prefix=PREFIX)
+    streamed = frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED)
+    documents = (PREFIX, "/sign-in")
+    app.add_middleware(BodyTime, whole=documents, streamed=streamed, seconds=settings.body_seconds)
+    app.add_middleware(BodyLimit, prefix=documents, streamed=streamed)
+    app.add_middleware(Auditing, log=studio.audit)
+    app.add_middleware(SameOrigin, base_url=settings.base_url)
+    if not settings.has_accounts:
+        app.add_middleware(LoopbackOnly)
+    app.add_middleware(SecurityHeaders, framed=settings.space_id is not None)
     add_error_handlers(app)
     add_docs(app)
     for router in api_routers:
-        app.include_router(router, prefix=PREFIX, responses=documented(422, 500))
+        app.include_router(router, prefix=PREFIX, responses=documented(401, 403, 422, 429, 500))
+    app.include_router(sign_in.pages)
     app.include_router(health.router)
     app.state.monitoring = Monitoring(studio)
     # Added last, it is the outermost: what the others refuse is logged and counted too.

@@ -8,6 +8,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.events import EventHub
+from api.oauth import HubSignIn
+from api.quotas import Quotas
+from api.rate_limits import Limits
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
@@ -29,42 +32,45 @@ class Services:
     outputs: OutputService
     preflight: PreflightService
     hub: EventHub
+    limits: Limits
+    quotas: Quotas
+    hub_sign_in: HubSignIn
 
 
-async def _services(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-async def _studio(services: Annotated[Services, Depends(_services)]) -> Studio:
+async def _studio(services: Annotated[Services, Depends(services_of)]) -> Studio:
     return services.studio
 
 
-async def _inference(services: Annotated[Services, Depends(_services)]) -> InferenceService:
+async def _inference(services: Annotated[Services, Depends(services_of)]) -> InferenceService:
     return services.inference
 
 
-async def _dataset_inspections(services: Annotated[Services, Depends(_services)]) -> DatasetInspectionService:
+async def _dataset_inspections(services: Annotated[Services, Depends(services_of)]) -> DatasetInspectionService:
     return services.dataset_inspections
 
 
-async def _traces(services: Annotated[Services, Depends(_services)]) -> TraceService:
+async def _traces(services: Annotated[Services, Depends(services_of)]) -> TraceService:
     return services.traces
 
 
-async def _evaluations(services: Annotated[Services, Depends(_services)]) -> EvaluationService:
+async def _evaluations(services: Annotated[Services, Depends(services_of)]) -> EvaluationService:
     return services.evaluations
 
 
-async def _outputs(services: Annotated[Services, Depends(_services)]) -> OutputService:
+async def _outputs(services: Annotated[Services, Depends(services_of)]) -> OutputService:
     return services.outputs
 
 
-async def _preflight(services: Annotated[Services, Depends(_services)]) -> PreflightService:
+async def _preflight(services: Annotated[Services, Depends(services_of)]) -> PreflightService:
     return services.preflight
 
 
-async def _hub(services: Annotated[Services, Depends(_services)]) -> EventHub:
+async def _hub(services: Annotated[Services, Depends(services_of)]) -> EventHub:
     return services.hub
 
 
@@ -75,4 +81,5 @@ TracesDependency = Annotated[TraceService, Depends(_traces)]
 EvaluationsDependency = Annotated[EvaluationService, Depends(_evaluations)]
 OutputsDependency = Annotated[OutputService, Depends(_outputs)]
 PreflightDependency = Annotated[PreflightService, Depends(_preflight)]
+ServicesDependency = Annotated[Services, Depends(services_of)]
 HubDependency = Annotated[EventHub, Depends(_hub)]

@@ -7,6 +7,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from api.permissions import Action, allow
+
 _FILES = "/docs/files"
 
 
@@ -24,4 +26,4 @@ def add_docs(app: FastAPI) -> None:
         )
 
     app.mount(_FILES, StaticFiles(packages=[("fastapi_offline", "static")]))
-    app.add_api_route("/docs", docs, include_in_schema=False)
+    app.add_api_route("/docs", docs, include_in_schema=False, dependencies=[allow(Action.ENTER)])

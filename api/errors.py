@@ -18,13 +18,29 @@ from gift_core.errors import GiftError, Problem, problem_of
 
 MEDIA_TYPE = "application/problem+json"
 
-_STATUS = {"not_found": 404, "conflict": 409, "too_large": 413, "disk_full": 507}
-_CODES = {400: "request", **{status: code for code, status in _STATUS.items()}}
+_STATUS = {
+    "request": 400,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "not_found": 404,
+    "conflict": 409,
+    "too_large": 413,
+    "quota": 429,
+    "too_many_requests": 429,
+    "busy": 503,
+    "disk_full": 507,
+}
+_CODES = {status: code for code, status in _STATUS.items()}
 _TITLES = {
     "spec": "The settings cannot be used",
     "data": "The data cannot be used",
     "model": "The model cannot be used",
     "request": "The request cannot be understood",
+    "unauthenticated": "Nobody is signed in",
+    "forbidden": "This is not allowed",
+    "quota": "The quota is used up",
+    "too_many_requests": "There are too many requests",
+    "busy": "The studio is busy",
     "not_found": "There is no such thing",
     "conflict": "The request conflicts with what is there",
     "too_large": "The request is too large",
@@ -41,7 +57,10 @@ def problem_response(status: int, code: str, problems: Sequence[Problem]) -> JSO
 
 
 def _of_gift_error(_: Request, error: GiftError) -> JSONResponse:
-    return problem_response(_STATUS.get(error.code, 422), error.code, error.problems)
+    response = problem_response(_STATUS.get(error.code, 422), error.code, error.problems)
+    # Such as when to try again.
+    response.headers.update(getattr(error, "headers", {}))
+    return response
 
 
 def _of_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from api.dependencies import StudioDependency
 from api.errors import documented, problem_response
 from api.monitoring import CONTENT_TYPE, Monitoring
+from api.permissions import Action, allow
 from gift_core.errors import GiftError, Problem
 
 logger = logging.getLogger(__name__)
@@ -22,13 +23,13 @@ _PATIENCE_SECONDS = 5.0
 Check = Callable[[], None]
 
 
-@router.get("/healthz")
+@router.get("/healthz", dependencies=[allow(Action.ENTER)])
 async def health() -> dict[str, str]:
     """Whether the server answers."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses=documented(503))
+@router.get("/readyz", dependencies=[allow(Action.ENTER)], responses=documented(503))
 async def ready(studio: StudioDependency) -> JSONResponse:
     """Whether jobs can be taken: the store, the queue, the disk and the embedded worker."""
     problems = await problems_in(studio.checks())
@@ -37,7 +38,12 @@ async def ready(studio: StudioDependency) -> JSONResponse:
     return JSONResponse({"status": "ready"})
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@router.get(
+    "/metrics",
+    dependencies=[allow(Action.MEASURE)],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}}},
+)
 def metrics(request: Request) -> Response:
     """In Prometheus' text format; see docs/operations.md for what they mean."""
     monitoring: Monitoring = request.app.state.monitoring

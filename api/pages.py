@@ -5,19 +5,30 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from gift_core.errors import GiftError
+from workers.records import Job
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+Place = tuple[float | int | str, ...]
 
 Cursor = Annotated[
     str | None, Query(max_length=500, description="The `next` of the page before; the first if left out.")
 ]
 Limit = Annotated[int, Query(ge=1, le=200, description="At most so many.")]
+
+
+# A job's place in a list: when it was created, its place in the experiment, its id.
+JOB_PLACE: TypeAdapter[tuple[FiniteFloat, int, str]] = TypeAdapter(tuple[FiniteFloat, int, str])
+# The same for what has no place in anything.
+TIME_PLACE: TypeAdapter[tuple[FiniteFloat, str]] = TypeAdapter(tuple[FiniteFloat, str])
 
 
 class Page(BaseModel, Generic[T]):
@@ -33,7 +44,17 @@ class CursorError(GiftError):
     code = "request"
 
 
-def encode(place: tuple[float | int | str, ...]) -> str:
+def page_of(found: Sequence[R], limit: int, view: Callable[[R], T], place: Callable[[R], Place]) -> Page[T]:
+    """The first `limit` of what was found; there is a next page where one more was. `place`: where a record is."""
+    shown = found[:limit]
+    return Page(items=[view(record) for record in shown], next=encode(place(shown[-1])) if len(found) > limit else None)
+
+
+def place_of_job(job: Job) -> Place:
+    return job.created, job.position, job.id
+
+
+def encode(place: Place) -> str:
     """A place in a list as a cursor."""
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 

@@ -26,10 +26,10 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 _UPLOADS_KEPT = (600, 600)
 
 
-def build_ui(client: StudioClient) -> gr.Blocks:
-    """All pages, each at an address of its own."""
+def build_ui(client: StudioClient, *, account_link: bool = False) -> gr.Blocks:
+    """All pages, each at an address of its own. `account_link`: the bar leads to signing in and out."""
     with gr.Blocks(title="GIFT Studio", analytics_enabled=False, delete_cache=_UPLOADS_KEPT) as demo:
-        _navigation()
+        _navigation(account_link)
         LaunchPage(demo, client)
     for name, path, page in (
         ("Runs", "runs", RunsPage),
@@ -39,16 +39,16 @@ def build_ui(client: StudioClient) -> gr.Blocks:
         ("Evaluate", "evaluate", EvaluatePage),
     ):
         with demo.route(name, path):
-            _navigation()
+            _navigation(account_link)
             page(demo, client)
     # Gradio runs one call per event at a time by default: two visitors would wait for each other.
     demo.queue(default_concurrency_limit=8, max_size=64)
     return demo
 
 
-def _navigation() -> None:
+def _navigation(account_link: bool) -> None:
     # Every page has a bar of its own, which would otherwise call the first page "Home".
-    gr.Navbar(main_page_name="Launch")
+    gr.Navbar(main_page_name="Launch", value=[("Account", "sign-in")] if account_link else None)
 
 
 def theme() -> gr.Theme:

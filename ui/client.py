@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import quote
@@ -12,6 +13,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import Field, TypeAdapter, ValidationError
 
+from api.account_views import SessionView
 from api.dataset_views import DatasetDetail
 from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
 from api.pages import Page
@@ -52,6 +54,9 @@ _COMPUTING = httpx.Timeout(600, connect=5)
 # The server sends a comment every 15 s while nothing happens.
 _STREAMING = httpx.Timeout(30, connect=5)
 
+# The most that every list gives at once.
+_PAGE = 100
+
 StudioEvent = Annotated[
     RunEvent | MetricsEvent | JobEvent | QueueEvent | TraceStreamEvent, Field(discriminator="event")
 ]
@@ -70,8 +75,16 @@ class StudioError(Exception):
 class StudioClient:
     """A connection to the backend at `base_url`. Every method raises `StudioError`."""
 
-    def __init__(self, base_url: str, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        credentials: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`credentials` gives, at each request, the headers that say who it is for."""
         self._base_url = base_url.rstrip("/")
+        self._credentials = credentials
         # trust_env=False: a proxy in the environment is for the internet, the backend is on this network.
         self._http = httpx.Client(
             base_url=f"{self._base_url}/api/v1", timeout=_TIMEOUT, transport=transport, trust_env=False
@@ -85,6 +98,16 @@ class StudioClient:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def acting_for(self, credentials: Mapping[str, str]) -> StudioClient:
+        """This connection, with the credentials of one visitor."""
+        acting = copy(self)
+        acting._credentials = lambda: credentials
+        return acting
+
+    def session(self) -> SessionView:
+        """Who the backend takes this client for."""
+        return self._get(SessionView, "/session")
 
     def models(self) -> list[ModelView]:
         return self._get(list[ModelView], "/models")
@@ -112,15 +135,18 @@ class StudioClient:
         body = experiment.model_dump(mode="json") if isinstance(experiment, ExperimentSpec) else experiment
         return self._compute(PreflightReport, "/preflights", body, params={"effect": effect})
 
-    def experiments(self, limit: int = 50, before: float | None = None) -> list[ExperimentView]:
-        """The newest first; `before`: only those created earlier, in seconds since 1970."""
-        return self._get(list[ExperimentView], "/experiments", limit=limit, before=before)
+    def experiments(self, limit: int | None = 50, **narrowed: Any) -> list[ExperimentView]:
+        """The newest first, all of them without a limit; `narrowed`: created_by, text."""
+        return self._pages(ExperimentView, "/experiments", limit, **narrowed)
 
     def experiment(self, experiment_id: str) -> ExperimentDetail:
         return self._get(ExperimentDetail, f"/experiments/{_part(experiment_id)}")
 
-    def runs(self, experiment_id: str | None = None, state: str | None = None, limit: int = 100) -> list[RunView]:
-        return self._get(list[RunView], "/runs", experiment=experiment_id, state=state, limit=limit)
+    def runs(
+        self, experiment_id: str | None = None, state: str | None = None, limit: int | None = 100, **narrowed: Any
+    ) -> list[RunView]:
+        """Those of the newest experiment first; `narrowed`: created_by, text."""
+        return self._pages(RunView, "/runs", limit, experiment=experiment_id, state=state, **narrowed)
 
     def run(self, run_id: str) -> RunDetail:
         return self._get(RunDetail, f"/runs/{_part(run_id)}")
@@ -229,8 +255,9 @@ class StudioClient:
         with self._answer("DELETE", f"/datasets/{_part(dataset_id)}"):
             pass
 
-    def datasets(self) -> list[DatasetView]:
-        return self._get(list[DatasetView], "/datasets")
+    def datasets(self, limit: int | None = None, **narrowed: Any) -> list[DatasetView]:
+        """The newest first; `narrowed`: text."""
+        return self._pages(DatasetView, "/datasets", limit, **narrowed)
 
     def preview(self, run: RunSpec | dict[str, Any], start: int = 0, rows: int = 5) -> DatasetPreview:
         """`rows` examples from `start` on, as the run would see them. A dict is checked by the backend."""
@@ -313,9 +340,9 @@ class StudioClient:
     def trace(self, trace_id: str) -> Trace:
         return self._get(Trace, f"/traces/{_part(trace_id)}")
 
-    def traces(self, limit: int = 20) -> list[TraceView]:
+    def traces(self, limit: int | None = 20) -> list[TraceView]:
         """Traces that are being made, then finished ones, those used last first."""
-        return self._get(list[TraceView], "/traces", limit=limit)
+        return self._pages(TraceView, "/traces", limit)
 
     def cancel_trace(self, trace_id: str) -> TraceView:
         return self._request(TraceView, "POST", f"/traces/{_part(trace_id)}/cancel")
@@ -329,9 +356,9 @@ class StudioClient:
         body = request if isinstance(request, dict) else request.model_dump(mode="json")
         return self._request(list[EvaluationView], "POST", "/evaluations", json=body)
 
-    def evaluations(self, limit: int = 50) -> list[EvaluationView]:
-        """The newest first."""
-        return self._get(list[EvaluationView], "/evaluations", limit=limit)
+    def evaluations(self, limit: int | None = 50, **narrowed: Any) -> list[EvaluationView]:
+        """The newest first; `narrowed`: state, text."""
+        return self._pages(EvaluationView, "/evaluations", limit, **narrowed)
 
     def evaluation(self, evaluation_id: str, *, scores: bool = True) -> EvaluationDetail:
         """Without `scores` it is there at once, and has no conditions."""
@@ -348,6 +375,19 @@ class StudioClient:
     def compare_evaluations(self, first: str, second: str) -> list[LengthComparison]:
         """The first minus the second, at each length."""
         return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
+
+    def _pages(self, kind: type[T], path: str, limit: int | None, **parameters: Any) -> list[T]:
+        """The first `limit` of a list, page by page."""
+        found: list[T] = []
+        cursor = None
+        while limit is None or len(found) < limit:
+            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
+            page = self._get(Page[kind], path, limit=size, cursor=cursor, **parameters)  # type: ignore[valid-type]
+            found += page.items
+            cursor = page.next
+            if cursor is None:
+                break
+        return found
 
     def _get(self, kind: type[T], path: str, /, **parameters: Any) -> T:
         return self._request(kind, "GET", path, params=_given(parameters))
@@ -373,8 +413,9 @@ class StudioClient:
     @contextmanager
     def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
         """A successful answer, not yet read."""
+        headers = {**self._credentials(), **options.pop("headers", {})}
         try:
-            with self._http.stream(method, path, **options) as response:
+            with self._http.stream(method, path, headers=headers, **options) as response:
                 if response.is_error:
                     response.read()
                     raise _refusal(response)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from ui.client import StudioClient, StudioError
+from ui.visitor import Visitors
 
 OFFLINE_ADDRESS = "offline.html"
 _STATIC = Path(__file__).parent / "static"
@@ -81,14 +82,15 @@ def embedded(value: object) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def offline_pages(client: StudioClient) -> APIRouter:
+def offline_pages(client: StudioClient, visitors: Visitors) -> APIRouter:
     """The route that offers `offline_page` for finished traces of the backend."""
     router = APIRouter()
 
     @router.get(f"/{OFFLINE_ADDRESS}")
-    def offline(trace: Annotated[list[str], Query(min_length=1, max_length=8)]) -> Response:
+    def offline(request: Request, trace: Annotated[list[str], Query(min_length=1, max_length=8)]) -> Response:
+        acting = client.acting_for(visitors.credentials(request))
         try:
-            traces = [client.trace(identity) for identity in trace]
+            traces = [acting.trace(identity) for identity in trace]
         except StudioError as error:
             return Response(str(error), error.status or 502, media_type="text/plain")
         page = offline_page(traces, _comparisons(traces))

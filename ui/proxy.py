@@ -9,14 +9,19 @@ import httpx
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-_PASSED_ON = ("accept", "last-event-id")
-_RETURNED = ("content-type", "cache-control", "content-disposition")
+from ui.visitor import Visitors
+
+_PASSED_ON = ("accept", "last-event-id", "content-type")
+_RETURNED = ("content-type", "cache-control", "content-disposition", "location", "retry-after", "www-authenticate")
+_SIGNING_IN = ("/sign-in", "/sign-out", "/oauth/login", "/oauth/callback")
+_MOST_FORM_BYTES = 10_000
 
 
-def create_proxy(api_url: str) -> FastAPI:
+def create_proxy(api_url: str, visitors: Visitors) -> FastAPI:
     """An application that answers GET requests below `/api/v1` with what the backend at `api_url` says.
 
-    Only reading: charts, logs and specs. Everything that changes something goes through the front end's own client.
+    Only reading: charts, logs and specs; and signing in, which gives the browser the backend's cookie. Everything else
+    that changes something goes through the front end's own client.
     """
 
     @asynccontextmanager
@@ -26,12 +31,18 @@ def create_proxy(api_url: str) -> FastAPI:
             yield
 
     async def forward(request: Request) -> Response:
-        if ".." in request.path_params["path"].split("/"):
+        if ".." in request.path_params.get("path", "").split("/"):
             # httpx would resolve it, and what the backend serves beside its API is not for passing on.
             raise HTTPException(404)
         backend: httpx.AsyncClient = request.app.state.backend
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        outgoing = backend.build_request("GET", request.url.path, params=str(request.query_params), headers=headers)
+        outgoing = backend.build_request(
+            request.method,
+            request.url.path,
+            params=str(request.query_params),
+            headers=headers | visitors.credentials(request),
+            content=await _form(request) if request.method == "POST" else None,
+        )
         try:
             answer = await backend.send(outgoing, stream=True)
         except httpx.TransportError:
@@ -39,11 +50,25 @@ def create_proxy(api_url: str) -> FastAPI:
             body = {"code": "unreachable", "title": "Bad gateway", "status": 502, "problems": [problem]}
             return JSONResponse(body, 502, media_type="application/problem+json")
         kept = {name: answer.headers[name] for name in _RETURNED if name in answer.headers}
-        return StreamingResponse(_body(answer), answer.status_code, kept)
+        passed = StreamingResponse(_body(answer), answer.status_code, kept)
+        for cookie in answer.headers.get_list("set-cookie"):
+            passed.headers.append("set-cookie", cookie)
+        return passed
 
     app = FastAPI(openapi_url=None, lifespan=lifespan)
     app.add_api_route("/api/v1/{path:path}", forward, methods=["GET"])
+    for path in _SIGNING_IN:
+        app.add_api_route(path, forward, methods=["GET", "POST"])
     return app
+
+
+async def _form(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _MOST_FORM_BYTES:
+            raise HTTPException(413)
+    return body
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:

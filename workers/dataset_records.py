@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import tuple_
 from sqlmodel import col, delete, select
 
 from workers.database import Database
@@ -28,6 +29,17 @@ class DatasetRecords:
     def get(self, dataset_id: str) -> Dataset | None:
         with self._read() as session:
             return session.get(Dataset, dataset_id)
+
+    def page(self, limit: int, after: tuple[float, str] | None = None, text: str | None = None) -> Sequence[Dataset]:
+        """Newest first; `after` is `created` and `id` of the last one that the reader has, `text` is in the name."""
+        key = tuple_(col(Dataset.created), col(Dataset.id))
+        query = select(Dataset).order_by(col(Dataset.created).desc(), col(Dataset.id).desc()).limit(limit)
+        if after is not None:
+            query = query.where(key < after)
+        if text:
+            query = query.where(col(Dataset.name).icontains(text, autoescape=True))
+        with self._read() as session:
+            return session.exec(query).all()
 
     def list(self) -> Sequence[Dataset]:
         """Newest first."""

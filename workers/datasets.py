@@ -149,6 +149,10 @@ class DatasetStore:
             raise NotFoundError(f"There is no data set {dataset_id!r}.", remedy="Pick one from the list.")
         return dataset
 
+    def page(self, limit: int, after: tuple[float, str] | None = None, text: str | None = None) -> Sequence[Dataset]:
+        """See `DatasetRecords.page`."""
+        return self._records.page(limit, after, text)
+
     def list(self) -> Sequence[Dataset]:
         return self._records.list()
 

@@ -11,7 +11,7 @@ from workers.kinds import ANSWERS
 from workers.models import ModelShelf
 from workers.observations import JobFilter
 from workers.orders import EvaluationOrder
-from workers.records import Job, JobKind, StopMode
+from workers.records import Job, JobKind, JobState, StopMode
 from workers.store import NotFoundError
 from workers.studio import Studio
 
@@ -45,9 +45,17 @@ class EvaluationService:
         ]
         return [self._studio.submit(job, by) for job in jobs]
 
-    def jobs(self, limit: int = 50) -> list[Job]:
-        """The newest first."""
-        return self._studio.store.jobs(JobFilter(kind=JobKind.EVALUATE), limit=limit)
+    def jobs(
+        self,
+        limit: int = 50,
+        after: tuple[float, int, str] | None = None,
+        *,
+        states: frozenset[JobState] = frozenset(),
+        text: str | None = None,
+    ) -> list[Job]:
+        """The newest first; see `Observations.jobs`."""
+        wanted = JobFilter(kind=JobKind.EVALUATE, states=states, text=text)
+        return self._studio.store.jobs(wanted, limit=limit, after=after)
 
     def job(self, identity: str) -> Job:
         """Raises `NotFoundError`."""

@@ -113,7 +113,11 @@ class KeptFiles:
 
     def latest(self) -> list[Path]:
         """All files, those used last first."""
-        return sorted(self._directory.glob(f"{self._prefix}_*{self._suffix}"), key=_age)
+        return [path for _, path in self.by_age()]
+
+    def by_age(self) -> list[tuple[int, Path]]:
+        """The same, each with a number that is larger for what was used longer ago; it is never 0."""
+        return sorted((_age(path), path) for path in self._directory.glob(f"{self._prefix}_*{self._suffix}"))
 
     def name(self, path: Path) -> str:
         """The id of a file."""
@@ -124,8 +128,8 @@ class KeptFiles:
             path.unlink(missing_ok=True)
 
 
-def _age(path: Path) -> float:
-    """Larger for what was used longer ago; a file that has just gone counts as the oldest."""
+def _age(path: Path) -> int:
+    """A file that has just gone counts as the oldest."""
     with suppress(OSError):
-        return -path.stat().st_mtime
-    return 0.0
+        return -path.stat().st_mtime_ns
+    return 1

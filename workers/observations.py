@@ -33,12 +33,24 @@ class Observations:
     def __init__(self, read: Callable[[], AbstractContextManager[Session]]) -> None:
         self._read = read
 
-    def experiments(self, limit: int = 50, before: tuple[float, str] | None = None) -> list[Experiment]:
-        """Newest first; `before` is `created` and `id` of the last one that the reader has."""
+    def experiments(
+        self,
+        limit: int = 50,
+        before: tuple[float, str] | None = None,
+        *,
+        created_by: str | None = None,
+        text: str | None = None,
+    ) -> list[Experiment]:
+        """Newest first; `before` is `created` and `id` of the last one that the reader has. `text` is looked for in the
+        name."""
         key = tuple_(col(Experiment.created), col(Experiment.id))
         query = select(Experiment).order_by(col(Experiment.created).desc(), col(Experiment.id).desc()).limit(limit)
         if before is not None:
             query = query.where(key < before)
+        if created_by is not None:
+            query = query.where(Experiment.created_by == created_by)
+        if text:
+            query = query.where(col(Experiment.name).icontains(text, autoescape=True))
         with self._read() as session:
             return list(session.exec(query))
 
@@ -95,6 +107,12 @@ class Observations:
         """The jobs that a worker may choose from, those whose turn is next."""
         with self._read() as session:
             return next_in_line(session)
+
+    def queued_by(self, account_id: str) -> int:
+        """How many jobs of an account wait for their turn."""
+        query = select(func.count()).select_from(Job).where(Job.state == JobState.QUEUED, Job.created_by == account_id)
+        with self._read() as session:
+            return session.exec(query).one()
 
     def waiting(self, limit: int | None = None) -> list[Job]:
         """The queued jobs, the one whose turn is next first."""

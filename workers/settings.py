@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,15 @@ class SettingsError(GiftError):
     """An environment variable of the studio has a value that it cannot have."""
 
     code = "settings"
+
+
+MIN_SECRET = 16
+
+
+class ConfigurationError(GiftError):
+    """The studio cannot start with these settings."""
+
+    code = "configuration"
 
 
 class Settings(BaseSettings):
@@ -107,6 +117,39 @@ class Settings(BaseSettings):
         0.1, gt=0, lt=1, description="A mean entropy below this share of that at the start counts as a collapse."
     )
 
+    secret: SecretStr | None = Field(
+        None, min_length=MIN_SECRET, description="Password of the account admin; with it, everybody has to sign in."
+    )
+    public: bool | None = Field(None, description="Whether who is not signed in may look; on a Space yes, else no.")
+    public_url: str | None = Field(
+        None, description="Address of the pages as browsers see it, where a proxy in front changes it."
+    )
+    session_hours: PositiveFloat = Field(168.0, description="How long a browser stays signed in.")
+    requests_per_minute: PositiveInt = Field(600, description="Of one account, or of one address without one.")
+    changes_per_minute: PositiveInt = Field(60, description="Of those, requests that start, stop or change something.")
+    queued_runs: PositiveInt = Field(100, description="Runs of one account that may wait at once.")
+    account_upload_mb: PositiveInt = Field(500, description="All data sets of one account, in megabytes.")
+    account_computations: PositiveInt = Field(4, description="Requests of one account that compute at once.")
+    computations: PositiveInt = Field(16, description="Requests of all accounts that compute at once.")
+    body_seconds: PositiveFloat = Field(
+        30.0, description="A request's body, or the next part of a file, comes in this."
+    )
+    # Set by a Hugging Face Space, under these names.
+    space_id: str | None = Field(None, validation_alias="space_id", description="Set on a Space.")
+    space_host: str | None = Field(None, validation_alias="space_host", description="The Space's own host name.")
+    space_creator_user_id: str | None = Field(
+        None, validation_alias="space_creator_user_id", description="The Hub's number of who made the Space: an admin."
+    )
+    openid_provider_url: str | None = Field(
+        None,
+        validation_alias="openid_provider_url",
+        description="Where people sign in, such as https://huggingface.co.",
+    )
+    oauth_client_id: str | None = Field(None, validation_alias="oauth_client_id", description="This application there.")
+    oauth_client_secret: SecretStr | None = Field(
+        None, validation_alias="oauth_client_secret", description="And its password."
+    )
+
     @field_validator("store_url", "queue_url", "artefacts_url")
     @classmethod
     def _is_a_location(cls, url: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
@@ -129,6 +172,52 @@ class Settings(BaseSettings):
         for url in urls:
             Target.of(url.get_secret_value())
         return urls
+
+    @property
+    def has_accounts(self) -> bool:
+        """Whether callers have to say who they are. Without, whoever reaches the port is the admin."""
+        return self.secret is not None or self.has_oauth or self.space_id is not None
+
+    @property
+    def has_oauth(self) -> bool:
+        return bool(self.openid_provider_url and self.oauth_client_id and self.oauth_client_secret)
+
+    @property
+    def is_public(self) -> bool:
+        return self.public if self.public is not None else self.space_id is not None
+
+    @property
+    def base_url(self) -> str | None:
+        """Where browsers find the pages; None where that is wherever they asked."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return f"https://{self.space_host}" if self.space_host else None
+
+    def check_exposure(self) -> None:
+        """Refuse to serve other machines without a way to tell who asks; raises `ConfigurationError`."""
+        if self.space_id is not None and not self.has_oauth and self.secret is None:
+            raise ConfigurationError(
+                "On a Space nobody could sign in.",
+                field="hf_oauth",
+                remedy="Write `hf_oauth: true` into the Space's README, or add the secret GIFT_SECRET.",
+            )
+        if not is_loopback(self.host) and not self.has_accounts:
+            raise ConfigurationError(
+                f"Listening on {self.host} would let every machine that reaches it do everything.",
+                field="GIFT_HOST",
+                remedy=f"Set GIFT_SECRET to a password of at least {MIN_SECRET} characters, or leave GIFT_HOST out.",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or an address is this machine's own and no other machine's."""
+    name = host.strip("[]").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def read_settings() -> Settings:

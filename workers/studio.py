@@ -17,6 +17,8 @@ from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
+from workers.accounts import AccountStore
+from workers.audit import AuditLog
 from workers.chores import chores_of
 from workers.context import LOG_FILE
 from workers.counts import Counts
@@ -68,6 +70,8 @@ class Studio:
         self.trace_files = self.data / "traces"
         database = _database(settings, self.data)
         self.store = JobStore(database)
+        self.accounts = AccountStore(database)
+        self.audit = AuditLog(database)
         self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
         self.sharing = Sharing(self.data, _location(settings.artefacts_url))
         self.secrets = Secrets(settings.hub_token)
@@ -116,6 +120,7 @@ class Studio:
         )
         if len(waiting) >= _MOST_WAITING:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
+        job.created_by = by
         known, created = self.store.add_job(job, by)
         if not created and known.state in ENDED - {JobState.FINISHED}:
             known = self.store.requeue(known.id, by, "asked for again")

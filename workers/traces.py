@@ -33,6 +33,10 @@ _REMEMBERED = 200
 _KEPT = 2000
 
 
+# What is not finished has 0 and its id; a file has its age, so to say: less for what was used later.
+TracePlace = tuple[int, str]
+
+
 class TraceOrder(BaseModel):
     """What decides a trace. Two equal orders give the same trace, so the second is answered with the first's."""
 
@@ -89,13 +93,24 @@ class TraceService:
             raise ConflictError(f"This trace is {live.state}.", remedy="Watch its events, or ask for it again.")
         return live.trace()
 
-    def recent(self, limit: int) -> list[LiveTrace]:
-        """Running, failed and cancelled traces, then finished ones, those used last first."""
-        found = self._jobs.newest_first()
-        for path in self._files.latest()[: max(0, limit - len(found))]:
+    def recent(self, limit: int, after: TracePlace | None = None) -> list[tuple[TracePlace, LiveTrace]]:
+        """Running, failed and cancelled traces, then finished ones, those used last first, each with its place.
+
+        `after` is the place of the last one that the reader has. Places change as traces end and are used, so one may
+        come twice.
+        """
+        found = [((0, live.id), live) for live in self._jobs.newest_first()] if after is None or not after[0] else []
+        if after is not None and after in (places := [place for place, _ in found]):
+            found = found[places.index(after) + 1 :]
+        for age, path in self._files.by_age():
+            if len(found) >= limit:
+                break
+            place = (age, self._files.name(path))
+            if after is not None and after[0] and place <= after:
+                continue
             # One that is removed in between is not missed, nor one that is damaged.
             with suppress(GiftError):
-                found.append(LiveTrace.of(self._files.name(path), load_trace(path)))
+                found.append((place, LiveTrace.of(place[1], load_trace(path))))
         return found[:limit]
 
     def cancel(self, identity: str) -> LiveTrace:

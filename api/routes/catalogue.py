@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import InferenceDependency, StudioDependency
+from api.permissions import Action, allow
 from api.schemas import CheckpointView, ExampleView, ModelView
 from gift_core.models.catalogue import offered_models
 from gift_core.presets import PRESETS
@@ -15,25 +16,25 @@ from gift_core.spec import ExperimentSpec
 router = APIRouter(tags=["catalogue"])
 
 
-@router.get("/models")
+@router.get("/models", dependencies=[allow(Action.LOOK)])
 def list_models() -> list[ModelView]:
     """The base models that a run can start from."""
     return [ModelView.from_record(entry) for entry in offered_models()]
 
 
-@router.get("/presets")
+@router.get("/presets", dependencies=[allow(Action.LOOK)])
 async def list_presets() -> dict[str, ExperimentSpec]:
     """Experiments to start from, by name."""
     return dict(PRESETS)
 
 
-@router.get("/checkpoints")
+@router.get("/checkpoints", dependencies=[allow(Action.LOOK)])
 def list_checkpoints(studio: StudioDependency) -> list[CheckpointView]:
     """The models that can be inspected and sampled from: base models, and what finished runs made of them."""
     return [CheckpointView.from_record(checkpoint) for checkpoint in studio.checkpoints()]
 
 
-@router.get("/examples")
+@router.get("/examples", dependencies=[allow(Action.LOOK)])
 def list_examples(inference: InferenceDependency, count: Annotated[int, Query(ge=1, le=20)] = 5) -> list[ExampleView]:
     """`count` held-out examples of each built-in task: no run learns from them."""
     return [ExampleView.from_record(example) for example in inference.examples(count)]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 
+from api.caller import Caller
 from api.dependencies import DatasetInspectionsDependency
 from api.errors import documented
+from api.owners import owner_of_inspection
+from api.permissions import Action, allow
 from api.schemas import DatasetInspectionRequest, DatasetInspectionView
 from workers.dataset_inspections import DatasetInspectionService
 from workers.orders import DatasetOrder
@@ -15,7 +20,11 @@ router = APIRouter(prefix="/dataset-inspections", tags=["inference"])
 
 
 @router.post("", status_code=202, responses=documented(400, 409, 413))
-def start(request: DatasetInspectionRequest, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
+def start(
+    request: DatasetInspectionRequest,
+    inspections: DatasetInspectionsDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+) -> DatasetInspectionView:
     """Begin to look at a data set with each checkpoint. What was asked for before is there at once."""
     order = DatasetOrder(
         checkpoints=tuple(request.checkpoints),
@@ -24,19 +33,23 @@ def start(request: DatasetInspectionRequest, inspections: DatasetInspectionsDepe
         seed=request.seed,
         minimum_count=request.minimum_count,
     )
-    return _view(inspections, inspections.start(order))
+    return _view(inspections, inspections.start(order, caller.account_id))
 
 
-@router.get("/{inspection_id}", responses=documented(404))
+@router.get("/{inspection_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def get(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
     """How far it is, and in the end what was found."""
     return _view(inspections, inspections.job(inspection_id))
 
 
 @router.post("/{inspection_id}/cancel", responses=documented(404))
-def cancel(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
+def cancel(
+    inspection_id: str,
+    inspections: DatasetInspectionsDependency,
+    caller: Annotated[Caller, allow(Action.STOP, owner_of_inspection)],
+) -> DatasetInspectionView:
     """Stop after the batch it is in; nothing happens to one that has ended."""
-    return _view(inspections, inspections.cancel(inspection_id))
+    return _view(inspections, inspections.cancel(inspection_id, caller.account_id))
 
 
 def _view(inspections: DatasetInspectionService, job: Job) -> DatasetInspectionView:

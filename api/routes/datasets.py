@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from api.caller import Caller
 from api.dataset_views import CheckOptions, DatasetDetail, UploadOptions
-from api.dependencies import InferenceDependency, StudioDependency
+from api.dependencies import InferenceDependency, ServicesDependency, StudioDependency
 from api.errors import documented
 from api.limits import declared_bytes
+from api.owners import owner_of_dataset
+from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
+from api.permissions import Action, allow
 from api.schemas import DatasetView, PreviewRequest
 from gift_core.documents import DatasetPreview
 from gift_core.spec import HubSource
@@ -35,7 +40,10 @@ _CSV: dict[int | str, dict[str, Any]] = {
 
 @router.post("/datasets", status_code=201, openapi_extra=_RAW_BODY, responses=documented(400, 413))
 async def upload_dataset(
-    request: Request, studio: StudioDependency, options: Annotated[UploadOptions, Query()]
+    request: Request,
+    services: ServicesDependency,
+    options: Annotated[UploadOptions, Query()],
+    caller: Annotated[Caller, allow(Action.UPLOAD)],
 ) -> DatasetDetail:
     """Receive a file, as the raw body. It is kept only when every row can be used, by the columns that are named.
 
@@ -43,12 +51,17 @@ async def upload_dataset(
     read: its `summary` then has no layout, and a run that learns from it has to name its columns.
     """
     check = check_items(options.task) if options.task else check_examples(options)
-    dataset = await studio.datasets.receive(options.name, request.stream(), declared_bytes(request.headers), check)
+    studio, declared = services.studio, declared_bytes(request.headers)
+    body = await asyncio.to_thread(services.quotas.uploading, caller, request.stream(), declared)
+    dataset = await studio.datasets.receive(options.name, body, declared, check)
+    await asyncio.to_thread(studio.accounts.claim, f"dataset/{dataset.id}", caller.account_id)
+    request.state.thing = dataset.id
     return DatasetDetail.of(dataset)
 
 
 @router.post(
     "/datasets/checks",
+    dependencies=[allow(Action.UPLOAD)],
     openapi_extra=_RAW_BODY,
     responses=documented(400, 413) | _CSV,
     response_class=StreamingResponse,
@@ -64,34 +77,49 @@ async def check_dataset(
 
 # A plain function, which FastAPI runs in a thread: it downloads.
 @router.post("/datasets/hub", status_code=201, responses=documented(400, 413))
-def fetch_dataset(source: HubSource, studio: StudioDependency) -> DatasetDetail:
+def fetch_dataset(
+    source: HubSource, studio: StudioDependency, caller: Annotated[Caller, allow(Action.UPLOAD)]
+) -> DatasetDetail:
     """Fetch a split of a data set of the Hugging Face Hub and keep it. No other host is asked.
 
     The commit that it came from is in its `summary`. A studio is kept off the network unless HF_HUB_OFFLINE is 0.
     """
-    return DatasetDetail.of(studio.datasets.fetch(source))
+    dataset = studio.datasets.fetch(source)
+    studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)
+    return DatasetDetail.of(dataset)
 
 
-@router.get("/datasets")
-def list_datasets(studio: StudioDependency) -> list[DatasetView]:
+@router.get("/datasets", dependencies=[allow(Action.LOOK)], responses=documented(400))
+def list_datasets(
+    studio: StudioDependency,
+    text: Annotated[str | None, Query(max_length=200, description="In the name.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[DatasetView]:
     """The data sets, newest first."""
-    return [DatasetView.from_record(dataset) for dataset in studio.datasets.list()]
+    found = studio.datasets.page(limit + 1, decode(cursor, TIME_PLACE), text)
+    return page_of(found, limit, DatasetView.from_record, lambda each: (each.created, each.id))
 
 
-@router.get("/datasets/{dataset_id}", responses=documented(404))
+@router.get("/datasets/{dataset_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def show_dataset(dataset_id: str, studio: StudioDependency) -> DatasetDetail:
     """One data set: columns, layout, sizes of its texts, rows that say the same."""
     return DatasetDetail.of(studio.datasets.find(dataset_id))
 
 
-@router.delete("/datasets/{dataset_id}", status_code=204, responses=documented(404, 409))
+@router.delete(
+    "/datasets/{dataset_id}",
+    status_code=204,
+    dependencies=[allow(Action.DELETE, owner_of_dataset)],
+    responses=documented(404, 409),
+)
 def delete_dataset(dataset_id: str, studio: StudioDependency) -> None:
     """Delete a data set; refused while a run that has not ended learns from it."""
     studio.datasets.delete(dataset_id)
 
 
 # A plain function, which FastAPI runs in a thread: it may read a whole file.
-@router.post("/previews", responses=documented(400, 413))
+@router.post("/previews", dependencies=[allow(Action.TRY)], responses=documented(400, 413))
 def preview(request: PreviewRequest, inference: InferenceDependency) -> DatasetPreview:
     """What a run would learn from: columns, tokens, the end of each prompt, the EOS tail, what would be cut."""
     return inference.preview(request.run, request.start, request.rows)

@@ -6,14 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.caller import Caller
 from api.dependencies import EvaluationsDependency
 from api.errors import documented
+from api.owners import owner_of_evaluation
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
+from api.permissions import Action, allow
 from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, EvaluationView
 from gift_core.errors import SpecError
 from gift_core.evaluation_document import LengthComparison
 from gift_core.evaluation_report import Evaluation, compare_evaluations
 from workers.evaluations import EvaluationService
 from workers.orders import EvaluationOrder
+from workers.records import JobState
 
 router = APIRouter(tags=["evaluations"])
 
@@ -21,22 +26,31 @@ EvaluationId = Annotated[str, Query(max_length=100)]
 
 
 @router.post("/evaluations", status_code=202, responses=documented(400, 409, 413))
-def evaluate(request: EvaluationRequest, evaluations: EvaluationsDependency) -> list[EvaluationView]:
+def evaluate(
+    request: EvaluationRequest,
+    evaluations: EvaluationsDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+) -> list[EvaluationView]:
     """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
     settings = request.model_dump(exclude={"checkpoints"})
     orders = [EvaluationOrder.parse(settings | {"checkpoint": checkpoint}) for checkpoint in request.checkpoints]
-    return [EvaluationView.of_job(job) for job in evaluations.start(orders)]
+    return [EvaluationView.of_job(job) for job in evaluations.start(orders, caller.account_id)]
 
 
-@router.get("/evaluations")
+@router.get("/evaluations", dependencies=[allow(Action.LOOK)], responses=documented(400))
 def list_evaluations(
-    evaluations: EvaluationsDependency, limit: Annotated[int, Query(ge=1, le=200)] = 50
-) -> list[EvaluationView]:
+    evaluations: EvaluationsDependency,
+    state: Annotated[list[JobState] | None, Query(description="One of these; any if left out.")] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the checkpoint's label.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[EvaluationView]:
     """The newest evaluations first."""
-    return [EvaluationView.of_job(job) for job in evaluations.jobs(limit)]
+    found = evaluations.jobs(limit + 1, decode(cursor, JOB_PLACE), states=frozenset(state or ()), text=text)
+    return page_of(found, limit, EvaluationView.of_job, place_of_job)
 
 
-@router.get("/evaluations/{evaluation_id}", responses=documented(404))
+@router.get("/evaluations/{evaluation_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def get_evaluation(
     evaluation_id: str,
     evaluations: EvaluationsDependency,
@@ -52,7 +66,7 @@ def get_evaluation(
     return EvaluationDetail(**dict(view), **header, missing=result.missing, conditions=result.conditions)
 
 
-@router.get("/evaluations/{evaluation_id}/answers", responses=documented(404))
+@router.get("/evaluations/{evaluation_id}/answers", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def list_answers(
     evaluation_id: str,
     evaluations: EvaluationsDependency,
@@ -84,12 +98,16 @@ def list_answers(
 
 
 @router.post("/evaluations/{evaluation_id}/stop", responses=documented(404))
-def stop(evaluation_id: str, evaluations: EvaluationsDependency) -> EvaluationView:
+def stop(
+    evaluation_id: str,
+    evaluations: EvaluationsDependency,
+    caller: Annotated[Caller, allow(Action.STOP, owner_of_evaluation)],
+) -> EvaluationView:
     """Stop after the batch that is under way; the answers stay, and asking again goes on."""
-    return EvaluationView.of_job(evaluations.stop(evaluation_id))
+    return EvaluationView.of_job(evaluations.stop(evaluation_id, caller.account_id))
 
 
-@router.get("/evaluation-comparisons", responses=documented(404))
+@router.get("/evaluation-comparisons", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def compare(first: EvaluationId, second: EvaluationId, evaluations: EvaluationsDependency) -> list[LengthComparison]:
     """The first minus the second, on the items that both have answered."""
     return compare_evaluations(_answered(evaluations, first), _answered(evaluations, second))

@@ -13,6 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from api.dependencies import HubDependency, StudioDependency, TracesDependency
 from api.errors import documented
 from api.multiplex import EVENT_ID, Place, multiplexed
+from api.permissions import Action, allow
 from api.topics import TopicNames, Topics
 from workers.live_traces import LiveTrace
 
@@ -37,7 +38,7 @@ def _watched(topic: TopicNames, studio: StudioDependency, traces: TracesDependen
     return Watched(topics, [traces.live(identity) for identity in topics.traces])
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=documented(404))
+@router.get("/events", dependencies=[allow(Action.LOOK)], response_class=EventSourceResponse, responses=documented(404))
 async def stream_events(
     hub: HubDependency,
     watched: Annotated[Watched, Depends(_watched)],

@@ -6,23 +6,24 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
-from pydantic import TypeAdapter
 
+from api.caller import Caller
 from api.dependencies import StudioDependency
 from api.errors import documented
 from api.job_views import JobChange, JobDetail, JobView, QueueView, StopRequest, WorkerView
-from api.pages import Cursor, Limit, Page, decode, encode
+from api.owners import owner_of_job
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
+from api.permissions import Action, allow
 from api.schemas import TransitionView
 from workers.observations import JobFilter
 from workers.records import ACTIVE, ENDED, JobKind, JobState
 
 router = APIRouter(tags=["jobs"])
 
-_PLACE: TypeAdapter[tuple[float, int, str]] = TypeAdapter(tuple[float, int, str])
 _MOST_SHOWN = 200
 
 
-@router.get("/jobs", responses=documented(400))
+@router.get("/jobs", dependencies=[allow(Action.LOOK)], responses=documented(400))
 def list_jobs(
     studio: StudioDependency,
     kind: JobKind | None = None,
@@ -37,23 +38,23 @@ def list_jobs(
     """The newest first."""
     states = frozenset(state or ()) | (ENDED if ended else frozenset())
     wanted = JobFilter(kind=kind, states=states, experiment=experiment, created_by=created_by, text=text)
-    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, _PLACE))
-    shown = found[:limit]
-    last = shown[-1] if len(found) > limit else None
-    return Page(
-        items=[JobView.from_record(job) for job in shown],
-        next=encode((last.created, last.position, last.id)) if last else None,
-    )
+    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, JOB_PLACE))
+    return page_of(found, limit, JobView.from_record, place_of_job)
 
 
-@router.get("/jobs/{job_id}", responses=documented(404))
+@router.get("/jobs/{job_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def get_job(job_id: str, studio: StudioDependency) -> JobDetail:
     """A job with what was asked for, what came of it, and its history."""
     history = studio.store.transitions(job_id=job_id)
     return JobDetail.of(studio.store.job(job_id), [TransitionView.from_record(change) for change in history])
 
 
-@router.get("/jobs/{job_id}/log", response_class=PlainTextResponse, responses=documented(404))
+@router.get(
+    "/jobs/{job_id}/log",
+    dependencies=[allow(Action.LOOK)],
+    response_class=PlainTextResponse,
+    responses=documented(404),
+)
 def get_job_log(
     job_id: str, studio: StudioDependency, tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000
 ) -> str:
@@ -62,24 +63,33 @@ def get_job_log(
 
 
 @router.post("/jobs/{job_id}/stop", responses=documented(400, 404))
-def stop_job(job_id: str, studio: StudioDependency, request: StopRequest | None = None) -> JobView:
+def stop_job(
+    job_id: str,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.STOP, owner_of_job)],
+    request: StopRequest | None = None,
+) -> JobView:
     """Ask a job to stop. A queued one stops at once; a running one is `stopping` until its process has ended."""
-    return JobView.from_record(studio.stop(job_id, "api", (request or StopRequest()).mode))
+    return JobView.from_record(studio.stop(job_id, caller.account_id, (request or StopRequest()).mode))
 
 
 @router.post("/jobs/{job_id}/resume", responses=documented(404, 409))
-def resume_job(job_id: str, studio: StudioDependency) -> JobView:
+def resume_job(
+    job_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
+) -> JobView:
     """Queue a job again that ended without finishing; it goes on from its last checkpoint, or its last answer."""
-    return JobView.from_record(studio.resume(job_id, "api"))
+    return JobView.from_record(studio.resume(job_id, caller.account_id))
 
 
 @router.post("/jobs/{job_id}/retry", responses=documented(404, 409))
-def retry_job(job_id: str, studio: StudioDependency) -> JobView:
+def retry_job(
+    job_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
+) -> JobView:
     """The same from the start. Its log stays; what it had reported is replaced."""
-    return JobView.from_record(studio.resume(job_id, "api", fresh=True))
+    return JobView.from_record(studio.resume(job_id, caller.account_id, fresh=True))
 
 
-@router.patch("/jobs/{job_id}", responses=documented(400, 404, 409))
+@router.patch("/jobs/{job_id}", dependencies=[allow(Action.CHANGE, owner_of_job)], responses=documented(400, 404, 409))
 def change_job(job_id: str, change: JobChange, studio: StudioDependency) -> JobView:
     """Move a waiting job in the queue, or protect the files of any from being cleaned up."""
     store = studio.store
@@ -90,13 +100,18 @@ def change_job(job_id: str, change: JobChange, studio: StudioDependency) -> JobV
     return JobView.from_record(store.job(job_id))
 
 
-@router.delete("/jobs/{job_id}", status_code=204, responses=documented(404, 409))
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=204,
+    dependencies=[allow(Action.DELETE, owner_of_job)],
+    responses=documented(404, 409),
+)
 def delete_job(job_id: str, studio: StudioDependency) -> None:
     """Forget an ended job, its files included. A pinned one stays."""
     studio.remove(job_id)
 
 
-@router.get("/queue")
+@router.get("/queue", dependencies=[allow(Action.LOOK)])
 def get_queue(studio: StudioDependency) -> QueueView:
     """What runs, what waits, and in which order."""
     running = studio.store.jobs(JobFilter(states=ACTIVE), limit=_MOST_SHOWN)
@@ -108,20 +123,20 @@ def get_queue(studio: StudioDependency) -> QueueView:
 
 
 @router.post("/queue/pause")
-def pause_queue(studio: StudioDependency) -> QueueView:
+def pause_queue(studio: StudioDependency, caller: Annotated[Caller, allow(Action.RUN_QUEUE)]) -> QueueView:
     """Let no worker take another job; those that run go on."""
-    studio.store.set_paused(True, "api")
+    studio.store.set_paused(True, caller.account_id)
     return get_queue(studio)
 
 
 @router.post("/queue/resume")
-def resume_queue(studio: StudioDependency) -> QueueView:
+def resume_queue(studio: StudioDependency, caller: Annotated[Caller, allow(Action.RUN_QUEUE)]) -> QueueView:
     """Let workers take jobs again."""
-    studio.store.set_paused(False, "api")
+    studio.store.set_paused(False, caller.account_id)
     return get_queue(studio)
 
 
-@router.get("/devices")
+@router.get("/devices", dependencies=[allow(Action.LOOK)])
 def list_devices(studio: StudioDependency) -> list[WorkerView]:
     """The workers, what they compute on, and which job has it."""
     active = studio.store.jobs(JobFilter(states=ACTIVE), limit=None)

@@ -7,12 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import StudioDependency
+from api.permissions import Action, allow
 from api.schemas import MetricPointView, MetricsView
 
 router = APIRouter(tags=["metrics"])
 
 
-@router.get("/metrics")
+@router.get("/metrics", dependencies=[allow(Action.LOOK)])
 def list_metrics(
     studio: StudioDependency,
     run: Annotated[list[str] | None, Query(max_length=128, description="Runs; all when left out.")] = None,

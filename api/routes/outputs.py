@@ -8,9 +8,12 @@ from fastapi import APIRouter, Header
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field, SecretStr
 
+from api.caller import Caller
 from api.dependencies import OutputsDependency
 from api.errors import documented
 from api.output_views import FileView, OutputView
+from api.permissions import Action, allow
+from gift_core.errors import SpecError
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder
 from workers.outputs import zipped
 
@@ -28,38 +31,59 @@ class PushRequest(PushOrder):
 
 
 @router.post("/responses", status_code=202, responses=documented(400, 409, 413))
-def denoise_batch(order: DenoiseOrder, outputs: OutputsDependency) -> OutputView:
+def denoise_batch(
+    order: DenoiseOrder, outputs: OutputsDependency, caller: Annotated[Caller, allow(Action.LAUNCH)]
+) -> OutputView:
     """Respond to up to 1,000 prompts. What was asked for before is there at once."""
-    return OutputView.of(outputs.denoise(order))
+    return OutputView.of(outputs.denoise(order, caller.account_id))
 
 
 @router.post("/exports", status_code=202, responses=documented(400, 404, 409, 413))
-def export(order: ExportOrder, outputs: OutputsDependency) -> OutputView:
+def export(
+    order: ExportOrder, outputs: OutputsDependency, caller: Annotated[Caller, allow(Action.LAUNCH)]
+) -> OutputView:
     """Write a finished run as an adapter, as whole weights, or in the layout of the base's authors."""
-    return OutputView.of(outputs.export(order))
+    return OutputView.of(outputs.export(order, caller.account_id))
 
 
 @router.post("/pushes", status_code=202, responses=documented(400, 404, 409, 413))
-def push(request: PushRequest, outputs: OutputsDependency, idempotency_key: IdempotencyKey = None) -> OutputView:
+def push(
+    request: PushRequest,
+    outputs: OutputsDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+    idempotency_key: IdempotencyKey = None,
+) -> OutputView:
     """Upload a finished run to the Hugging Face Hub."""
+    if request.token is None and not caller.is_admin:
+        raise SpecError("Uploads need a token of your own.", field="token", remedy="Make one with the role write.")
     order = PushOrder.model_validate(request.model_dump(exclude={"token"}))
-    return OutputView.of(outputs.push(order, request.token, key=idempotency_key))
+    return OutputView.of(outputs.push(order, request.token, caller.account_id, idempotency_key))
 
 
-@router.get("/jobs/{job_id}/files", responses=documented(404))
+@router.get("/jobs/{job_id}/files", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def list_files(job_id: str, outputs: OutputsDependency) -> list[FileView]:
     """What a job has left to be taken away."""
     return [FileView(name=name, bytes=path.stat().st_size) for name, path in outputs.files(job_id)]
 
 
-@router.get("/jobs/{job_id}/files/{name:path}", response_class=FileResponse, responses=documented(404))
+@router.get(
+    "/jobs/{job_id}/files/{name:path}",
+    dependencies=[allow(Action.LOOK)],
+    response_class=FileResponse,
+    responses=documented(404),
+)
 def get_file(job_id: str, name: str, outputs: OutputsDependency) -> FileResponse:
     """One of them."""
     path = outputs.file(job_id, name)
     return FileResponse(path, filename=path.name, content_disposition_type="attachment")
 
 
-@router.get("/jobs/{job_id}/archive", response_class=StreamingResponse, responses=documented(404))
+@router.get(
+    "/jobs/{job_id}/archive",
+    dependencies=[allow(Action.LOOK)],
+    response_class=StreamingResponse,
+    responses=documented(404),
+)
 def get_archive(job_id: str, outputs: OutputsDependency) -> StreamingResponse:
     """All of them, as a ZIP archive."""
     files = outputs.files(job_id)

@@ -6,13 +6,14 @@ from fastapi import APIRouter
 
 from api.dependencies import PreflightDependency
 from api.errors import documented
+from api.permissions import Action, allow
 from api.preflight_views import EffectInPoints, GivenExperiment, PreflightReport
 
 router = APIRouter(prefix="/preflights", tags=["experiments"])
 
 
 # A plain function, which FastAPI runs in a thread: it reads the data set.
-@router.post("", responses=documented(400, 409, 413))
+@router.post("", dependencies=[allow(Action.TRY)], responses=documented(400, 409, 413))
 def look(experiment: GivenExperiment, preflight: PreflightDependency, effect: EffectInPoints = 10) -> PreflightReport:
     """Everything that is wrong with an experiment, what else is worth knowing, and what it would take.
 

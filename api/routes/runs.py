@@ -7,8 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 
+from api.caller import Caller
 from api.dependencies import StudioDependency
 from api.errors import documented
+from api.owners import owner_of_run
+from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
+from api.permissions import Action, allow
 from api.schemas import RunDetail, RunView, TransitionView
 from gift_core.spec import RunSpec
 from workers.observations import JobFilter
@@ -21,19 +25,24 @@ class YamlResponse(PlainTextResponse):
     media_type = "application/yaml"
 
 
-@router.get("/runs")
+@router.get("/runs", dependencies=[allow(Action.LOOK)], responses=documented(400))
 def list_runs(
     studio: StudioDependency,
-    experiment: str | None = None,
-    state: JobState | None = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> list[RunView]:
-    """Runs, narrowed by experiment or state."""
-    wanted = JobFilter(kind=JobKind.TRAIN, experiment=experiment, states=frozenset({state} if state else ()))
-    return [RunView.from_record(run) for run in studio.store.jobs(wanted, limit=limit)]
+    experiment: Annotated[str | None, Query(max_length=200)] = None,
+    state: Annotated[list[JobState] | None, Query(description="One of these; any if left out.")] = None,
+    created_by: Annotated[str | None, Query(max_length=200)] = None,
+    text: Annotated[str | None, Query(max_length=200, description="In the label.")] = None,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[RunView]:
+    """Runs, those of the newest experiment first, each experiment's in their order."""
+    narrowed = {"experiment": experiment, "created_by": created_by, "text": text}
+    wanted = JobFilter(kind=JobKind.TRAIN, states=frozenset(state or ()), **narrowed)
+    found = studio.store.jobs(wanted, limit=limit + 1, after=decode(cursor, JOB_PLACE))
+    return page_of(found, limit, RunView.from_record, place_of_job)
 
 
-@router.get("/runs/{run_id}", responses=documented(404))
+@router.get("/runs/{run_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def get_run(run_id: str, studio: StudioDependency) -> RunDetail:
     """A run with its spec and its history."""
     record = studio.store.job(run_id)
@@ -46,12 +55,16 @@ def get_run(run_id: str, studio: StudioDependency) -> RunDetail:
 
 
 @router.post("/runs/{run_id}/stop", responses=documented(404))
-def stop_run(run_id: str, studio: StudioDependency) -> RunView:
+def stop_run(
+    run_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.STOP, owner_of_run)]
+) -> RunView:
     """Ask a run to stop. A queued one stops at once; a running one is `stopping` until its process ends."""
-    return RunView.from_record(studio.stop(run_id, by="api"))
+    return RunView.from_record(studio.stop(run_id, caller.account_id))
 
 
-@router.get("/runs/{run_id}/log", response_class=PlainTextResponse, responses=documented(404))
+@router.get(
+    "/runs/{run_id}/log", dependencies=[allow(Action.LOOK)], response_class=PlainTextResponse, responses=documented(404)
+)
 def get_log(
     run_id: str, studio: StudioDependency, tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000
 ) -> str:
@@ -59,7 +72,9 @@ def get_log(
     return studio.log(run_id, tail_bytes)
 
 
-@router.get("/runs/{run_id}/spec", response_class=YamlResponse, responses=documented(404))
+@router.get(
+    "/runs/{run_id}/spec", dependencies=[allow(Action.LOOK)], response_class=YamlResponse, responses=documented(404)
+)
 def get_spec(run_id: str, studio: StudioDependency) -> YamlResponse:
     """The exact spec, as the YAML file that `gift train` takes."""
     record = studio.store.job(run_id)

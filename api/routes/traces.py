@@ -8,19 +8,26 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import TypeAdapter
 
-from api.dependencies import TracesDependency
+from api.caller import Caller
+from api.dependencies import StudioDependency, TracesDependency
 from api.errors import documented
+from api.owners import owner_of_trace
+from api.pages import Cursor, Page, decode, page_of
+from api.permissions import Action, allow
 from api.schemas import BranchRequest, DenoisingRequest, TraceView
 from api.trace_stream import parse_position, stream
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from workers.live_traces import LiveTrace
-from workers.traces import TraceOrder
+from workers.studio import Studio
+from workers.traces import TraceOrder, TracePlace
 
 router = APIRouter(tags=["traces"])
 
 _EVENT_ID = r"^\d{1,6}(\.\d{1,6}){0,7}$"
+_PLACE: TypeAdapter[TracePlace] = TypeAdapter(TracePlace)
 TraceId = Annotated[str, Query(max_length=100)]
 
 
@@ -33,7 +40,12 @@ def _watched(
 
 
 @router.post("/traces", status_code=202, responses=documented(400, 409, 413))
-def denoise(request: DenoisingRequest, traces: TracesDependency) -> list[TraceView]:
+def denoise(
+    request: DenoisingRequest,
+    traces: TracesDependency,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.TRY)],
+) -> list[TraceView]:
     """Begin a trace with each checkpoint, on the same noise. What was asked for before is there at once."""
     orders = [
         TraceOrder(
@@ -45,16 +57,21 @@ def denoise(request: DenoisingRequest, traces: TracesDependency) -> list[TraceVi
         )
         for checkpoint in request.checkpoints
     ]
-    return [TraceView.from_record(live) for live in traces.start(orders)]
+    return [TraceView.from_record(_claimed(live, studio, caller)) for live in traces.start(orders)]
 
 
-@router.get("/traces")
-def list_traces(traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20) -> list[TraceView]:
-    """Traces that are being made, then finished ones, those used last first."""
-    return [TraceView.from_record(live) for live in traces.recent(limit)]
+@router.get("/traces", dependencies=[allow(Action.LOOK)], responses=documented(400))
+def list_traces(
+    traces: TracesDependency, limit: Annotated[int, Query(ge=1, le=100)] = 20, cursor: Cursor = None
+) -> Page[TraceView]:
+    """Traces that are being made, then finished ones, those used last first. One used meanwhile may come twice."""
+    found = traces.recent(limit + 1, decode(cursor, _PLACE))
+    return page_of(found, limit, lambda each: TraceView.from_record(each[1]), lambda each: each[0])
 
 
-@router.get("/traces/events", response_class=EventSourceResponse, responses=documented(404))
+@router.get(
+    "/traces/events", dependencies=[allow(Action.LOOK)], response_class=EventSourceResponse, responses=documented(404)
+)
 async def stream_traces(
     watched: Annotated[list[LiveTrace], Depends(_watched)],
     last_event_id: Annotated[str | None, Header(pattern=_EVENT_ID)] = None,
@@ -65,25 +82,38 @@ async def stream_traces(
             yield ServerSentEvent(data=event.data, event=event.event, id=event.id)
 
 
-@router.get("/traces/{trace_id}", responses=documented(404, 409))
+@router.get("/traces/{trace_id}", dependencies=[allow(Action.LOOK)], responses=documented(404, 409))
 def get_trace(trace_id: str, traces: TracesDependency) -> Trace:
     """A finished trace, as docs/trace.md describes it."""
     return traces.trace(trace_id)
 
 
-@router.post("/traces/{trace_id}/cancel", responses=documented(404))
+@router.post("/traces/{trace_id}/cancel", dependencies=[allow(Action.STOP, owner_of_trace)], responses=documented(404))
 def cancel(trace_id: str, traces: TracesDependency) -> TraceView:
     """Stop a trace after the step it is in; nothing happens to one that has ended."""
     return TraceView.from_record(traces.cancel(trace_id))
 
 
 @router.post("/traces/{trace_id}/branches", status_code=202, responses=documented(400, 404, 409, 413))
-def branch(trace_id: str, request: BranchRequest, traces: TracesDependency) -> TraceView:
+def branch(
+    trace_id: str,
+    request: BranchRequest,
+    traces: TracesDependency,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.TRY)],
+) -> TraceView:
     """Go on from a finished trace after some of its steps, with edits, on the noise that it would have had."""
-    return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits))
+    branched = traces.branch(trace_id, request.cursor, request.edits)
+    return TraceView.from_record(_claimed(branched, studio, caller))
 
 
-@router.get("/comparisons", responses=documented(404, 409))
+@router.get("/comparisons", dependencies=[allow(Action.LOOK)], responses=documented(404, 409))
 def compare_traces(first: TraceId, second: TraceId, traces: TracesDependency) -> TraceComparison:
     """Where two finished traces part, and how they differ at every position."""
     return compare(traces.trace(first), traces.trace(second))
+
+
+def _claimed(live: LiveTrace, studio: Studio, caller: Caller) -> LiveTrace:
+    if caller.is_known:
+        studio.accounts.claim(f"trace/{live.id}", caller.account_id)
+    return live

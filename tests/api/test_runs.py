@@ -19,9 +19,8 @@ def test_runs_are_found_by_experiment_and_state(client, create, trainer):
 
 def test_experiments_are_listed_newest_first_page_by_page(client, create):
     ids = [create(name=str(number))[0].id for number in range(5)]
-    first = client.experiments(limit=3)
-    rest = client.experiments(limit=3, before=first[-1].created)
-    assert [experiment.id for experiment in [*first, *rest]] == ids[::-1]
+    assert [experiment.id for experiment in client.experiments(limit=3)] == ids[::-1][:3]
+    assert [experiment.id for experiment in client.experiments(limit=None)] == ids[::-1]
 
 
 def test_a_run_tells_its_history_and_nothing_about_its_worker(client, url, create, trainer):
@@ -98,4 +97,4 @@ def test_an_id_never_becomes_another_address(client, identifier):
 def test_a_wrong_query_value_is_named(client):
     with pytest.raises(StudioError) as refused:
         client.runs(state="sleeping")
-    assert refused.value.problems[0].field == "state"
+    assert refused.value.problems[0].field.startswith("state")

@@ -44,7 +44,7 @@ def test_a_file_that_declares_too_much_is_refused_without_reading_it(studio):
     async def post() -> httpx.Response:
         transport = httpx.ASGITransport(create_api(studio))
         headers = {"Content-Length": str(200 * 2**20)}
-        async with httpx.AsyncClient(transport=transport, base_url="http://studio") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
             return await http.post("/api/v1/datasets?name=big.jsonl", content=body(), headers=headers)
 
     response = asyncio.run(post())

@@ -28,7 +28,7 @@ from workers.records import JobKind, JobState
 
 
 class Cutting(httpx.HTTPTransport):
-    """Breaks off every answer in the middle of the event after the first ones."""
+    """Breaks off every answer within its fourth event: a snapshot says how both runs are before it brings points."""
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = super().handle_request(request)
@@ -39,8 +39,8 @@ class Cutting(httpx.HTTPTransport):
                 for piece in response.stream:
                     arrived += piece
                     whole = arrived.count(b"\n\n")
-                    yield piece if whole < 3 else piece[: len(piece) // 2]
-                    if whole >= 3:
+                    yield piece if whole < 4 else piece[: len(piece) // 2]
+                    if whole >= 4:
                         raise httpx.ReadError("The connection was lost.")
 
             def close(self):
@@ -231,7 +231,25 @@ def test_a_log_is_followed_to_the_end(gift, create, trainer, studio):
     assert gift("log", sft.id, "--follow")[1] == studio.log(sft.id, 64_000)
 
 
-def exported(studio, trainer, run, files):
+def test_a_job_of_another_kind_is_watched_to_its_end(gift, create, trainer, studio, monkeypatch):
+    _, (sft, _) = create()
+    job = exported(studio, trainer, sft, {"config.json": b"{}"}, finished=False)
+    show = Board.show
+
+    def go_on(self, view) -> None:
+        show(self, view)
+        if view.state == JobState.RUNNING and studio.store.job(job.id).state == JobState.RUNNING:
+            trainer.finish(job)
+
+    monkeypatch.setattr(Board, "show", go_on)
+    code, said, progress = gift("watch", job.id)
+    assert (code, "finished" in said) == (0, True)
+    assert "running" in progress
+    lines = gift("watch", job.id, "--json")[1].splitlines()
+    assert lines == [], "it has ended: nothing happens any more"
+
+
+def exported(studio, trainer, run, files, finished=True):
     """An export that has finished, as a worker leaves it."""
     trainer.start(run)
     trainer.finish(run)
@@ -242,7 +260,8 @@ def exported(studio, trainer, run, files):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     trainer.start(job)
-    trainer.finish(job)
+    if finished:
+        trainer.finish(job)
     return job
 
 

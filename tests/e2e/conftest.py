@@ -49,12 +49,12 @@ class Server:
         return None
 
 
-def start(data: Path) -> Server:
+def start(data: Path, **more: str) -> Server:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     # Tests run side by side: threads that wait for each other on too few cores take many times as long.
     settings = {"GIFT_PORT": str(port), "GIFT_DATA_DIR": str(data), "GIFT_TRAINING_THREADS": "1"}
-    environment = os.environ | settings
+    environment = os.environ | settings | more
     log = (data.parent / "server.log").open("wb")
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     server = Server(f"http://127.0.0.1:{port}", data, process)

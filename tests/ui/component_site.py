@@ -59,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/events") and not self.server.refuses_streams:
             self._stream()
         elif path == "/api/runs":
-            self._send(json.dumps(self.server.runs).encode(), "application/json")
+            self._send(json.dumps({"items": self.server.runs, "next": None}).encode(), "application/json")
         elif path == "/":
             self._send(PAGE.encode(), "text/html")
         elif path == "/assets/plotly.min.js":

@@ -12,12 +12,13 @@ from api.schemas import MetricsEvent
 from tests.serving import free_port, serve
 from ui.client import StudioClient, StudioError
 from ui.proxy import create_proxy
+from ui.visitor import Visitors
 
 
 @pytest.fixture
 def proxy(url: str) -> Iterator[str]:
     """The address of a front end whose backend is at `url`."""
-    with serve(create_proxy(url)) as address:
+    with serve(create_proxy(url, Visitors())) as address:
         yield address
 
 
@@ -126,7 +127,7 @@ def test_a_path_does_not_climb_out_of_the_api(proxy, path):
 def test_a_backend_that_is_down_is_a_problem_with_a_remedy():
     with free_port() as listener:
         port = listener.getsockname()[1]
-    with serve(create_proxy(f"http://127.0.0.1:{port}")) as proxy, StudioClient(proxy) as client:
+    with serve(create_proxy(f"http://127.0.0.1:{port}", Visitors())) as proxy, StudioClient(proxy) as client:
         with pytest.raises(StudioError, match="does not answer") as refused:
             client.models()
         answer = httpx.get(f"{proxy}/api/v1/models")

@@ -6,11 +6,20 @@ import csv
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect, persistently
+from ui.commands.connection import (
+    DEFAULT_SERVER,
+    PATIENCE,
+    AsJson,
+    Server,
+    connect,
+    pauses_within,
+    persistently,
+)
 from ui.commands.output import date, duration, print_json, print_table, progress, say, why
 from ui.commands.watching import EXPERIMENT_PREFIX, JOB_COLUMNS, RUN_COLUMNS
 
@@ -222,17 +231,22 @@ def log(
 
 
 def _log_parts(client: CommandClient, identity: str, tail_bytes: int, follow: bool) -> Iterator[str]:
-    shown = ""
-    while True:
+    ended = not follow
+    yield (shown := _tail(client, identity, tail_bytes, 0))
+    while not ended:
+        time.sleep(_LOOK_SECONDS)
         # In this order: what was written before the end is then never missed.
-        ended = not follow or persistently(lambda: client.job(identity)).ended is not None
-        # A tail may begin in the middle of a letter.
-        text = persistently(lambda: client.job_log(identity, tail_bytes)).lstrip(_BROKEN_LETTER)
+        look = partial(client.job, identity)
+        ended = persistently(look, pauses_within(PATIENCE), was_there=True).ended is not None
+        text = _tail(client, identity, tail_bytes, PATIENCE)
         yield newer(shown, text)
         shown = text
-        if ended:
-            return
-        time.sleep(_LOOK_SECONDS)
+
+
+def _tail(client: CommandClient, identity: str, tail_bytes: int, patience: float) -> str:
+    look = partial(client.job_log, identity, tail_bytes)
+    # It may begin in the middle of a letter.
+    return persistently(look, pauses_within(patience), was_there=bool(patience)).lstrip(_BROKEN_LETTER)
 
 
 def newer(before: str, now: str) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gift_core.cli_common import console
-from ui.commands.connection import DEFAULT_SERVER, PATIENCE, Server, connect, pauses_within, persistently, resumed
+from ui.commands.connection import DEFAULT_SERVER, PATIENCE, Server, connect, resumed
 from ui.commands.output import Column, duration, print_json, print_table, progress, why
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from ui.commands.client import CommandClient
 
 EXPERIMENT_PREFIX = "exp_"
-# Between looks at a job that no stream tells of.
-_LOOK_SECONDS = 1.0
 
 RUN_COLUMNS: dict[str, Column] = {
     "run": lambda run: run.id,
@@ -105,30 +101,21 @@ def follow_jobs(
     quiet: bool = False,
 ) -> None:
     """The same for jobs of every kind. `quiet`: the table is left out where all have finished."""
-    jobs: dict[str, Any] = {}
+    jobs: dict[str, Any] = {identity: client.job(identity) for identity in ids}
+    topics = [f"job:{identity}" for identity in ids]
     with _board(as_json) as board:
-        for view in _looks(client, ids, jobs, patience):
-            if as_json and not quiet:
-                print_json({"event": "job", "data": view}, one_line=True)
+        for view in jobs.values():
             board.show(view)
+        for event in resumed(lambda after: client.watch(topics, after), patience) if _any_left(jobs) else ():
+            if as_json and not quiet:
+                print_json(event, one_line=True)
+            if event.event == "job":
+                jobs[event.data.id] = event.data
+                board.show(event.data)
+            if not _any_left(jobs):
+                break
     views = [jobs[identity] for identity in ids]
     _conclude(views, JOB_COLUMNS, as_json or (quiet and all(view.state == "finished" for view in views)))
-
-
-def _looks(client: CommandClient, ids: Sequence[str], known: dict[str, Any], patience: float) -> Iterator[Any]:
-    """Each job when it is another than at the last look, until all have ended; `known` is how they are."""
-    while True:
-        for identity in ids:
-            if identity in known and _has_ended(known[identity]):
-                continue
-            look = partial(client.job, identity)
-            view = persistently(look, pauses_within(patience), was_there=bool(known))
-            if view != known.get(identity):
-                known[identity] = view
-                yield view
-        if not _any_left(known):
-            return
-        time.sleep(_LOOK_SECONDS)
 
 
 def _conclude(views: Sequence[Any], columns: dict[str, Column], silent: bool) -> None:

@@ -58,7 +58,7 @@ async function refresh(api, entries, signal) {
   try {
     const response = await fetch(`${api}/evaluations?limit=200`, { signal });
     if (!response.ok) return;
-    const views = new Map((await response.json()).map((view) => [view.id, view]));
+    const views = new Map((await response.json()).items.map((view) => [view.id, view]));
     entries.filter(({ id }) => views.has(id)).forEach(({ id, show }) => show(views.get(id)));
   } catch {
     // The page was left, or the backend is away, which the evaluations above this list say; the next round asks again.

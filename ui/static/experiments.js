@@ -49,7 +49,7 @@ function entry({ id, name, created, href, runs }, selected) {
 async function refresh({ id, show }, api, signal) {
   try {
     const response = await fetch(`${api}/runs?experiment=${encodeURIComponent(id)}`, { signal });
-    if (response.ok) show(await response.json());
+    if (response.ok) show((await response.json()).items);
   } catch {
     // The page was left, or the backend is away, which the runs beside this list say; the next round asks again.
   }

@@ -1,4 +1,7 @@
-"""The schema and how older ones become it. `workers.records` says what it is now, `versions` how it got there."""
+"""The schema and how older ones become it.
+
+`workers.records` and `workers.account_records` say what it is now, `versions` how it got there.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from sqlalchemy import Connection, inspect
 from sqlmodel import SQLModel
 
 # So that all tables are known, whoever opens the database.
-from workers import outbox, records  # noqa: F401
+from workers import account_records, outbox, records  # noqa: F401
 
 _BASELINE = "0001"
 

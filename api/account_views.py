@@ -1,0 +1,103 @@
+"""What the API says about accounts, keys and the audit log, and what is asked of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.schemas import View
+from workers.account_records import Role, Scope, Source
+
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .@-]*$")]
+Quota = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class SessionView(View):
+    """Who asks."""
+
+    account: str = Field(description='Its id; "" for a visitor who is not signed in.')
+    name: str
+    role: Role
+    scopes: list[Scope]
+    may_look: bool = Field(description="Whether anything is shown to this caller at all.")
+    has_accounts: bool = Field(description="Whether one can sign in; without accounts this machine is the admin.")
+
+
+class AccountView(View):
+    """A person or program."""
+
+    id: str
+    name: str
+    source: Source
+    role: Role
+    created: float
+    disabled: bool
+    queued_runs: int | None
+    upload_mb: int | None
+    computations: int | None
+
+
+class AccountChanges(BaseModel):
+    """What of an account is to be changed; a quota of null is the setting's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Role = Role.OWNER
+    disabled: bool = False
+    queued_runs: Quota | None = None
+    upload_mb: Quota | None = None
+    computations: Quota | None = None
+
+
+class KeyRequest(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] = [Scope.READ]
+    expires_in_days: Annotated[float, Field(gt=0, le=3650)] | None = None
+    account: Name | None = Field(
+        None, description="A program or person without another way in, made where there is none; admins only."
+    )
+    role: Role | None = Field(None, description="Of an account that is made for it: owner when left out.")
+
+
+class KeyView(View):
+    """A key without its secret."""
+
+    prefix: str
+    account_id: str
+    name: str
+    scopes: list[Scope]
+    created: float
+    expires: float | None
+    revoked: float | None
+    last_used: float | None
+
+
+class NewKeyView(KeyView):
+    """A key, with its secret for this once."""
+
+    key: str = Field(description="Keep it: it is not shown again.")
+
+
+class AuditEntryView(View):
+    """Something that was done or refused."""
+
+    id: int
+    time: float
+    account_id: str
+    action: str
+    thing: str
+    outcome: str
+    request_id: str
+    address: str
+
+
+class AuditPage(View):
+    """Entries, the newest first."""
+
+    items: list[AuditEntryView]
+    next: str | None = Field(description="Pass it as `cursor` for older ones; null when there are none.")

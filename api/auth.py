@@ -1,0 +1,89 @@
+"""Who asks: told from an API key, a browser's session or, without accounts, from the fact that it is this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, HTTPBearer
+
+from api.caller import Caller
+from api.dependencies import ServicesDependency
+from gift_core.errors import GiftError
+from workers.account_records import Role, Scope
+from workers.accounts import LOCAL_ACCOUNT, AccountStore, Identity
+from workers.settings import Settings
+
+COOKIE = "gift_session"
+_ADVICE = "Sign in at /sign-in, or send `Authorization: Bearer` with an API key."
+
+
+class UnauthenticatedError(GiftError):
+    """Nobody is signed in, or the key or session that was sent is no longer valid."""
+
+    code = "unauthenticated"
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
+
+
+def request_address(request: Request, settings: Settings) -> str:
+    """Where a request comes from.
+
+    The server has taken the peer's address from a proxy on this machine already. In front of a Space stands the Hub's,
+    which puts the address that it saw last; those before it are whatever the visitor claims.
+    """
+    forwarded = request.headers.get("x-forwarded-for", "")
+    if settings.space_id is not None and forwarded:
+        return forwarded.rsplit(",", 1)[-1].strip()
+    return request.client.host if request.client else ""
+
+
+_bearer = HTTPBearer(auto_error=False, description="An API key.", scheme_name="key")
+_cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="A browser that is signed in.", scheme_name="session")
+
+
+def caller_of(
+    request: Request,
+    services: ServicesDependency,
+    # For the API's description; both are read below.
+    _key: Annotated[object, Depends(_bearer)],
+    _session: Annotated[object, Depends(_cookie)],
+) -> Caller:
+    """Who asks, a visitor where nothing says so. Raises `UnauthenticatedError` for a key that is not valid."""
+    settings, accounts = services.studio.settings, services.studio.accounts
+    address = request_address(request, settings)
+    if not settings.has_accounts:
+        return Caller(LOCAL_ACCOUNT, "this machine", Role.ADMIN, address=address, is_limited=False)
+    try:
+        identity = _proven(accounts, request)
+    except UnauthenticatedError:
+        # Trying out keys is limited like everything else.
+        services.limits.count(f"address {address}")
+        raise
+    if identity is None:
+        return Caller("", "visitor", Role.VISITOR, frozenset({Scope.READ, Scope.LAUNCH}), address=address)
+    account = identity.account
+    quotas = {name: getattr(account, name) for name in ("queued_runs", "upload_mb", "computations")}
+    prefix = identity.key.prefix if identity.key else None
+    return Caller(account.id, account.name, Role(account.role), identity.scopes, prefix, address, quotas=quotas)
+
+
+def _proven(accounts: AccountStore, request: Request) -> Identity | None:
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        identity = accounts.identify_key(text.strip())
+        if identity is None:
+            raise UnauthenticatedError("This API key is not valid, or not any more.", remedy=_ADVICE)
+        return identity
+    token = request.cookies.get(COOKIE)
+    # A session that is over is like none: the browser cannot take its cookie back by itself.
+    return accounts.identify_session(token) if token else None
+
+
+def require_known(caller: Caller, *, public: bool) -> None:
+    """Raises `UnauthenticatedError` where visitors who are not signed in are not welcome."""
+    if not caller.is_known and not public:
+        raise UnauthenticatedError("Nobody is signed in.", remedy=_ADVICE)
+
+
+CallerDependency = Annotated[Caller, Depends(caller_of)]

@@ -1,0 +1,39 @@
+"""Who asks, as everything behind the door sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from workers.account_records import Role, Scope
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks and what they may do at most. `account_id` is "" for a visitor who is not signed in."""
+
+    account_id: str
+    name: str
+    role: Role
+    scopes: frozenset[Scope] = frozenset(Scope)
+    key_prefix: str | None = None
+    address: str = ""
+    is_limited: bool = True
+    quotas: Mapping[str, int | None] = field(default_factory=dict)
+
+    @property
+    def is_known(self) -> bool:
+        return self.account_id != ""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role is Role.ADMIN
+
+    def quota(self, name: str) -> int | None:
+        """The account's own; None where the setting's holds."""
+        return self.quotas.get(name)
+
+    @property
+    def limited_as(self) -> str:
+        """What its requests are counted under."""
+        return self.account_id or f"address {self.address}"

@@ -1,0 +1,89 @@
+"""How much one account may have: runs that wait, and bytes of data sets."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+from api.caller import Caller
+from gift_core.errors import GiftError
+from workers.studio import Studio
+
+_MEGABYTE = 2**20
+
+
+class QuotaError(GiftError):
+    """The account has as much as it may have."""
+
+    code = "quota"
+
+
+class Quotas:
+    """The quotas of all accounts. Admins have none."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._launching: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def launching(self, caller: Caller, runs: int) -> Iterator[None]:
+        """Within the block `runs` more may be queued; raises `QuotaError` where these were too many.
+
+        One launch of an account follows the other, so that two at once do not both see the last place.
+        """
+        if caller.is_admin:
+            yield
+            return
+        most = _own_or(caller.quota("queued_runs"), self._studio.settings.queued_runs)
+        with self._turn(caller.account_id):
+            waiting = self._studio.store.queued_by(caller.account_id)
+            if waiting + runs > most:
+                raise QuotaError(
+                    f"{waiting} of your runs wait already, and {runs} more would be above your {most}.",
+                    field="runs",
+                    remedy="Launch fewer, stop some of those that wait, or wait until they have run.",
+                )
+            yield
+
+    def uploading(self, caller: Caller, body: AsyncIterator[bytes], declared: int) -> AsyncIterator[bytes]:
+        """The body as long as it fits; raises `QuotaError`, at once for one that says that it does not."""
+        if caller.is_admin:
+            return body
+        most = _own_or(caller.quota("upload_mb"), self._studio.settings.account_upload_mb) * _MEGABYTE
+        left = most - self._uploaded(caller.account_id)
+        if declared > left or left <= 0:
+            raise _full(most)
+        return _up_to(left, body, most)
+
+    def _uploaded(self, account_id: str) -> int:
+        owned = self._studio.accounts.owned("dataset", account_id)
+        return sum(dataset.bytes for dataset in self._studio.datasets.list() if dataset.id in owned)
+
+    @contextmanager
+    def _turn(self, account_id: str) -> Iterator[None]:
+        with self._lock:
+            lock = self._launching.setdefault(account_id, threading.Lock())
+        with lock:
+            yield
+
+
+async def _up_to(left: int, body: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    async for part in body:
+        left -= len(part)
+        if left < 0:
+            raise _full(most)
+        yield part
+
+
+def _own_or(own: int | None, default: int) -> int:
+    return default if own is None else own
+
+
+def _full(most: int) -> QuotaError:
+    return QuotaError(
+        f"Your data sets may have {most // _MEGABYTE} MB together.",
+        field="body",
+        remedy="Upload a smaller file, or ask an admin for more.",
+    )

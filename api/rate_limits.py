@@ -1,0 +1,113 @@
+"""How often, and how many at once: token buckets and places, in memory, since there is exactly one web process.
+
+Time is the monotonic clock's: setting the machine's clock neither lets anybody in nor shuts anybody out.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from math import ceil
+
+from gift_core.errors import GiftError
+from workers.settings import Settings
+
+# Those that were seen longest ago are forgotten, which gives them a full bucket: it takes as long to fill one.
+_MOST_BUCKETS = 10_000
+_SIGN_INS_PER_MINUTE = 10
+_PLACE_SECONDS = 2
+
+
+class TooManyError(GiftError):
+    """More than the caller may ask for now."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, seconds: int, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy or f"Try again in {seconds} s.")
+        self.headers: Mapping[str, str] = {"Retry-After": str(seconds)}
+
+
+class BusyError(TooManyError):
+    """All places for requests that compute are taken."""
+
+    code = "busy"
+
+
+class TokenBuckets:
+    """`per_minute` for each name, of which all may come at once after a pause."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = per_minute
+        self._per_second = per_minute / 60
+        self._clock = clock
+        # By name: tokens, and when they were counted.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> None:
+        """Take one token; raises `TooManyError` that says when there will be one."""
+        with self._lock:
+            now = self._clock()
+            tokens, counted = self._buckets.pop(name, (float(self._capacity), now))
+            tokens = min(self._capacity, tokens + (now - counted) * self._per_second)
+            self._buckets[name] = (tokens - 1 if tokens >= 1 else tokens, now)
+            if len(self._buckets) > _MOST_BUCKETS:
+                self._buckets.popitem(last=False)
+        if tokens < 1:
+            raise TooManyError("These are more requests than allowed.", ceil((1 - tokens) / self._per_second))
+
+
+class Places:
+    """At most `total` at once, and of each name as many as it may have."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._taken: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def one(self, name: str, most: int) -> Iterator[None]:
+        """A place for as long as the block lasts; raises `TooManyError` or `BusyError` where there is none."""
+        with self._lock:
+            if self._taken[name] >= most:
+                raise TooManyError(f"{most} of your requests compute already.", _PLACE_SECONDS)
+            if self._taken.total() >= self._total:
+                raise BusyError("The studio computes as much as it can.", _PLACE_SECONDS)
+            self._taken[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken[name] -= 1
+                if not self._taken[name]:
+                    del self._taken[name]
+
+
+class Limits:
+    """What each caller may ask for. A name is an account's id, or says which address it stands for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.places = settings.computations
+        self._own_places = settings.account_computations
+        self._requests = TokenBuckets(settings.requests_per_minute)
+        self._changes = TokenBuckets(settings.changes_per_minute)
+        self._sign_ins = TokenBuckets(_SIGN_INS_PER_MINUTE)
+        self._taken = Places(settings.computations)
+
+    def count(self, name: str, *, changes: bool = False) -> None:
+        """Raises `TooManyError` when this is one request too many."""
+        self._requests.take(name)
+        if changes:
+            self._changes.take(name)
+
+    def count_sign_in(self, address: str) -> None:
+        """Raises `TooManyError` for an address that tries too many passwords."""
+        self._sign_ins.take(address)
+
+    def place(self, name: str, most: int | None) -> AbstractContextManager[None]:
+        """A place to compute in, of `most` or the setting's; raises `TooManyError` or `BusyError` when none is free."""
+        return self._taken.one(name, self._own_places if most is None else most)

@@ -1,0 +1,112 @@
+"""Accounts, API keys and the audit log."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.account_views import (
+    AccountChanges,
+    AccountView,
+    AuditEntryView,
+    AuditPage,
+    KeyRequest,
+    KeyView,
+    NewKeyView,
+)
+from api.caller import Caller
+from api.dependencies import StudioDependency
+from api.errors import documented
+from api.owners import owner_of_key
+from api.permissions import Action, ForbiddenError, allow
+from gift_core.errors import SpecError
+from workers.account_records import Account, Role, Source
+from workers.accounts import LOCAL_ACCOUNT, named_account
+from workers.studio import Studio
+
+_DAY = 86_400
+
+router = APIRouter(tags=["accounts"])
+
+
+@router.get("/accounts", dependencies=[allow(Action.SEE_ACCOUNTS)], responses=documented(401, 403))
+def list_accounts(studio: StudioDependency) -> list[AccountView]:
+    """Everybody who has signed in or has a key."""
+    return [AccountView.from_record(account) for account in studio.accounts.accounts()]
+
+
+@router.patch("/accounts/{account_id}", responses=documented(400, 401, 403, 404))
+def change_account(
+    account_id: str,
+    changes: AccountChanges,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.CHANGE_ACCOUNTS)],
+) -> AccountView:
+    """Change what is named: role, quotas, or whether it is disabled."""
+    given = changes.model_dump(exclude_unset=True)
+    locks_out = changes.disabled or given.get("role", Role.ADMIN) is not Role.ADMIN
+    if locks_out and account_id in (caller.account_id, LOCAL_ACCOUNT):
+        raise SpecError(
+            "An admin cannot lock themselves or this machine out.", field="role", remedy="Let another admin do it."
+        )
+    return AccountView.from_record(studio.accounts.change(account_id, given))
+
+
+@router.get("/keys", responses=documented(401, 403))
+def list_keys(studio: StudioDependency, caller: Annotated[Caller, allow(Action.SEE_KEYS)]) -> list[KeyView]:
+    """One's own keys; for admins everybody's."""
+    found = studio.accounts.api_keys(None if caller.is_admin else caller.account_id)
+    return [KeyView.from_record(key) for key in found]
+
+
+@router.post("/keys", status_code=201, responses=documented(400, 401, 403, 409))
+def create_key(
+    asked: KeyRequest,
+    request: Request,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.MAKE_KEYS)],
+) -> NewKeyView:
+    """Make a key for oneself; admins also for an account that they name. Its secret is in this answer only."""
+    if caller.key_prefix is not None:
+        # Otherwise what a stolen key has made would outlive it.
+        raise ForbiddenError(
+            "A key does not make keys.", remedy="Sign in another way, or use `python app.py keys create`."
+        )
+    account = _account_for(studio, caller, asked)
+    expires = time.time() + asked.expires_in_days * _DAY if asked.expires_in_days else None
+    key, made = studio.accounts.create_key(account.id, asked.name, asked.scopes, expires)
+    request.state.thing = f"key {key.prefix} of {account.id}"
+    return NewKeyView(**dict(KeyView.from_record(key)), key=made.text)
+
+
+@router.delete(
+    "/keys/{prefix}", dependencies=[allow(Action.REVOKE_KEYS, owner_of_key)], responses=documented(401, 403, 404)
+)
+def revoke_key(prefix: str, studio: StudioDependency) -> KeyView:
+    """End a key at once, and every session that was begun with it."""
+    return KeyView.from_record(studio.accounts.revoke(prefix))
+
+
+@router.get("/audit", dependencies=[allow(Action.SEE_ACCOUNTS)], responses=documented(401, 403))
+def list_audit(
+    studio: StudioDependency,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: Annotated[str | None, Query(pattern=r"^\d{1,18}$", description="`next` of the page before.")] = None,
+    account: Annotated[str | None, Query(max_length=300, description="Only what this account did.")] = None,
+) -> AuditPage:
+    """What was done and what was refused."""
+    found = studio.audit.page(limit + 1, int(cursor) if cursor else None, account)
+    items = [AuditEntryView.from_record(entry) for entry in found[:limit]]
+    return AuditPage(items=items, next=str(items[-1].id) if len(found) > limit else None)
+
+
+def _account_for(studio: Studio, caller: Caller, asked: KeyRequest) -> Account:
+    if asked.account is None and asked.role is None:
+        if caller.account_id == LOCAL_ACCOUNT:
+            return studio.accounts.ensure(Source.LOCAL, "admin", "admin", Role.ADMIN)
+        return studio.accounts.account(caller.account_id)
+    if not caller.is_admin:
+        raise ForbiddenError("Only admins make keys for others.", remedy="Leave out account and role.")
+    return named_account(studio.accounts, asked.account or asked.name, asked.role)

@@ -1,0 +1,71 @@
+"""Without accounts the studio is for this machine alone, whatever name it is called by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from api.app import create_api
+from tests.serving import serve
+from workers.settings import Settings
+from workers.studio import Studio
+
+LOCAL = ["127.0.0.1", "127.0.0.1:7860", "localhost", "LOCALHOST:80", "[::1]:7860", "studio.localhost", "127.8.8.8"]
+FOREIGN = [
+    "evil.example",
+    "evil.example:7860",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "10.0.0.2",
+    "0.0.0.0",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    studio = Studio(Settings(data_dir=tmp_path_factory.mktemp("studio")))
+    with serve(create_api(studio)) as address:
+        yield address
+    studio.close()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_names_of_this_machine_are_answered(url: str, name: str) -> None:
+    assert httpx.get(f"{url}/api/v1/runs", headers={"Host": name}).status_code == 200
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/healthz", "/sign-in"])
+def test_a_name_that_was_pointed_at_this_machine_is_not(url: str, path: str, name: str) -> None:
+    answer = httpx.get(f"{url}{path}", headers={"Host": name})
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_local")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "192.0.2.7"},
+        {"X-Forwarded-For": "127.0.0.1, 192.0.2.7"},
+        {"X-Forwarded-For": "192.0.2.7, 127.0.0.1"},
+        {"X-Forwarded-Host": "evil.example"},
+    ],
+)
+def test_a_proxy_does_not_let_others_in(url: str, headers: dict[str, str]) -> None:
+    assert httpx.get(f"{url}/api/v1/runs", headers=headers).status_code == 403
+
+
+def test_a_front_end_on_this_machine_does(url: str) -> None:
+    headers = {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "localhost:7861"}
+    assert httpx.get(f"{url}/api/v1/session", headers=headers).json()["role"] == "admin"
+
+
+def test_every_answer_forbids_loading_from_elsewhere(url: str) -> None:
+    for path in ("/healthz", "/api/v1/runs", "/api/v1/nothing", "/docs"):
+        headers = httpx.get(f"{url}{path}").headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert "frame-ancestors 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "same-origin"

@@ -1,0 +1,217 @@
+"""Accounts, their API keys and their browser sessions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from workers.account_records import Account, ApiKey, BrowserSession, Ownership, Role, Scope, Source
+from workers.database import Database
+from workers.secret_texts import NewKey, digest_of, new_key, new_token, prefix_of, same
+from workers.store import ConflictError, NotFoundError
+
+# Who works on the studio's own machine, with nobody to be told apart from.
+LOCAL_ACCOUNT = "local"
+# How stale `last_used` may be: a key that is used all the time is not written all the time.
+_LAST_USED_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A proven account, with the key that proved it where it was one."""
+
+    account: Account
+    key: ApiKey | None = None
+
+    @property
+    def scopes(self) -> frozenset[Scope]:
+        return frozenset(Scope) if self.key is None else frozenset(map(Scope, self.key.scopes))
+
+
+class AccountStore:
+    """Who there is. Records come back detached; times are seconds since the epoch."""
+
+    def __init__(self, database: Database) -> None:
+        self._read = database.read
+        self._write = database.write
+
+    def ensure(self, source: Source, subject: str, name: str, role: Role) -> Account:
+        """The account of this subject of a source, made where there is none; a new name replaces the old one."""
+        identity = LOCAL_ACCOUNT if source is Source.LOCAL else f"{source}:{subject}"
+        with self._write() as session:
+            account = session.get(Account, identity)
+            if account is None:
+                account = Account(id=identity, name=name, source=source, role=role)
+            account.name = name
+            session.add(account)
+        return account
+
+    def account(self, account_id: str) -> Account:
+        """Raises `NotFoundError`."""
+        with self._read() as session:
+            return _account(session, account_id)
+
+    def accounts(self) -> list[Account]:
+        with self._read() as session:
+            return list(session.exec(select(Account).order_by(col(Account.created), col(Account.id))))
+
+    def change(self, account_id: str, changes: dict[str, Any]) -> Account:
+        """Role, quotas, or whether it is disabled. Raises `NotFoundError`."""
+        with self._write() as session:
+            account = _account(session, account_id)
+            account.sqlmodel_update(changes)
+            session.add(account)
+        return account
+
+    # Keys
+
+    def create_key(
+        self, account_id: str, name: str, scopes: Collection[Scope], expires: float | None
+    ) -> tuple[ApiKey, NewKey]:
+        """A key and, this once, its text. Raises `NotFoundError` when there is no such account."""
+        made = new_key()
+        with self._write() as session:
+            _account(session, account_id)
+            key = ApiKey(
+                prefix=made.prefix,
+                account_id=account_id,
+                name=name,
+                digest=digest_of(made.text),
+                scopes=[scope.value for scope in Scope if scope in scopes],
+                expires=expires,
+            )
+            session.add(key)
+        return key, made
+
+    def api_keys(self, account_id: str | None = None) -> list[ApiKey]:
+        """All, or one account's, the newest first."""
+        query = select(ApiKey).order_by(col(ApiKey.created).desc())
+        if account_id is not None:
+            query = query.where(ApiKey.account_id == account_id)
+        with self._read() as session:
+            return list(session.exec(query))
+
+    def key(self, prefix: str) -> ApiKey:
+        """Raises `NotFoundError`."""
+        with self._read() as session:
+            return _key(session, prefix)
+
+    def revoke(self, prefix: str) -> ApiKey:
+        """End a key and every session that was begun with it. Raises `NotFoundError`."""
+        with self._write() as session:
+            key = _key(session, prefix)
+            key.revoked = key.revoked or time.time()
+            session.add(key)
+            session.connection().execute(delete(BrowserSession).where(col(BrowserSession.key_prefix) == prefix))
+        return key
+
+    def identify_key(self, text: str) -> Identity | None:
+        """Whose key this is; None when there is no such key, or it has ended."""
+        prefix = prefix_of(text)
+        if prefix is None:
+            return None
+        with self._read() as session:
+            key = session.get(ApiKey, prefix)
+            account = session.get(Account, key.account_id) if key else None
+        if key is None or account is None or not same(key.digest, digest_of(text)) or not _is_valid(account, key):
+            return None
+        self._note_use(key)
+        return Identity(account, key)
+
+    def _note_use(self, key: ApiKey) -> None:
+        now = time.time()
+        if key.last_used is None or abs(now - key.last_used) > _LAST_USED_SECONDS:
+            with self._write() as session:
+                session.add(_key(session, key.prefix).sqlmodel_update({"last_used": now}))
+
+    # Browser sessions
+
+    def open_session(self, identity: Identity, seconds: float) -> str:
+        """The text of the cookie of a new session. Sessions that are over are cleared away with it."""
+        token, now = new_token(), time.time()
+        key = identity.key.prefix if identity.key else None
+        with self._write() as session:
+            session.connection().execute(delete(BrowserSession).where(col(BrowserSession.expires) < now))
+            session.add(
+                BrowserSession(
+                    digest=digest_of(token), account_id=identity.account.id, key_prefix=key, expires=now + seconds
+                )
+            )
+        return token
+
+    def identify_session(self, token: str) -> Identity | None:
+        """Whose session this is; None when it has ended, or the key that it was begun with has."""
+        with self._read() as session:
+            found = session.get(BrowserSession, digest_of(token))
+            if found is None or found.expires < time.time():
+                return None
+            account = _account(session, found.account_id)
+            key = session.get(ApiKey, found.key_prefix) if found.key_prefix else None
+        return Identity(account, key) if _is_valid(account, key) else None
+
+    def close_session(self, token: str) -> None:
+        with self._write() as session:
+            session.connection().execute(delete(BrowserSession).where(col(BrowserSession.digest) == digest_of(token)))
+
+    # Who made what
+
+    def claim(self, thing: str, account_id: str) -> None:
+        """Note who asked for a thing; whoever asked first keeps it."""
+        with self._write() as session:
+            if session.get(Ownership, thing) is None:
+                session.add(Ownership(thing=thing, account_id=account_id))
+
+    def owner(self, thing: str) -> str | None:
+        with self._read() as session:
+            found = session.get(Ownership, thing)
+        return found.account_id if found else None
+
+    def owned(self, kind: str, account_id: str) -> set[str]:
+        """The ids of an account's things of a kind."""
+        query = select(Ownership.thing).where(
+            Ownership.account_id == account_id, col(Ownership.thing).startswith(f"{kind}/")
+        )
+        with self._read() as session:
+            return {thing.removeprefix(f"{kind}/") for thing in session.exec(query)}
+
+
+def named_account(store: AccountStore, name: str, role: Role | None) -> Account:
+    """The account of a program or person without another way in, by name; made with `role` where there is none.
+
+    Raises `ConflictError` when there is one with another role.
+    """
+    account = store.ensure(Source.KEY, name, name, role or Role.OWNER)
+    if role is not None and account.role != role:
+        raise ConflictError(
+            f"There is an account {name!r} already, and its role is {account.role}.",
+            field="role",
+            remedy="Leave the role out, or choose another name.",
+        )
+    return account
+
+
+def _is_valid(account: Account, key: ApiKey | None) -> bool:
+    if account.disabled:
+        return False
+    return key is None or (key.revoked is None and (key.expires is None or key.expires > time.time()))
+
+
+def _account(session: Session, account_id: str) -> Account:
+    account = session.get(Account, account_id)
+    if account is None:
+        raise NotFoundError(
+            f"There is no account {account_id!r}.", field="account", remedy="Choose one of the list of accounts."
+        )
+    return account
+
+
+def _key(session: Session, prefix: str) -> ApiKey:
+    key = session.get(ApiKey, prefix)
+    if key is None:
+        raise NotFoundError(f"There is no key {prefix!r}.", field="key", remedy="Choose one of the list of keys.")
+    return key
