@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from pathlib import Path
@@ -38,6 +39,8 @@ class Heart:
         self._tail = MetricsTail(directory / channel(job.attempt))
         self._stop = threading.Event()
         self._once = threading.Lock()
+        self._until = math.inf
+        self._stood_still = False
         self._thread = threading.Thread(target=self._run, name=f"heart-{job.id}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -64,8 +67,14 @@ class Heart:
             if self.orders is None:
                 self.lost.set()
             else:
-                until = now + self._lease_seconds * _OWN_SHARE
-                write_atomically(self._directory / LEASE_FILE, f"{until:.3f}")
+                self._stood_still = self.stood_still
+                self._until = now + self._lease_seconds * _OWN_SHARE
+                write_atomically(self._directory / LEASE_FILE, f"{self._until:.3f}")
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether the process's lease was over at some time: then it has ended itself."""
+        return self._stood_still or time.monotonic() >= self._until
 
     def _run(self) -> None:
         while not self._stop.wait(min(1.0, self._lease_seconds / 10)) and not self.lost.is_set():

@@ -58,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not (options.directory / FAILURE_FILE).exists():
             failure_of(error).write(options.directory)
         return 1
+    finally:
+        wish.hear_no_more()
     # Of several processes of one job, the first one writes.
     if process_rank() == 0 and result is not None:
         write_atomically(options.directory / RESULT_FILE, json.dumps(result, indent=2))
@@ -87,6 +89,11 @@ class StopWish:
         self.keep_result = threading.Event()
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGUSR1, self._ask)
+
+    def hear_no_more(self) -> None:
+        """It ends already. At its very end the interpreter gives up the handlers, and a signal would kill it."""
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_IGN)
 
     def _ask(self, number: int, _frame: FrameType | None) -> None:
         if number == signal.SIGUSR1:

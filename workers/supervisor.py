@@ -22,7 +22,18 @@ from workers.devices import visible_devices
 from workers.heart import Heart
 from workers.kinds import job_directory
 from workers.leftovers import clear_scratch
-from workers.outcome import DISCARDED, DISK_FULL, STOPPED, STUDIO_STOPPED, Failure, Outcome, clear, discard, outcome_of
+from workers.outcome import (
+    CUT_OFF,
+    DISCARDED,
+    DISK_FULL,
+    STOPPED,
+    STUDIO_STOPPED,
+    Failure,
+    Outcome,
+    clear,
+    discard,
+    outcome_of,
+)
 from workers.processes import Process, exits_within, kill_everything_of, mark, signal_everything_of, signal_group
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.sharing import Sharing
@@ -110,7 +121,10 @@ class Supervisor:
             self._prepare(job, directory)
             with self._sharing.sharing(job):
                 forced, exit_code = self._run(job, directory, placed_on, heart)
-            outcome = _outcome(forced, outcome_of(directory, exit_code))
+            own = outcome_of(directory, exit_code)
+            # Of several processes, torchrun does not tell that they ended because of this.
+            cut_off = own.state is JobState.FAILED and not own.is_explained and heart.stood_still
+            outcome = _outcome(forced, CUT_OFF if cut_off else own)
             # What was reported last. What somebody else has by now is not ours to remove or to share.
             heart.beat()
             if not heart.lost.is_set():

@@ -44,10 +44,10 @@ def wait_for_ever():
 
 @pytest.fixture
 def until() -> Until:
-    """Wait for a condition; fails after 20 seconds."""
+    """Wait for a condition; fails after a minute."""
 
     def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         never = threading.Event()
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from gift_core.errors import DataError, Problem
 from gift_core.spec import RunSpec
 from workers.context import EXIT_LOST, JobContext, JobFile
 from workers.failures import failure_of
+from workers.job_process import StopWish
+from workers.kinds import KINDS
 from workers.outcome import Failure
 from workers.records import JobKind
 
@@ -109,3 +112,24 @@ def test_it_does_not_start_without_its_worker(tmp_path: Path) -> None:
     assert process.returncode != 0
     assert "the worker is gone" in process.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_signals_say_whether_the_result_is_kept_and_at_the_end_nothing() -> None:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        wish = StopWish()
+        assert not wish.stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert (wish.stop.is_set(), wish.keep_result.is_set()) == (True, False)
+        signal.raise_signal(signal.SIGUSR1)
+        assert wish.keep_result.is_set()
+        wish.hear_no_more()
+        assert {signal.getsignal(number) for number in handlers} == {signal.SIG_IGN}
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def test_every_kind_is_asked_for_with_a_model_and_keeps_its_files_in_a_folder_of_its_own() -> None:
+    assert len({kind.request for kind in KINDS.values()}) == len({kind.folder for kind in KINDS.values()}) == len(KINDS)
+    assert all((ROOT / "workers" / "kinds" / f"{kind}.py").exists() for kind in KINDS)

@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 
 from gift_core.run import run_training
 from gift_core.spec import ExperimentSpec, RunSpec
-from tests.workers.conftest import Claim, Until
+from tests.workers.conftest import Attempts, Until
 from workers.experiments import LaunchOptions
 from workers.records import JobState
 from workers.settings import job_environment
+from workers.sharing import Sharing
 from workers.store import JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 
@@ -31,14 +32,15 @@ SPEC = ExperimentSpec.parse(
 
 @pytest.mark.slow
 def test_two_processes_stop_at_the_same_step_and_go_on_to_what_one_process_makes(
-    store: JobStore, claim: Claim, until: Until, tmp_path: Path
+    store: JobStore, until: Until, tmp_path: Path
 ) -> None:
     experiment, _ = store.create_experiment(SPEC, None, LaunchOptions(devices=2))
     (run,) = store.runs(experiment.id)
-    supervisor = Supervisor(store, tmp_path, job_command(tmp_path), lambda _: job_environment(1), Patience(60.0))
+    sharing, command = Sharing(tmp_path, None), job_command(tmp_path)
+    attempts = Attempts(store, Supervisor(store, sharing, command, lambda _: job_environment(1), Patience(60.0)))
     directory = tmp_path / "runs" / run.id
 
-    work = threading.Thread(target=supervisor.execute, args=(claim(run.id), ["cpu", "cpu"]))
+    work = threading.Thread(target=attempts.execute, args=(run.id,))
     work.start()
     until(lambda: store.job(run.id).step >= 2 or not work.is_alive())
     store.request_stop(run.id, "user")
@@ -51,7 +53,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on_to_what_one_process_makes
     assert (directory / "checkpoint" / "model.safetensors").exists()
 
     store.requeue(run.id, "user", "resumed")
-    supervisor.execute(claim(run.id), ["cpu", "cpu"])
+    attempts.execute(run.id)
     finished = store.job(run.id)
     assert finished.state == JobState.FINISHED, (directory / "job.log").read_text()
     alone = run_training(RunSpec.parse(run.spec), tmp_path / "alone", Path)

@@ -15,7 +15,7 @@ import pytest
 from workers.devices import Device, DevicePool
 from workers.queue import JobQueue
 from workers.reaper import Reaper
-from workers.records import JobState
+from workers.records import Job, JobKind, JobState
 from workers.worker import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,6 +114,25 @@ def test_stopping_the_studio_hands_its_job_back_and_the_next_one_goes_on_with_it
     start("finish()")
     until(lambda: all(store.job(run_id).state == JobState.FINISHED for run_id in run_ids))
     assert store.job(run_ids[0]).attempt == 2
+
+
+def test_a_job_that_needs_no_device_runs_beside_a_training(store, run_ids, start, until) -> None:
+    start("finish() if directory.name == 'look' else wait_for_ever()")
+    until(lambda: store.job(run_ids[0]).process_id)
+    store.add_job(Job(id="look", kind=JobKind.INSPECT, label="look", spec={}, devices=0))
+    until(lambda: store.job("look").state == JobState.FINISHED)
+    first, second = (store.job(run_id) for run_id in run_ids)
+    assert (first.state, first.placed_on, second.state) == (JobState.RUNNING, "cpu", JobState.QUEUED)
+
+
+def test_a_paused_queue_goes_on_when_it_is_told_to(store, run_ids, queue, start, until) -> None:
+    store.set_paused(True, "admin")
+    queue.wake(run_ids[0])
+    start("finish()")
+    until(lambda: not queue.pending())
+    assert [job.state for job in store.jobs()] == ["queued", "queued"]
+    store.set_paused(False, "admin")
+    until(lambda: all(job.state == JobState.FINISHED for job in store.jobs()))
 
 
 def test_a_message_is_readable_and_not_code(queue: JobQueue, tmp_path: Path) -> None:
