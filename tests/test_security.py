@@ -98,12 +98,12 @@ class Script:
 
 def queued(site: Site, owner: str = "") -> str:
     """A queued run of this account."""
-    experiment, _ = site.studio.store.create_experiment(ExperimentSpec(), None, owner)
+    experiment, _ = site.studio.store.create_experiment(ExperimentSpec(), None, by=owner)
     return site.studio.store.runs(experiment.id)[0].id
 
 
 def state(site: Site, run: str) -> str:
-    return site.studio.store.run(run).state
+    return site.studio.store.job(run).state
 
 
 @pytest.mark.parametrize(

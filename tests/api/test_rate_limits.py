@@ -119,7 +119,7 @@ def _launch(studio: Studio, quotas: Quotas, caller: Caller) -> bool:
     spec = ExperimentSpec()
     try:
         with quotas.launching(caller, len(spec.expand())):
-            studio.store.create_experiment(spec, None, caller.account_id)
+            studio.store.create_experiment(spec, None, by=caller.account_id)
     except QuotaError:
         return False
     return True
@@ -144,7 +144,7 @@ def test_an_idle_queue_makes_room_again(limited: tuple[Studio, httpx.Client]) ->
     studio, _ = limited
     quotas, caller = Quotas(studio), _caller("first")
     assert [_launch(studio, quotas, caller) for _ in range(3)] == [True, True, False]
-    for run in studio.store.runs():
+    for run in studio.store.jobs():
         studio.stop(run.id, by="test")
     assert _launch(studio, quotas, caller)
 
