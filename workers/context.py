@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # In a job's directory.
 JOB_FILE = "job.json"
 LOG_FILE = "job.log"
-LEASE_FILE = "lease"
+_LEASE = "lease-"
 # Its process leaves this when it stopped as it was told to.
 STOPPED_FILE = "stopped"
 RATES = "rates"
@@ -74,6 +74,17 @@ class JobContext:
                 )
             return load_checkpoint(directory)
         return load_base(checkpoint)
+
+
+def lease_file(attempt: int) -> str:
+    """Until when the process of an attempt may go on. Each attempt has its own: one that was given up does not live on
+    by what the next one is told."""
+    return f"{_LEASE}{attempt}"
+
+
+def is_lease(name: str) -> bool:
+    """Whether a file in a job's directory is called like a lease."""
+    return name.startswith(_LEASE)
 
 
 def channel(attempt: int) -> str:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from gift_core.reporting import write_atomically
-from workers.context import LEASE_FILE, channel
+from workers.context import channel, lease_file
 from workers.metrics import MetricsTail
 from workers.records import Job
 from workers.store import JobStore, Orders
@@ -35,6 +35,7 @@ class Heart:
         self._store = store
         self._job = job
         self._directory = directory
+        self._lease = directory / lease_file(job.attempt)
         self._lease_seconds = lease_seconds
         self._tail = MetricsTail(directory / channel(job.attempt))
         self._stop = threading.Event()
@@ -52,6 +53,7 @@ class Heart:
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
+        self._lease.unlink(missing_ok=True)
 
     def catch_up(self) -> None:
         """Pass on what earlier attempts have reported: the last of it may not have been read before a worker died."""
@@ -69,12 +71,17 @@ class Heart:
             else:
                 self._stood_still = self.stood_still
                 self._until = now + self._lease_seconds * _OWN_SHARE
-                write_atomically(self._directory / LEASE_FILE, f"{self._until:.3f}")
+                write_atomically(self._lease, f"{self._until:.3f}")
 
     @property
     def stood_still(self) -> bool:
         """Whether the process's lease was over at some time: then it has ended itself."""
         return self._stood_still or time.monotonic() >= self._until
+
+    def still_beats(self) -> bool:
+        """Whether the job is this worker's, asked of the store now."""
+        self.beat()
+        return not self.lost.is_set()
 
     def _run(self) -> None:
         while not self._stop.wait(min(1.0, self._lease_seconds / 10)) and not self.lost.is_set():

@@ -19,11 +19,11 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import EXIT_LOST, JOB_FILE, LEASE_FILE, STOPPED_FILE, JobContext, JobFile, channel
+from workers.context import EXIT_LOST, JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel, lease_file
 from workers.failures import failure_of
 from workers.kinds import KINDS
 from workers.outcome import FAILURE_FILE
@@ -37,15 +37,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Carry out one job.")
     parser.add_argument("--directory", type=Path, required=True, help="the job's directory, with its job.json")
     parser.add_argument("--data", type=Path, required=True, help="the studio's data folder")
+    parser.add_argument("--attempt", type=int, required=True, help="its number")
     parser.add_argument("--parent", type=int, required=True, help="the process to die with")
     options = parser.parse_args(arguments)
     wish = StopWish()
     die_with(options.parent)
-    lease = options.directory / LEASE_FILE
+    lease = options.directory / lease_file(options.attempt)
+    _end_if_over(lease)
     threading.Thread(target=_die_without_lease, args=(lease,), name="lease", daemon=True).start()
     try:
         # Imported in here so that a failing import is reported like any other failure.
         job = JobFile.model_validate_json((options.directory / JOB_FILE).read_bytes())
+        if job.attempt != options.attempt:
+            _end(f"attempt {job.attempt} has this job")
         result = _carry_out(job, options.directory, options.data, wish)
     except StoppedError:
         # No exit code says so: where one of several processes fails, torchrun kills those that still save.
@@ -119,14 +123,23 @@ def _die_without_lease(lease: Path) -> None:
     start, which both read and nobody sets.
     """
     while True:
-        until = 0.0
-        with suppress(OSError, ValueError):
-            until = float(lease.read_text())
-        left = until - time.monotonic()
-        if left <= 0:
-            print("The worker has not renewed its lease: this process ends.", file=sys.stderr, flush=True)
-            os._exit(EXIT_LOST)
-        time.sleep(min(left, 1.0))
+        time.sleep(min(_end_if_over(lease), 1.0))
+
+
+def _end_if_over(lease: Path) -> float:
+    """For how many seconds the lease still lasts."""
+    until = 0.0
+    with suppress(OSError, ValueError):
+        until = float(lease.read_text())
+    left = until - time.monotonic()
+    if left <= 0:
+        _end("the worker has not renewed its lease")
+    return left
+
+
+def _end(why: str) -> NoReturn:
+    print(f"This process ends: {why}.", file=sys.stderr, flush=True)
+    os._exit(EXIT_LOST)
 
 
 def _reporter(reports: TextIO) -> Callable[[Line], None]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from sqlmodel import col, select
 
-from workers.context import LEASE_FILE
+from workers.context import is_lease
 from workers.database import Database
 from workers.kinds import KINDS
 from workers.records import ACTIVE, Job
@@ -30,12 +30,12 @@ def clear_leftovers(data: Path, database: Database) -> int:
     What belongs to a job that some worker has stays, be it on another host.
     """
     found = list(_left_by_jobs(data))
-    leases = [(job_id, path) for job_id, path in found if path.name == LEASE_FILE]
+    leases = [(job_id, path) for job_id, path in found if is_lease(path.name)]
     # While nobody can take a job: without its lease, the process of an attempt that begins now would end itself.
     with database.write() as session:
         active = set(session.exec(select(Job.id).where(col(Job.state).in_(ACTIVE))))
         removed = sum(_remove(path) for job_id, path in leases if job_id not in active)
-    scratch = [path for job_id, path in found if path.name != LEASE_FILE and job_id not in active]
+    scratch = [path for job_id, path in found if not is_lease(path.name) and job_id not in active]
     return removed + sum(map(_remove, [*scratch, *_partial_uploads(data / "datasets")]))
 
 
@@ -47,7 +47,7 @@ def _left_by_jobs(data: Path) -> Iterator[tuple[str, Path]]:
             if scratch and _is_abandoned(path):
                 yield scratch["name"], path
             elif not scratch:
-                left = (child for child in _children(path) if child.name == LEASE_FILE or _is_abandoned(child))
+                left = (child for child in _children(path) if is_lease(child.name) or _is_abandoned(child))
                 yield from ((path.name, child) for child in left)
 
 

@@ -17,7 +17,7 @@ from gift_core.recovery import is_complete
 from gift_core.reporting import METRICS_FILE, TRAINER_DIRECTORY
 from gift_core.scratch import written_beside
 from workers.artefacts import Artefacts, ArtefactsMissing
-from workers.context import JOB_FILE, LEASE_FILE, LOG_FILE, JobFile
+from workers.context import JOB_FILE, LOG_FILE, JobFile, is_lease
 from workers.inputs import inputs_of
 from workers.kinds import KINDS, job_directory
 from workers.records import Job, JobKind
@@ -150,7 +150,7 @@ def _whole_files(directory: Path) -> Iterator[Path]:
     unsealed = {path for path in (directory / TRAINER_DIRECTORY).glob("*") if path.is_dir() and not is_complete(path)}
     for path in sorted(directory.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
-        if path.is_file() and not hidden and path.name != LEASE_FILE and not unsealed.intersection(path.parents):
+        if path.is_file() and not hidden and not is_lease(path.name) and not unsealed.intersection(path.parents):
             yield path
 
 

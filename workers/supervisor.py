@@ -57,6 +57,7 @@ def job_command(data: Path) -> Command:
 
     def command(directory: Path, job: Job) -> list[str]:
         module = ["-m", "workers.job_process", "--directory", str(directory), "--data", str(data)]
+        module += ["--attempt", str(job.attempt)]
         if job.devices > 1:
             launcher = ["-m", "workers.launcher", str(os.getpid()), str(job.devices)]
             return [sys.executable, *launcher, *module[1:]]
@@ -116,8 +117,13 @@ class Supervisor:
         if left := kill_everything_of(directory, range(job.attempt)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         with Heart(self._store, job, directory, self._patience.lease) as heart:
+            if not heart.still_beats():
+                return CUT_OFF
             self._sharing.bring(job)
             heart.catch_up()
+            # A worker that stood still meanwhile would remove the result of whoever has the job by now.
+            if not heart.still_beats():
+                return CUT_OFF
             self._prepare(job, directory)
             with self._sharing.sharing(job):
                 forced, exit_code = self._run(job, directory, placed_on, heart)
@@ -126,8 +132,7 @@ class Supervisor:
             cut_off = own.state is JobState.FAILED and not own.is_explained and heart.stood_still
             outcome = _outcome(forced, CUT_OFF if cut_off else own)
             # What was reported last. What somebody else has by now is not ours to remove or to share.
-            heart.beat()
-            if not heart.lost.is_set():
+            if heart.still_beats():
                 if outcome is DISCARDED:
                     discard(directory)
                 self._share(job)

@@ -28,7 +28,7 @@ from workers.studio import Studio
 from workers.supervisor import Patience, Supervisor
 from workers.worker import Worker
 
-LEASE_SECONDS = 0.8
+LEASE_SECONDS = 0.6
 _LIGHT_JOB = Path(__file__).with_name("light_job.py")
 _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload([__name__])

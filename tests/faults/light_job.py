@@ -62,15 +62,19 @@ def last_checkpoint():
     return 0, ""
 
 
+def end_if_over():
+    until = 0.0
+    with contextlib.suppress(OSError, ValueError), open(path(f"lease-{attempt}")) as file:
+        until = float(file.read())
+    left = until - time.monotonic()
+    if left <= 0:
+        os._exit(EXIT_LOST)
+    return left
+
+
 def die_without_lease():
     while True:
-        until = 0.0
-        with contextlib.suppress(OSError, ValueError), open(path("lease")) as file:
-            until = float(file.read())
-        left = until - time.monotonic()
-        if left <= 0:
-            os._exit(EXIT_LOST)
-        time.sleep(min(left, 0.05))
+        time.sleep(min(end_if_over(), 0.05))
 
 
 def main():
@@ -78,6 +82,7 @@ def main():
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: stop.set())
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+    end_if_over()
     threading.Thread(target=die_without_lease, daemon=True).start()
     lock = open(path("one-at-a-time"), "w")  # noqa: SIM115 - held to the end
     try:

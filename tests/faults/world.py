@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -141,9 +142,7 @@ class World:
             assert job.result == {"value": UNDISTURBED}, "it ends as if nothing had happened"
             self._check_ledger(job)
             self._check_history(job)
-            log = (self.directory(run_id) / "job.log").read_text()
-            for attempt in {entry["attempt"] for entry in self.ledger(run_id)}:
-                assert f"--- attempt {attempt}\n" in log
+            self._check_log(job)
             points = [point.step for point in self.store.metrics([run_id], after=0)]
             assert points == sorted(set(points)), "no point is there twice"
             assert points[-1] == STEPS
@@ -157,6 +156,13 @@ class World:
         assert attempts == sorted(attempts), "an attempt that was given up worked on beside the next one"
         last = [entry["step"] for entry in entries if entry["attempt"] == attempts[-1]]
         assert last == list(range(last[0], STEPS + 1))
+
+    def _check_log(self, job: Job) -> None:
+        """Each attempt that did something has said so, one below the other. One killed before that has no log."""
+        said = re.findall(r"^attempt (\d+) goes on", (self.directory(job.id) / "job.log").read_text(), re.MULTILINE)
+        worked = {entry["attempt"] for entry in self.ledger(job.id)}
+        assert said == sorted(said, key=int)
+        assert worked <= set(map(int, said)), "the log of an earlier attempt is gone"
 
     def _check_history(self, job: Job) -> None:
         history = self.store.transitions(job_id=job.id)

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def start(directory: Path, parent: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "workers.job_process", "--directory", str(directory)]
-    command += ["--data", str(directory), "--parent", str(parent)]
+    command += ["--data", str(directory), "--attempt", "1", "--parent", str(parent)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -37,7 +37,7 @@ def ask(directory: Path, spec: dict[str, object]) -> None:
 
 
 def renew(directory: Path, seconds: float) -> None:
-    (directory / "lease").write_text(str(time.monotonic() + seconds))
+    (directory / "lease-1").write_text(str(time.monotonic() + seconds))
 
 
 def context_in(data: Path) -> JobContext:

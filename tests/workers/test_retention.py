@@ -294,14 +294,14 @@ def test_only_what_belongs_to_nobody_is_cleared(studio: Studio, ended: Ended) ->
         runs / "run_done" / f".checkpoint.{alive}" / "half",
         runs / "run_done" / ".hidden",
         runs / "run_busy" / f".checkpoint.{dead}" / "half",
-        runs / "run_busy" / "lease",
+        runs / "run_busy" / "lease-1",
         studio.data / "datasets" / ".partial-new.jsonl",
         studio.data / "datasets" / "ds_1.jsonl",
     ]
     goes = [
         runs / "run_done" / f".checkpoint.{dead}" / "half",
         runs / "run_done" / f".spec.yaml.{dead}",
-        runs / "run_done" / "lease",
+        runs / "run_done" / "lease-1",
         runs / f".run_copied.{dead}" / "half",
         studio.data / "exports" / "ex_1" / f".model.{dead}" / "half",
     ]
@@ -320,7 +320,7 @@ def test_a_lease_that_is_new_by_the_time_it_would_go_stays(
 ) -> None:
     """A worker takes the job between the look at the folders and the removal."""
     ended("run_1", state=JobState.FAILED)
-    lease = files_of(studio, "run_1") / "lease"
+    lease = files_of(studio, "run_1") / "lease-1"
     write(lease, 1)
     begin = studio.store.database.write
 
@@ -368,7 +368,7 @@ def test_a_new_worker_clears_up_at_once(studio: Studio, ended: Ended) -> None:
     import threading
 
     ended("run_1")
-    lease = files_of(studio, "run_1") / "lease"
+    lease = files_of(studio, "run_1") / "lease-1"
     write(lease, 1)
     worker = studio.worker()
     worker.start()

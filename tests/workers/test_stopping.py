@@ -18,9 +18,12 @@ def test_a_job_whose_worker_stood_still_for_too_long_goes_on_by_itself(
     store, run_ids, make_attempts, until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As of several processes, where torchrun's exit code says no more than that one of them ended.
-    program = (
-        "report(1)\nwhile float((directory / 'lease').read_text()) > time.monotonic(): time.sleep(0.01)\nsys.exit(1)"
-    )
+    program = """
+report(1)
+while float((directory / "lease-1").read_text()) > time.monotonic():
+    time.sleep(0.01)
+sys.exit(1)
+"""
     beat, woken = store.beat, threading.Event()
 
     def stall(job_id, owner, lines=()):
