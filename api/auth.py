@@ -13,6 +13,7 @@ from api.dependencies import ServicesDependency
 from gift_core.errors import GiftError
 from workers.account_records import Role, Scope
 from workers.accounts import LOCAL_ACCOUNT, AccountStore, Identity
+from workers.logs import note
 from workers.settings import Settings
 
 COOKIE = "gift_session"
@@ -65,6 +66,7 @@ def caller_of(
     account = identity.account
     quotas = {name: getattr(account, name) for name in ("queued_runs", "upload_mb", "computations")}
     prefix = identity.key.prefix if identity.key else None
+    note(account=account.id)
     return Caller(account.id, account.name, Role(account.role), identity.scopes, prefix, address, quotas=quotas)
 
 

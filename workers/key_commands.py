@@ -13,8 +13,7 @@ import typer
 from gift_core.errors import GiftError
 from workers.account_records import ApiKey, Role, Scope
 from workers.accounts import AccountStore, named_account
-from workers.database import Database
-from workers.settings import Settings
+from workers.settings import read_settings
 
 _DAY = 86_400
 
@@ -67,7 +66,14 @@ def _state(key: ApiKey) -> str:
 
 @contextmanager
 def _accounts() -> Iterator[AccountStore]:
-    database = Database.in_file(Settings().data_dir.resolve() / "studio.sqlite3")
+    # Imported here: `--help` needs no studio.
+    from workers.studio import database_of
+
+    try:
+        database = database_of(read_settings())
+    except GiftError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     try:
         yield AccountStore(database)
     except GiftError as error:

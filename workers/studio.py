@@ -68,7 +68,7 @@ class Studio:
         self.settings = settings
         self.data = settings.data_dir.resolve()
         self.trace_files = self.data / "traces"
-        database = _database(settings, self.data)
+        database = database_of(settings)
         self.store = JobStore(database)
         self.accounts = AccountStore(database)
         self.audit = AuditLog(database)
@@ -265,6 +265,7 @@ def _location(url: SecretStr | None) -> str | None:
     return url.get_secret_value() if url else None
 
 
-def _database(settings: Settings, data: Path) -> Database:
+def database_of(settings: Settings) -> Database:
+    """The store's, wherever the settings say that it is."""
     url = _location(settings.store_url)
-    return Database(url) if url else Database.in_file(data / "studio.sqlite3")
+    return Database(url) if url else Database.in_file(settings.data_dir.resolve() / "studio.sqlite3")

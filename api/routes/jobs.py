@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse
 
 from api.caller import Caller
-from api.dependencies import StudioDependency
+from api.dependencies import ServicesDependency, StudioDependency
 from api.errors import documented
 from api.job_views import JobChange, JobDetail, JobView, QueueView, StopRequest, WorkerView
 from api.owners import owner_of_job
@@ -73,20 +73,22 @@ def stop_job(
     return JobView.from_record(studio.stop(job_id, caller.account_id, (request or StopRequest()).mode))
 
 
-@router.post("/jobs/{job_id}/resume", responses=documented(404, 409))
+@router.post("/jobs/{job_id}/resume", responses=documented(404, 409, 429))
 def resume_job(
-    job_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
+    job_id: str, services: ServicesDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
 ) -> JobView:
     """Queue a job again that ended without finishing; it goes on from its last checkpoint, or its last answer."""
-    return JobView.from_record(studio.resume(job_id, caller.account_id))
+    with services.quotas.launching(caller, 1):
+        return JobView.from_record(services.studio.resume(job_id, caller.account_id))
 
 
 @router.post("/jobs/{job_id}/retry", responses=documented(404, 409))
 def retry_job(
-    job_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
+    job_id: str, services: ServicesDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
 ) -> JobView:
     """The same from the start. Its log stays; what it had reported is replaced."""
-    return JobView.from_record(studio.resume(job_id, caller.account_id, fresh=True))
+    with services.quotas.launching(caller, 1):
+        return JobView.from_record(services.studio.resume(job_id, caller.account_id, fresh=True))
 
 
 @router.patch("/jobs/{job_id}", dependencies=[allow(Action.CHANGE, owner_of_job)], responses=documented(400, 404, 409))
