@@ -159,7 +159,8 @@ def test_stopping_a_running_and_a_queued_run(page: Page, client: StudioClient, s
     wait_for(lambda: client.experiment(experiment).runs[0].step > 0, "the first step")
     for state in ("queued", "running"):
         stop(page, state)
-    expect(page.locator("#runs .gs-card[data-state=stopped]")).to_have_count(2)
+    # One that loads or trains saves first.
+    expect(page.locator("#runs .gs-card[data-state=stopped]")).to_have_count(2, timeout=LOADING)
     wait_for(lambda: server.trainer() is None, "the training process to be gone")
 
 
@@ -189,7 +190,7 @@ def test_a_killed_training_process_is_a_failed_run_with_its_cause(page: Page, se
     # The queue goes on with the other run of the pair.
     expect(page.locator("#runs .gs-card[data-state=running]")).to_have_count(1)
     stop(page, "running")
-    expect(page.locator("#runs .gs-card[data-state=stopped]")).to_have_count(1)
+    expect(page.locator("#runs .gs-card[data-state=stopped]")).to_have_count(1, timeout=LOADING)
 
 
 def test_the_same_spec_twice_gives_the_same_curve(client: StudioClient) -> None:

@@ -79,7 +79,7 @@ def test_inspect_data_looks_at_what_a_run_learned_from(adapter_run: Path) -> Non
 def test_a_mistake_names_its_option(rows_file: Path) -> None:
     assert refusal("inspect", "tiny", "--mask", "3-x") == "--mask"
     assert refusal("inspect", "tiny", "--mask", "300") == "masked"
-    assert refusal("inspect-data", "tiny", "--task", "chess") == "data.source"
+    assert refusal("inspect-data", "tiny", "--task", "chess") == "data.source.task"
     assert refusal("inspect-data", "tiny", "--data", str(rows_file), "--task", "sudoku") == "--data"
     assert refusal("inspect-data", "tiny", "--data", "nowhere.jsonl") == "data.source.dataset"
 

@@ -184,14 +184,13 @@ def test_examples_that_are_too_long_are_counted(trained_on: Callable[..., dict[s
     assert "left_out" not in codes(look(trained_on(ROWS, max_length=100, overlong="drop")))
 
 
-def test_repeated_and_leaking_examples_are_counted(trained_on: Callable[..., dict[str, Any]]) -> None:
+def test_repeated_examples_are_counted_and_do_not_leak(trained_on: Callable[..., dict[str, Any]]) -> None:
     assert codes(look(trained_on(ROWS))) & {"duplicates", "overlap"} == set()
     twice = look(trained_on([*ROWS, *ROWS[:3]], held_out=0))
     assert any(warning.code == "duplicates" and "3 training" in warning.message for warning in twice.warnings)
-    # Equal but for case and white space: the split, which keeps equal prompts together, cannot know.
-    leaking = look(trained_on([*ROWS, *((prompt.upper() + " ", response) for prompt, response in ROWS)], held_out=8))
-    (overlap,) = (warning for warning in leaking.warnings if warning.code == "overlap")
-    assert "8 held-out prompts are also trained on" in overlap.message
+    # Equal but for case and white space: the split keeps those together as well.
+    alike = look(trained_on([*ROWS, *((prompt.upper() + " ", response) for prompt, response in ROWS)], held_out=8))
+    assert "overlap" not in codes(alike)
 
 
 def test_memory_and_disk_are_weighed_against_what_is_free() -> None:

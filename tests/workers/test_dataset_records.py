@@ -9,19 +9,16 @@ from workers.database import Database
 from workers.dataset_records import DatasetRecords
 from workers.records import Dataset
 
-OLD = """
-CREATE TABLE dataset (id VARCHAR PRIMARY KEY, name VARCHAR NOT NULL, suffix VARCHAR NOT NULL, bytes INTEGER NOT NULL,
-    rows INTEGER NOT NULL, created FLOAT NOT NULL);
-INSERT INTO dataset VALUES ('ds_old', 'old.csv', '.csv', 3, 1, 1.0);
-CREATE TABLE alembic_version (version_num VARCHAR(32) PRIMARY KEY);
-INSERT INTO alembic_version VALUES ('0001');
-"""
+# A studio from before there were versions of the schema.
+OLD = Path(__file__).parents[1] / "data" / "studio_before_versions.sql"
 
 
 def test_data_sets_of_an_older_version_are_still_there(tmp_path: Path) -> None:
     path = tmp_path / "studio.sqlite3"
     with sqlite3.connect(path) as connection:
-        connection.executescript(OLD)
+        connection.executescript(OLD.read_text())
+        connection.execute("DELETE FROM dataset")
+        connection.execute("INSERT INTO dataset VALUES ('ds_old', 'old.csv', '.csv', 3, 1, 1.0)")
     connection.close()
     database = Database.in_file(path)
     records = DatasetRecords(database)

@@ -197,7 +197,7 @@ def test_a_damaged_file_is_made_again(traces: TraceService, open_service: Callab
 def test_the_oldest_files_go(traces: TraceService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces._files, "_most", 2)
     made = [ended(traces.start([order(steps=1, seed=seed)])[0]).id for seed in range(3)]
-    assert [live.id for live in traces.recent(10)] == made[:0:-1]
+    assert [live.id for _, live in traces.recent(10)] == made[:0:-1]
     with pytest.raises(NotFoundError):
         traces.trace(made[0])
 
