@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field
 
 from api.schemas import DatasetView
+from gift_core.data_spec import ColumnMapping
 from gift_core.dataset_summary import DatasetSummary
-from gift_core.spec import ColumnMapping
 from gift_core.tasks.items import EvaluationTaskName
 from workers.records import Dataset
 

@@ -6,10 +6,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gift_core.data_spec import TaskName
 from gift_core.dataset_document import DatasetInspection
 from gift_core.errors import Problem
 from gift_core.evaluation_document import ConditionResult
-from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec, Seed, TaskName
+from gift_core.section import Seed
+from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
 from workers.live_traces import TraceState
 from workers.orders import MOST_EXAMPLES, EvaluationOrder, EvaluationSettings

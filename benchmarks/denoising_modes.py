@@ -19,11 +19,12 @@ from typing import Any
 from _common import SEED, use_one_thread
 
 from gift_core.data.tokenisation import Encoder
+from gift_core.data_spec import TaskName
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.recording import RUNS, recording_directory
 from gift_core.reporting import CHECKPOINT
 from gift_core.sampling import denoise_steps, text_of
-from gift_core.spec import SamplingSpec, TaskName
+from gift_core.spec import SamplingSpec
 from gift_core.statistics import wilson_interval
 from gift_core.tasks.registry import TASKS
 from gift_core.tasks.task import Problem

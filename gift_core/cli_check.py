@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from gift_core.cli_common import console
+from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary, Duplicates, Quantiles
 from gift_core.errors import Problem
-from gift_core.spec import ColumnMapping, HubSource
 
 _KINDS_SHOWN = 5
 Name = Annotated[str | None, typer.Option(help="Its name; found by name when left out.")]

@@ -11,8 +11,8 @@ import yaml
 from rich.console import Console
 from rich.markup import escape
 
+from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError
-from gift_core.spec import TaskSource
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from gift_core.cli_common import CHECKPOINTS_HELP, Changes, console, open_model, parse_changes
+from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
 from gift_core.evaluation_spec import EvaluationPlan
-from gift_core.spec import Difficulty, SamplingSpec
+from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import EvaluationTaskName
 
 

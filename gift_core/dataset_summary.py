@@ -11,8 +11,8 @@ from pydantic import Field
 from gift_core.data.examples import Example, prompt_key
 from gift_core.data.fingerprint import examples_digest
 from gift_core.data.layouts import Layout
+from gift_core.data_spec import LayoutName
 from gift_core.document import Document
-from gift_core.spec import LayoutName
 
 # Groups of equal rows that are listed, and rows of each.
 _GROUPS_LISTED = 20

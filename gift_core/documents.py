@@ -12,9 +12,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, Field
 
+from gift_core.data_spec import LayoutName
 from gift_core.dataset_summary import Duplicates, Quantiles
 from gift_core.document import Document as Document
-from gift_core.spec import LayoutName, Weighting
+from gift_core.spec import Weighting
 
 
 def _is_base64(text: str) -> str:

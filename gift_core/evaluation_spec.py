@@ -8,7 +8,8 @@ from pydantic import Field, PositiveInt
 from pydantic import model_validator as check
 
 from gift_core.errors import SpecError
-from gift_core.spec import SamplingSpec, Section, Seed
+from gift_core.section import Section, Seed
+from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import EvaluationTask, EvaluationTaskName, ItemSource
 from gift_core.tasks.registry import EVALUATION_TASKS, TASKS
 

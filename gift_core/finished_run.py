@@ -9,12 +9,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from gift_core.data_spec import FileSource
 from gift_core.errors import SpecError
 from gift_core.models.adapter_files import is_adapter
 from gift_core.provenance import Base, Provenance, own_name
 from gift_core.recovery import reported_values
 from gift_core.reporting import CHECKPOINT, RESULT_FILE, SPEC_FILE
-from gift_core.spec import FileSource, RunSpec
+from gift_core.spec import RunSpec
 
 
 class Score(BaseModel):

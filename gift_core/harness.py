@@ -27,7 +27,8 @@ from gift_core.errors import SpecError
 from gift_core.likelihood import log_likelihood_bound
 from gift_core.models.loading import EVERYWHERE, open_checkpoint
 from gift_core.sampling import denoise, text_of
-from gift_core.spec import SamplingSpec, Section, Seed
+from gift_core.section import Section, Seed
+from gift_core.spec import SamplingSpec
 
 
 class HarnessOptions(Section):

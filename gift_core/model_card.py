@@ -12,9 +12,10 @@ from typing import Any
 
 import yaml
 
+from gift_core.data_spec import TaskSource
 from gift_core.finished_run import FinishedRun, Score
 from gift_core.provenance import Base, ExampleSet
-from gift_core.spec import ExportLayout, Method, TaskSource, Weighting
+from gift_core.spec import ExportLayout, Method, Weighting
 
 _CONTROL = "This is a control for GIFT (Guided Importance-Aware Fine-Tuning), not GIFT itself. "
 # Two sentences for each method; `{weight}` is one of `_WEIGHTS`.

@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gift_core.counting import Epoch, StepBatch, epoch_batches
 from gift_core.data.sources import ResolveDataset, task_problems
+from gift_core.data_spec import TaskSource
 from gift_core.memory import MemoryEstimate, available_memory, peak_memory, readable_size
 from gift_core.preflight import check_memory
 from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
 from gift_core.sizing import Suggestion, fits, suggest
-from gift_core.spec import RunSpec, TaskSource
+from gift_core.spec import RunSpec
 from gift_core.tasks.registry import TASKS
 from gift_core.training import checkpoint_interval, evaluations
 from gift_core.trial import scoring_seconds, try_out

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gift_core.data_overlap import Overlap
+from gift_core.data_spec import TaskSource
 from gift_core.memory import readable_size
 from gift_core.planning import LARGEST_TAIL_SHARE
 from gift_core.preflight_document import Estimates, PreflightWarning, TokenEstimate
 from gift_core.presets import usual_learning_rate
 from gift_core.sizing import FILLED
-from gift_core.spec import RunSpec, TaskSource
+from gift_core.spec import RunSpec
 from gift_core.spec_reading import Reading
 from gift_core.statistics import wilson_interval
 

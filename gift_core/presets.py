@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from gift_core.data_spec import DataSpec, TaskSource
 from gift_core.models.catalogue import BUNDLED_MODELS, find_entry
-from gift_core.spec import METHODS, DataSpec, ExperimentSpec, RunSpec, TaskSource, TrainingSpec
+from gift_core.spec import METHODS, ExperimentSpec, RunSpec, TrainingSpec
 
 PRESETS: Mapping[str, ExperimentSpec] = MappingProxyType(
     {

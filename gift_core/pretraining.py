@@ -16,6 +16,7 @@ import torch
 
 from gift_core.data.sources import examples_of
 from gift_core.data.tokenisation import tokenise_all
+from gift_core.data_spec import Difficulty
 from gift_core.errors import StoppedError
 from gift_core.evaluation import score_task
 from gift_core.models.loading import DiffusionModel, load_checkpoint
@@ -24,7 +25,7 @@ from gift_core.models.special_tokens import end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
 from gift_core.recovery import begin, last_checkpoint, reported_values
 from gift_core.reporting import CHECKPOINT, TRAINER_DIRECTORY, Line, Reporter, write_atomically
-from gift_core.spec import Difficulty, RunSpec
+from gift_core.spec import RunSpec
 from gift_core.tasks import algebra, countdown, sudoku, word_problems
 from gift_core.tasks.arithmetic import Size
 from gift_core.tasks.countdown import Rules

@@ -11,18 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from gift_core.data_spec import DataSpec, TaskSource
 from gift_core.documents import Inspection
 from gift_core.reporting import CHECKPOINT, Line, write_atomically
-from gift_core.spec import (
-    DataSpec,
-    ExperimentSpec,
-    LoraSpec,
-    ObjectiveSpec,
-    RunSpec,
-    SamplingSpec,
-    TaskSource,
-    TrainingSpec,
-)
+from gift_core.spec import ExperimentSpec, LoraSpec, ObjectiveSpec, RunSpec, SamplingSpec, TrainingSpec
 from gift_core.trace import Trace
 
 RECORDING_FILE = "recording.json"

@@ -19,6 +19,7 @@ from gift_core.activations import MicroBatch
 from gift_core.compilation import explained_compilation
 from gift_core.data.sources import ResolveDataset, load_split, no_examples, task_problems
 from gift_core.data.tokenisation import Tokenised, tokenise_all
+from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_task
 from gift_core.models.adapters import add_lora
@@ -42,7 +43,7 @@ from gift_core.reporting import (
 )
 from gift_core.scores import ScoreCache, fill
 from gift_core.sizing import largest_micro_batch
-from gift_core.spec import RunSpec, TaskSource, weight_dtype
+from gift_core.spec import RunSpec, weight_dtype
 from gift_core.tasks.registry import TASKS
 from gift_core.training import GiftTrainer
 from gift_core.training_report import TrainingReport

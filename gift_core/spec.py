@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveInt,
-    ValidationError,
 )
 from pydantic import model_validator as check
-from pydantic_core import PydanticCustomError
 
-from gift_core.errors import Problem, SpecError, problems_of
+from gift_core.data_spec import DataSpec
+from gift_core.errors import Problem, SpecError
+from gift_core.section import Positive, Section, Seed, Share, conflict
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -30,42 +27,11 @@ Quantisation = Literal["none", "nf4"]
 WeightDtype = Literal["auto", "bf16", "fp32"]
 ExportLayout = Literal["adapter", "merged", "published"]
 LoraTargets = Literal["attention", "all_linear"]
-EosTail = Literal["block", "longest", "max", "one"]
 # Logits divided by less overflow.
 _LEAST_TEMPERATURE = 1e-3
 SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
-TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
-LayoutName = Literal["auto", "pairs", "alpaca", "sharegpt", "messages"]
-Difficulty = Literal["easy", "standard", "hard"]
 Precision = Literal["bf16", "fp32"]
-Positive = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-class Section(BaseModel):
-    """A part of the spec: immutable, and a misspelt key is an error rather than ignored."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @classmethod
-    def parse(cls, values: object) -> Self:
-        """Validate; raises `SpecError` that names every wrong field."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SpecError.of(problems_of(error)) from error
-
-    def fingerprint(self) -> str:
-        """Hexadecimal digits that equal specs share."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def conflict(field: str, other: str, message: str) -> PydanticCustomError:
-    """The error of two fields, dotted, that do not go together: `field` is where the remedy lies."""
-    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field, "other": other})
 
 
 class ModelSpec(Section):
@@ -81,88 +47,6 @@ class ModelSpec(Section):
     )
     quantisation: Quantisation = Field(
         "none", description="nf4 keeps the frozen base in 4 bits (QLoRA): needs a LoRA adapter and bitsandbytes."
-    )
-
-
-class TaskSource(Section):
-    """Examples that a built-in task generates."""
-
-    kind: Literal["task"] = "task"
-    task: TaskName = Field("sudoku", description="Built-in task.")
-    difficulty: Difficulty = Field("standard", description="Level of the problems; docs/tasks.md says what each holds.")
-    examples: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="Training examples to generate.")
-    seed: Seed = Field(0, description="Seed of the generator; held-out problems never overlap training ones.")
-
-
-class ColumnMapping(Section):
-    """Which columns of a file hold what; what is left out is found by name."""
-
-    layout: LayoutName = Field(
-        "auto",
-        description="pairs: a prompt and a response column. alpaca: instruction, input, output. sharegpt and messages: "
-        "a column of conversations, of which the last turn of the assistant is learned. auto finds out.",
-    )
-    prompt_column: str | None = Field(None, description="Column with the prompt; found by name when left out.")
-    response_column: str | None = Field(None, description="Column with the response; found by name when left out.")
-    system_column: str | None = Field(
-        None, description="Column with the system prompt; a column called system when left out."
-    )
-    conversation_column: str | None = Field(
-        None, description="Column with the turns of a conversation, in place of a prompt and a response column."
-    )
-
-    @check(mode="after")
-    def _columns_fit_the_layout(self) -> Self:
-        pair = self.prompt_column or self.response_column
-        # One column named for both has always meant that it holds conversations.
-        same = self.prompt_column == self.response_column
-        if self.conversation_column and pair:
-            raise ValueError("set conversation_column, or prompt_column and response_column, not both")
-        if self.layout in ("pairs", "alpaca") and (self.conversation_column or (pair and same)):
-            raise ValueError(f"layout {self.layout} has a prompt and a response column, no conversation_column")
-        if self.layout in ("sharegpt", "messages") and pair and not same:
-            raise ValueError(f"layout {self.layout} has a conversation_column, no prompt and response column")
-        return self
-
-
-class FileSource(ColumnMapping):
-    """Examples from a JSONL, JSON, CSV or Parquet file."""
-
-    kind: Literal["file"] = "file"
-    dataset: str = Field(min_length=1, description="An uploaded data set's id, or a path on the command line.")
-
-
-class HubSource(ColumnMapping):
-    """Examples from a data set of the Hugging Face Hub; the Hub and no other host is asked."""
-
-    kind: Literal["hub"] = "hub"
-    dataset: str = Field(pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$", description="owner/name of the data set.")
-    config: str | None = Field(
-        None, max_length=200, description="Configuration (subset); may be left out where there is one."
-    )
-    split: str = Field("train", min_length=1, max_length=200, description="Split to learn from.")
-    revision: str | None = Field(
-        None, max_length=200, pattern=r"^[\w./-]+$", description="Branch, tag or commit; a commit pins the rows."
-    )
-
-
-class DataSpec(Section):
-    source: Annotated[TaskSource | FileSource | HubSource, Field(discriminator="kind")] = Field(
-        default_factory=TaskSource
-    )
-    max_length: Annotated[int, Field(ge=8, le=32_768)] = Field(
-        512, description="Longest example in tokens, prompt and response together."
-    )
-    overlong: Literal["refuse", "truncate", "drop"] = Field(
-        "refuse", description="Examples over max_length: an error that names them, cut at their end, or left out."
-    )
-    eos_tail: EosTail = Field(
-        "block",
-        description="How the response learns to stop: EOS up to a multiple of the sampling block, to the longest of "
-        "the batch, to max_length, or a single EOS.",
-    )
-    held_out: Annotated[int, Field(ge=0, le=10_000)] = Field(
-        256, description="Examples kept out of training for evaluation."
     )
 
 

@@ -19,7 +19,8 @@ from pydantic import model_validator as check
 
 from gift_core.documents import Document, PackedBytes, Token, unpack
 from gift_core.errors import SpecError
-from gift_core.spec import SamplingSpec, Seed
+from gift_core.section import Seed
+from gift_core.spec import SamplingSpec
 
 # The largest trace there can be, 4,096 steps of 4,096 tokens, is 45 MB of entropies and confidences.
 _LARGEST_FILE = 64 * 2**20

@@ -17,7 +17,8 @@ from app import SHUTDOWN_SECONDS, create_app
 from gift_core.presets import PRESETS
 from gift_core.spec import ExperimentSpec
 from tests.serving import free_port, serve_on
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 from workers.database import Database
 from workers.recorded import EXPERIMENT_ID
 from workers.records import JobState

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import quote
+from typing import Annotated, Any, Literal
 
-import httpx
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from api.account_views import SessionView
 from api.dataset_views import DatasetDetail
@@ -31,7 +26,6 @@ from api.schemas import (
     MetricsEvent,
     MetricsView,
     ModelView,
-    ProblemDocument,
     RunDetail,
     RunEvent,
     RunView,
@@ -40,22 +34,11 @@ from api.schemas import (
 )
 from gift_core.comparison import TraceComparison
 from gift_core.documents import DatasetPreview, Inspection
-from gift_core.errors import Problem
 from gift_core.evaluation_document import LengthComparison
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
-
-T = TypeVar("T")
-
-_TIMEOUT = httpx.Timeout(30, connect=5)
-# A first inspection loads the models, a long denoising computes for minutes on a CPU.
-_COMPUTING = httpx.Timeout(600, connect=5)
-# The server sends a comment every 15 s while nothing happens.
-_STREAMING = httpx.Timeout(30, connect=5)
-
-# The most that every list gives at once.
-_PAGE = 100
+from ui.connection import STREAMING, Connection, StudioError, given, parse_events, part
 
 StudioEvent = Annotated[
     RunEvent | MetricsEvent | JobEvent | QueueEvent | TraceStreamEvent, Field(discriminator="event")
@@ -63,47 +46,8 @@ StudioEvent = Annotated[
 _EVENT: TypeAdapter[StudioEvent] = TypeAdapter(StudioEvent)
 
 
-class StudioError(Exception):
-    """What the backend refused to do, in its own words. `status` is 0 when there was no answer."""
-
-    def __init__(self, problems: Sequence[Problem], status: int) -> None:
-        self.problems = tuple(problems)
-        self.status = status
-        super().__init__("\n".join(str(problem) for problem in problems))
-
-
-class StudioClient:
-    """A connection to the backend at `base_url`. Every method raises `StudioError`."""
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        transport: httpx.BaseTransport | None = None,
-        credentials: Callable[[], Mapping[str, str]] = dict,
-    ) -> None:
-        """`credentials` gives, at each request, the headers that say who it is for."""
-        self._base_url = base_url.rstrip("/")
-        self._credentials = credentials
-        # trust_env=False: a proxy in the environment is for the internet, the backend is on this network.
-        self._http = httpx.Client(
-            base_url=f"{self._base_url}/api/v1", timeout=_TIMEOUT, transport=transport, trust_env=False
-        )
-
-    def close(self) -> None:
-        self._http.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def acting_for(self, credentials: Mapping[str, str]) -> StudioClient:
-        """This connection, with the credentials of one visitor."""
-        acting = copy(self)
-        acting._credentials = lambda: credentials
-        return acting
+class StudioClient(Connection):
+    """Everything that can be asked of the backend."""
 
     def session(self) -> SessionView:
         """Who the backend takes this client for."""
@@ -140,7 +84,7 @@ class StudioClient:
         return self._pages(ExperimentView, "/experiments", limit, **narrowed)
 
     def experiment(self, experiment_id: str) -> ExperimentDetail:
-        return self._get(ExperimentDetail, f"/experiments/{_part(experiment_id)}")
+        return self._get(ExperimentDetail, f"/experiments/{part(experiment_id)}")
 
     def runs(
         self, experiment_id: str | None = None, state: str | None = None, limit: int | None = 100, **narrowed: Any
@@ -149,37 +93,37 @@ class StudioClient:
         return self._pages(RunView, "/runs", limit, experiment=experiment_id, state=state, **narrowed)
 
     def run(self, run_id: str) -> RunDetail:
-        return self._get(RunDetail, f"/runs/{_part(run_id)}")
+        return self._get(RunDetail, f"/runs/{part(run_id)}")
 
     def stop(self, run_id: str) -> RunView:
-        return self._request(RunView, "POST", f"/runs/{_part(run_id)}/stop")
+        return self._request(RunView, "POST", f"/runs/{part(run_id)}/stop")
 
     def jobs(self, cursor: str | None = None, limit: int = 50, **narrowed: Any) -> Page[JobView]:
         """Jobs of every kind, the newest first; `narrowed`: kind, state, ended, experiment, created_by, text."""
         return self._get(Page[JobView], "/jobs", cursor=cursor, limit=limit, **narrowed)
 
     def job(self, job_id: str) -> JobDetail:
-        return self._get(JobDetail, f"/jobs/{_part(job_id)}")
+        return self._get(JobDetail, f"/jobs/{part(job_id)}")
 
     def stop_job(self, job_id: str, mode: Literal["save", "discard"] = "save") -> JobView:
         """Ask a job to stop, and to save what it has or to discard it."""
-        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/stop", json={"mode": mode})
+        return self._request(JobView, "POST", f"/jobs/{part(job_id)}/stop", json={"mode": mode})
 
     def resume_job(self, job_id: str) -> JobView:
         """Go on with a job that ended without finishing."""
-        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/resume")
+        return self._request(JobView, "POST", f"/jobs/{part(job_id)}/resume")
 
     def retry_job(self, job_id: str) -> JobView:
         """The same from the start."""
-        return self._request(JobView, "POST", f"/jobs/{_part(job_id)}/retry")
+        return self._request(JobView, "POST", f"/jobs/{part(job_id)}/retry")
 
     def change_job(self, job_id: str, **change: Any) -> JobView:
         """`change`: priority, before (another's id), last, pinned."""
-        return self._request(JobView, "PATCH", f"/jobs/{_part(job_id)}", json=change)
+        return self._request(JobView, "PATCH", f"/jobs/{part(job_id)}", json=change)
 
     def delete_job(self, job_id: str) -> None:
         """Forget an ended job and its files."""
-        with self._answer("DELETE", f"/jobs/{_part(job_id)}"):
+        with self._answer("DELETE", f"/jobs/{part(job_id)}"):
             pass
 
     def queue(self) -> QueueView:
@@ -196,11 +140,11 @@ class StudioClient:
         return self._get(list[WorkerView], "/devices")
 
     def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
-        return self._text(f"/runs/{_part(run_id)}/log", tail_bytes=tail_bytes)
+        return self._text(f"/runs/{part(run_id)}/log", tail_bytes=tail_bytes)
 
     def spec(self, run_id: str) -> str:
         """The run's spec as YAML."""
-        return self._text(f"/runs/{_part(run_id)}/spec")
+        return self._text(f"/runs/{part(run_id)}/spec")
 
     def metrics(self, run_ids: Sequence[str] | None = None, after: int = 0, limit: int = 1000) -> MetricsView:
         """Points newer than the cursor `after`; pass the answer's cursor to the next call."""
@@ -215,9 +159,9 @@ class StudioClient:
     def watch(self, topics: Sequence[str], after: str | None = None) -> Iterator[StudioEvent]:
         """Everything about the topics (`experiment:ID`, `job:ID`, `trace:ID`, `queue`), or what came after the event id
         `after`, and then whatever happens."""
-        options = {"params": {"topic": list(topics)}, "headers": _given({"Last-Event-ID": after})}
-        with self._answer("GET", "/events", timeout=_STREAMING, **options) as response:
-            for fields in _parse_events(response.iter_lines()):
+        options = {"params": {"topic": list(topics)}, "headers": given({"Last-Event-ID": after})}
+        with self._answer("GET", "/events", timeout=STREAMING, **options) as response:
+            for fields in parse_events(response.iter_lines()):
                 yield _EVENT.validate_python(fields)
 
     def upload(
@@ -232,7 +176,7 @@ class StudioClient:
                 DatasetDetail,
                 "POST",
                 "/datasets",
-                params=_given({"name": name, "task": task, **(mapping or {})}),
+                params=given({"name": name, "task": task, **(mapping or {})}),
                 content=file,
                 headers=headers,
             )
@@ -249,10 +193,10 @@ class StudioClient:
         return self._compute(DatasetDetail, "/datasets/hub", source)
 
     def dataset(self, dataset_id: str) -> DatasetDetail:
-        return self._get(DatasetDetail, f"/datasets/{_part(dataset_id)}")
+        return self._get(DatasetDetail, f"/datasets/{part(dataset_id)}")
 
     def delete_dataset(self, dataset_id: str) -> None:
-        with self._answer("DELETE", f"/datasets/{_part(dataset_id)}"):
+        with self._answer("DELETE", f"/datasets/{part(dataset_id)}"):
             pass
 
     def datasets(self, limit: int | None = None, **narrowed: Any) -> list[DatasetView]:
@@ -275,7 +219,7 @@ class StudioClient:
         """Entropy, masking rate and rivals of every response token, under each checkpoint; with `masked` positions also
         what is predicted when only those are masked."""
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
-        return self._compute(Inspection, "/inspections", body | _given({"masked": masked}))
+        return self._compute(Inspection, "/inspections", body | given({"masked": masked}))
 
     def start_dataset_inspection(
         self, checkpoints: Sequence[str], run: RunSpec | dict[str, Any], **options: int
@@ -287,10 +231,10 @@ class StudioClient:
 
     def dataset_inspection(self, identity: str) -> DatasetInspectionView:
         """How far it is, and in the end what was found."""
-        return self._get(DatasetInspectionView, f"/dataset-inspections/{_part(identity)}")
+        return self._get(DatasetInspectionView, f"/dataset-inspections/{part(identity)}")
 
     def cancel_dataset_inspection(self, identity: str) -> DatasetInspectionView:
-        return self._request(DatasetInspectionView, "POST", f"/dataset-inspections/{_part(identity)}/cancel")
+        return self._request(DatasetInspectionView, "POST", f"/dataset-inspections/{part(identity)}/cancel")
 
     def start_traces(
         self,
@@ -309,13 +253,13 @@ class StudioClient:
     def branch(self, trace_id: str, cursor: int, edits: Sequence[Edit | dict[str, Any]] = ()) -> TraceView:
         """Go on from a finished trace after `cursor` of its steps."""
         body = {"cursor": cursor, "edits": _plain(edits)}
-        return self._request(TraceView, "POST", f"/traces/{_part(trace_id)}/branches", json=body)
+        return self._request(TraceView, "POST", f"/traces/{part(trace_id)}/branches", json=body)
 
     def trace_events(self, trace_ids: Sequence[str], after: str | None = None) -> Iterator[TraceStreamEvent]:
         """Everything about these traces, or what came after the event id `after`, until all have ended."""
-        options = {"params": {"trace": list(trace_ids)}, "headers": _given({"Last-Event-ID": after})}
-        with self._answer("GET", "/traces/events", timeout=_STREAMING, **options) as response:
-            for fields in _parse_events(response.iter_lines()):
+        options = {"params": {"trace": list(trace_ids)}, "headers": given({"Last-Event-ID": after})}
+        with self._answer("GET", "/traces/events", timeout=STREAMING, **options) as response:
+            for fields in parse_events(response.iter_lines()):
                 yield TraceStreamEvent.model_validate(fields)
 
     def denoise(
@@ -338,14 +282,14 @@ class StudioClient:
         return [self.trace(identity) for identity in trace_ids]
 
     def trace(self, trace_id: str) -> Trace:
-        return self._get(Trace, f"/traces/{_part(trace_id)}")
+        return self._get(Trace, f"/traces/{part(trace_id)}")
 
     def traces(self, limit: int | None = 20) -> list[TraceView]:
         """Traces that are being made, then finished ones, those used last first."""
         return self._pages(TraceView, "/traces", limit)
 
     def cancel_trace(self, trace_id: str) -> TraceView:
-        return self._request(TraceView, "POST", f"/traces/{_part(trace_id)}/cancel")
+        return self._request(TraceView, "POST", f"/traces/{part(trace_id)}/cancel")
 
     def compare(self, first: str, second: str) -> TraceComparison:
         """Where two finished traces part."""
@@ -362,104 +306,20 @@ class StudioClient:
 
     def evaluation(self, evaluation_id: str, *, scores: bool = True) -> EvaluationDetail:
         """Without `scores` it is there at once, and has no conditions."""
-        return self._get(EvaluationDetail, f"/evaluations/{_part(evaluation_id)}", scores=scores)
+        return self._get(EvaluationDetail, f"/evaluations/{part(evaluation_id)}", scores=scores)
 
     def answers(self, evaluation_id: str, condition: int = 0, start: int = 0, limit: int = 50) -> list[AnswerView]:
         """Items with their answers, of one length and seed."""
-        path = f"/evaluations/{_part(evaluation_id)}/answers"
+        path = f"/evaluations/{part(evaluation_id)}/answers"
         return self._get(list[AnswerView], path, condition=condition, start=start, limit=limit)
 
     def stop_evaluation(self, evaluation_id: str) -> EvaluationView:
-        return self._request(EvaluationView, "POST", f"/evaluations/{_part(evaluation_id)}/stop")
+        return self._request(EvaluationView, "POST", f"/evaluations/{part(evaluation_id)}/stop")
 
     def compare_evaluations(self, first: str, second: str) -> list[LengthComparison]:
         """The first minus the second, at each length."""
         return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
 
-    def _pages(self, kind: type[T], path: str, limit: int | None, **parameters: Any) -> list[T]:
-        """The first `limit` of a list, page by page."""
-        found: list[T] = []
-        cursor = None
-        while limit is None or len(found) < limit:
-            size = _PAGE if limit is None else min(_PAGE, limit - len(found))
-            page = self._get(Page[kind], path, limit=size, cursor=cursor, **parameters)  # type: ignore[valid-type]
-            found += page.items
-            cursor = page.next
-            if cursor is None:
-                break
-        return found
-
-    def _get(self, kind: type[T], path: str, /, **parameters: Any) -> T:
-        return self._request(kind, "GET", path, params=_given(parameters))
-
-    def _text(self, path: str, **parameters: Any) -> str:
-        with self._answer("GET", path, params=parameters) as response:
-            return response.read().decode()
-
-    def _request(self, kind: type[T], method: str, path: str, **options: Any) -> T:
-        with self._answer(method, path, **options) as response:
-            try:
-                return TypeAdapter(kind).validate_json(response.read())
-            except ValidationError as error:
-                problem = Problem(
-                    f"The backend at {self._base_url} answered {path} in a form this front end does not know.",
-                    remedy="Run the same version of both.",
-                )
-                raise StudioError([problem], response.status_code) from error
-
-    def _compute(self, kind: type[T], path: str, body: object, **options: Any) -> T:
-        return self._request(kind, "POST", path, json=body, timeout=_COMPUTING, **options)
-
-    @contextmanager
-    def _answer(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
-        """A successful answer, not yet read."""
-        headers = {**self._credentials(), **options.pop("headers", {})}
-        try:
-            with self._http.stream(method, path, headers=headers, **options) as response:
-                if response.is_error:
-                    response.read()
-                    raise _refusal(response)
-                yield response
-        except httpx.TimeoutException as error:
-            raise self._silence("takes too long to answer", "Try again; its log may say what it is doing.") from error
-        except httpx.TransportError as error:
-            raise self._silence(
-                "does not answer", "Start it with `make run`, or correct GIFT_API_URL if it runs elsewhere."
-            ) from error
-
-    def _silence(self, what: str, remedy: str) -> StudioError:
-        return StudioError([Problem(f"The backend at {self._base_url} {what}.", remedy=remedy)], status=0)
-
-
-def _refusal(response: httpx.Response) -> StudioError:
-    try:
-        problems = ProblemDocument.model_validate_json(response.content).problems
-    except ValidationError:
-        # Something else answered, such as a proxy in between.
-        problems = [Problem(f"{response.url} answered {response.status_code} {response.reason_phrase}.")]
-    return StudioError(problems, response.status_code)
-
-
-def _parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The fields of each server-sent event, its data decoded."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif "data" in fields:
-            yield {**fields, "data": json.loads(fields["data"])}
-            fields = {}
-
-
-def _part(identifier: str) -> str:
-    """One part of a path: an id comes from a link, and must not turn into another address."""
-    return quote(identifier, safe="")
-
 
 def _plain(edits: Sequence[Edit | dict[str, Any]]) -> list[dict[str, Any]]:
     return [edit if isinstance(edit, dict) else edit.model_dump(mode="json") for edit in edits]
-
-
-def _given(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parameters.items() if value is not None}

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 from ui.visitor import Visitors
 
 OFFLINE_ADDRESS = "offline.html"

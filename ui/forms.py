@@ -11,7 +11,8 @@ import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from gift_core.spec import RunSpec, SamplingSpec, TaskSource
+from gift_core.data_spec import TaskSource
+from gift_core.spec import RunSpec, SamplingSpec
 from gift_core.tasks.registry import TASKS
 
 # Sections of the form in the order they are shown, with the fields of each.

@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.account_views import SessionView
 from api.schemas import ProblemDocument
 from gift_core.errors import Problem
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 from ui.visitor import Visitors
 
 # The backend's own, which have rules of their own, and files that are the same for everybody.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from gift_core.data_spec import FileSource
 from gift_core.dataset_document import DatasetInspection
-from gift_core.spec import FileSource
 from workers.kinds import FOUND
 from workers.models import ModelShelf
 from workers.orders import DatasetOrder

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gift_core.data_spec import DataSpec, HubSource
 from gift_core.errors import SpecError
-from gift_core.spec import DataSpec, HubSource
 from workers.inputs import inputs_of
 from workers.observations import JobFilter
 from workers.records import ACTIVE, JobState

@@ -15,9 +15,9 @@ from typing import IO
 from gift_core.data.checking import all_problems, summary_of, write_problems
 from gift_core.data.files import SUFFIXES, unknown_kind
 from gift_core.data.layouts import FOUND_BY_NAME
+from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
-from gift_core.spec import ColumnMapping, HubSource
 from gift_core.tasks.items import EvaluationTaskName, FileItems
 from gift_core.tasks.registry import EVALUATION_TASKS
 from workers.dataset_records import DatasetRecords

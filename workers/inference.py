@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from gift_core.data_spec import TaskName, TaskSource
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.recording import InspectionRequest, Recording
-from gift_core.spec import ObjectiveSpec, RunSpec, TaskName, TaskSource
+from gift_core.spec import ObjectiveSpec, RunSpec
 from workers.store import ConflictError
 
 if TYPE_CHECKING:

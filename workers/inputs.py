@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gift_core.spec import FileSource, RunSpec
+from gift_core.data_spec import FileSource
+from gift_core.spec import RunSpec
 from workers.kinds import KINDS
 from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, UploadedItems
 from workers.records import Job, JobKind

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from gift_core.errors import SpecError
 from gift_core.evaluation_spec import EvaluationPlan
-from gift_core.spec import ExportLayout, RunSpec, SamplingSpec, Section, Seed, WeightDtype
+from gift_core.section import Section, Seed
+from gift_core.spec import ExportLayout, RunSpec, SamplingSpec, WeightDtype
 from gift_core.tasks.items import EvaluationTaskName, FileItems, GeneratedItems, HubItems
 
 MOST_EXAMPLES = 2000

@@ -11,8 +11,9 @@ from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
+from gift_core.data_spec import TaskSource
 from gift_core.errors import GiftError
-from gift_core.spec import ExperimentSpec, TaskSource
+from gift_core.spec import ExperimentSpec
 from gift_core.tasks.registry import TASKS
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from gift_core.errors import GiftError
 from gift_core.recording import Recording
-from gift_core.spec import SamplingSpec, Seed
+from gift_core.section import Seed
+from gift_core.spec import SamplingSpec
 from gift_core.trace import Branch, Edit, Frame, Trace, TraceStart, load_trace, save_trace
 from workers.failures import unexpected
 from workers.kept import Jobs, KeptFiles, cancel

@@ -18,8 +18,8 @@ from api.owners import owner_of_dataset
 from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, allow
 from api.schemas import DatasetView, PreviewRequest
+from gift_core.data_spec import HubSource
 from gift_core.documents import DatasetPreview
-from gift_core.spec import HubSource
 from workers.datasets import check_examples, check_items
 
 router = APIRouter(tags=["datasets"])

@@ -9,9 +9,9 @@ from typing import TextIO
 from gift_core.csv_export import write_csv
 from gift_core.data.files import Table
 from gift_core.data.layouts import FOUND_BY_NAME, NoLayoutError
+from gift_core.data_spec import ColumnMapping
 from gift_core.dataset_summary import DatasetSummary, summarise
 from gift_core.errors import DataError, Problem
-from gift_core.spec import ColumnMapping
 
 
 def all_problems(paths: Sequence[Path], mapping: ColumnMapping = FOUND_BY_NAME) -> Iterator[Problem]:

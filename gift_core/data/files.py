@@ -16,8 +16,8 @@ from gift_core.data.limits import MOST_COLUMNS, MOST_ROWS
 from gift_core.data.parquet import parquet_rows
 from gift_core.data.sniffing import PARQUET, require_kind
 from gift_core.data.texts import printable
+from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, Problem
-from gift_core.spec import ColumnMapping
 
 # Of the rows that cannot be used, as many as a message has room for.
 SHOWN_PROBLEMS = 20

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gift_core.data.files import SUFFIXES, read_rows
+from gift_core.data_spec import HubSource
 from gift_core.dataset_summary import HubOrigin
 from gift_core.errors import DataError
 from gift_core.models.hub import HubName, first_line, refusal
-from gift_core.spec import HubSource
 
 # Where the Hub keeps every data set that it can read as Parquet, as config/split/0000.parquet.
 _CONVERTED = "refs/convert/parquet"

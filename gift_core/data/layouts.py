@@ -9,8 +9,8 @@ from typing import NamedTuple
 from gift_core.data.conversations import read_conversation
 from gift_core.data.examples import Turn
 from gift_core.data.texts import kind_of, printable, text_of
+from gift_core.data_spec import ColumnMapping, LayoutName
 from gift_core.errors import DataError, Problem
-from gift_core.spec import ColumnMapping, LayoutName
 
 # In order of preference. The first two hold whole conversations, the others are pairs of columns.
 _CHATS: dict[str, LayoutName] = {"messages": "messages", "conversations": "sharegpt"}

@@ -11,9 +11,10 @@ from gift_core.data.examples import Example
 from gift_core.data.files import FileContents
 from gift_core.data.glyphs import tokens_of
 from gift_core.data.tokenisation import Encoder, TokenisedExample
+from gift_core.data_spec import DataSpec
 from gift_core.dataset_summary import Duplicates, Quantiles
 from gift_core.documents import DatasetPreview, RowPreview
-from gift_core.spec import DataSpec, SamplingSpec
+from gift_core.spec import SamplingSpec
 
 # Statistics come from the first rows, up to this many characters: a preview is drawn while somebody waits.
 _MEASURED_CHARACTERS = 500_000

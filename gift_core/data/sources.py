@@ -11,8 +11,8 @@ from gift_core.data.files import FileContents, read_examples
 from gift_core.data.layouts import Layout
 from gift_core.data.splitting import Split as Split
 from gift_core.data.splitting import split_by_prompt
+from gift_core.data_spec import DataSpec, FileSource, HubSource, TaskSource
 from gift_core.errors import DataError
-from gift_core.spec import DataSpec, FileSource, HubSource, TaskSource
 from gift_core.tasks.registry import TASKS
 from gift_core.tasks.task import Problem
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from transformers import PreTrainedTokenizerFast
 
 from gift_core.data.examples import Example, Turn
+from gift_core.data_spec import DataSpec, EosTail
 from gift_core.errors import DataError, Problem
 from gift_core.models.special_tokens import end_of_turn_id, rendered_turns
-from gift_core.spec import DataSpec, EosTail, SamplingSpec
+from gift_core.spec import SamplingSpec
 
 # Shown row problems; a file with one wrong column would otherwise list all of its rows.
 SHOWN_PROBLEMS = 20

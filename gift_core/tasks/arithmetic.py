@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gift_core.spec import Difficulty
+from gift_core.data_spec import Difficulty
 from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems
 
 LARGEST = 99

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gift_core.data_spec import TaskName
 from gift_core.errors import SpecError
-from gift_core.spec import TaskName
 from gift_core.tasks.items import GENERATED, GeneratedItems, Item, ItemSource, Score, no_source, shown
 from gift_core.tasks.sudoku import puzzle_from_prompt
 from gift_core.tasks.sudoku4x4 import scored_grid

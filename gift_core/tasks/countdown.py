@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from gift_core.spec import Difficulty
+from gift_core.data_spec import Difficulty
 from gift_core.tasks.arithmetic import apply
 from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
 from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems

@@ -11,9 +11,10 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field, PositiveInt, field_validator
 
+from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
 from gift_core.models.hub import HubName
-from gift_core.spec import Difficulty, Section, Seed
+from gift_core.section import Section, Seed
 
 EvaluationTaskName = Literal[
     "sudoku", "countdown", "word_problems", "algebra", "gsm8k", "math500", "countdown3", "sudoku4x4"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gift_core.spec import TaskName
+from gift_core.data_spec import TaskName
 from gift_core.tasks import algebra, countdown, sudoku, word_problems
 from gift_core.tasks.benchmarks import Gsm8k, Math500
 from gift_core.tasks.builtin import BuiltIn, BuiltInSudoku

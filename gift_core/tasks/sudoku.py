@@ -16,8 +16,8 @@ from itertools import islice, permutations, product
 import numpy as np
 from numpy.typing import NDArray
 
+from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
-from gift_core.spec import Difficulty
 from gift_core.tasks.task import Problem, Verdict, answer_in
 from gift_core.tasks.wording import chain
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
-from gift_core.spec import Difficulty
 from gift_core.tasks.answers import tagged
 
 # An answer is a line or a small grid; a model that rambles on must not make its scorer slow.

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from ui.client import StudioError
+from ui.connection import StudioError
 
 RUN = {"data": {"source": {"kind": "task", "task": "countdown", "examples": 30}, "held_out": 0}}
 

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from tests.data_hub import COMMIT, serving_data
-from ui.client import StudioError
+from ui.connection import StudioError
 from workers.records import JobState
 
 PAIRS = [("What is 1+1?", "2"), ("what is  1+1?", "two"), ("Name a colour.", "Red."), ("Name a colour.", "Red.")]

@@ -7,7 +7,7 @@ import json
 import httpx
 import pytest
 
-from ui.client import StudioError
+from ui.connection import StudioError
 
 SMALL = {"task": "word_problems", "source": {"kind": "generated", "count": 8}}
 

@@ -15,7 +15,7 @@ from api.events import QUEUE, EventHub
 from api.news import Position, Told
 from api.schemas import MetricsEvent, RunEvent, RunMetrics
 from api.topics import Topics
-from ui.client import StudioError
+from ui.connection import StudioError
 
 Event = RunEvent | MetricsEvent
 

@@ -11,7 +11,8 @@ from api.events import EventHub
 from api.job_views import JobEvent, QueueEvent
 from api.schemas import MetricsEvent, RunEvent, TraceStreamEvent
 from api.topics import Topics
-from ui.client import StudioError, StudioEvent
+from ui.client import StudioEvent
+from ui.connection import StudioError
 from workers.orders import EvaluationOrder
 from workers.records import Job, JobKind
 

@@ -10,7 +10,7 @@ import pytest
 
 from gift_core.documents import Token
 from gift_core.spec import SamplingSpec
-from ui.client import StudioError
+from ui.connection import StudioError
 
 TOO_LONG = "1" * 1100  # Every digit is a token of its own, and the context holds 1,024.
 PAIRS = [("1+1?", "2"), ("Größe?", "5 cm")]

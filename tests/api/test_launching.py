@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from gift_core.spec import ExperimentSpec, RunSpec
-from ui.client import StudioError
+from ui.connection import StudioError
 
 SMALL = ExperimentSpec.parse({"run": {"data": {"source": {"kind": "task", "examples": 4}, "held_out": 2}}})
 

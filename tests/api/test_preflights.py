@@ -13,7 +13,8 @@ from gift_core.errors import GiftError
 from gift_core.machine import Machine
 from gift_core.spec import ExperimentSpec
 from tests.api.conftest import Trainer
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 from workers.preflight import PreflightService
 from workers.studio import Studio
 

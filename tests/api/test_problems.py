@@ -7,7 +7,8 @@ import logging
 import httpx
 import pytest
 
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 
 PROBLEM = "application/problem+json"
 

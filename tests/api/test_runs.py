@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from ui.client import StudioError
+from ui.connection import StudioError
 
 
 def test_runs_are_found_by_experiment_and_state(client, create, trainer):

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from gift_core.trace import Frame, TraceEnd, TraceStart
-from ui.client import StudioError
+from ui.connection import StudioError
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.app import create_api
-from ui.client import StudioError
+from ui.connection import StudioError
 
 ROW = json.dumps({"prompt": "1+1?", "response": "2"}) + "\n"
 

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from gift_core.spec import SamplingSpec
 from gift_core.trace import load_trace
-from ui.client import StudioError
 from ui.commands.client import CommandClient
 from ui.commands.connection import resumed
 from ui.commands.jobs import newer
 from ui.commands.outputs import RefusedError, _inside
 from ui.commands.watching import Board
+from ui.connection import StudioError
 from workers.kinds import EXPORTED
 from workers.orders import ExportOrder
 from workers.records import JobKind, JobState

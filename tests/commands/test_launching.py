@@ -11,10 +11,10 @@ from fastapi import Request
 from api.app import create_api
 from gift_core.spec import ExperimentSpec, RunSpec
 from tests.serving import free_port, serve
-from ui.client import StudioError
 from ui.commands.client import CommandClient
 from ui.commands.connection import persistently
 from ui.commands.launching import launch_once
+from ui.connection import StudioError
 
 
 class Losing(httpx.HTTPTransport):

@@ -10,7 +10,8 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.e2e.conftest import ROOT
 from tests.e2e.test_story import FINISHED, field_of, fill, launch, open_section
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 

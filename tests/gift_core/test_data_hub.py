@@ -17,8 +17,8 @@ from pyarrow import parquet
 from gift_core.data.files import read_examples
 from gift_core.data.hub import fetch_split, find_split, join_parts, resolve_split
 from gift_core.data.sources import load_split
+from gift_core.data_spec import DataSpec, HubSource
 from gift_core.errors import DataError, SpecError
-from gift_core.spec import DataSpec, HubSource
 from tests.data_hub import COMMIT, CONVERTED, DataHub, serving_data
 
 

@@ -18,8 +18,8 @@ from pyarrow import parquet
 
 from gift_core.data.checking import all_problems, summary_of
 from gift_core.data.files import SHOWN_PROBLEMS, SUFFIXES, FileContents, read_examples
+from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError
-from gift_core.spec import ColumnMapping
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from pyarrow import parquet
 
 from gift_core.data.examples import Example, Turn
 from gift_core.data.files import SUFFIXES, read_examples
+from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, Problem
-from gift_core.spec import ColumnMapping
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 USER = {"role": "user", "content": "hi"}

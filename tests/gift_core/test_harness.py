@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 from gift_core.cli import app
 from gift_core.data.sources import task_problems
 from gift_core.data.tokenisation import Encoder
+from gift_core.data_spec import TaskSource
 from gift_core.errors import GiftError, SpecError
 from gift_core.harness import GiftLM, cut
 from gift_core.likelihood import log_likelihood_bound
 from gift_core.models.loading import DiffusionModel
 from gift_core.sampling import denoise, text_of
-from gift_core.spec import SamplingSpec, TaskSource
+from gift_core.spec import SamplingSpec
 from gift_core.tasks.task import answer_in
 
 PROBLEMS = task_problems(TaskSource(task="sudoku", difficulty="easy", examples=1), 4)[1]

@@ -16,8 +16,8 @@ from pyarrow import parquet
 
 from gift_core.data.examples import Example, Turn
 from gift_core.data.files import read_examples
+from gift_core.data_spec import ColumnMapping, LayoutName
 from gift_core.errors import DataError, SpecError
-from gift_core.spec import ColumnMapping, LayoutName
 
 Rows = list[dict[str, Any]]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from gift_core.data.examples import Example, Turn, prompt_key
 from gift_core.data.sources import Split, load_split
 from gift_core.data.splitting import split_by_prompt
-from gift_core.spec import DataSpec
+from gift_core.data_spec import DataSpec
 
 Rows = Sequence[tuple[str, str]]
 

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gift_core.data_spec import DataSpec, Difficulty, TaskName, TaskSource
 from gift_core.errors import SpecError
 from gift_core.models.catalogue import find_model
 from gift_core.models.loading import load_tokenizer
-from gift_core.spec import DataSpec, Difficulty, SamplingSpec, TaskName, TaskSource
+from gift_core.spec import SamplingSpec
 from gift_core.tasks import countdown
 from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
 from gift_core.tasks.registry import TASKS, judge

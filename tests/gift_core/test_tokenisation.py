@@ -8,9 +8,10 @@ import pytest
 from gift_core.data.examples import Example, Turn
 from gift_core.data.glyphs import tokens_of
 from gift_core.data.tokenisation import Encoder, tokenise_all
+from gift_core.data_spec import DataSpec
 from gift_core.errors import DataError
 from gift_core.models.loading import DiffusionModel
-from gift_core.spec import DataSpec, SamplingSpec
+from gift_core.spec import SamplingSpec
 
 
 def test_the_prompt_is_a_strict_prefix_and_the_response_ends_with_its_turn_and_tail(tiny: DiffusionModel) -> None:

@@ -12,7 +12,7 @@ from gift_core.evaluation_spec import PROTOCOL
 from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import GeneratedItems, HubItems
 from gift_core.tasks.registry import EVALUATION_TASKS
-from ui.client import StudioError
+from ui.connection import StudioError
 from ui.pages.evaluation_entries import entries_of, task_title
 from ui.pages.evaluation_form import FILE, OWN_LIST, EvaluationForm
 from workers.orders import EvaluationOrder, UploadedItems

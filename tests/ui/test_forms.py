@@ -8,8 +8,9 @@ from typing import Any, Literal, get_args, get_origin
 import gradio as gr
 import pytest
 
+from gift_core.data_spec import ColumnMapping
 from gift_core.errors import SpecError
-from gift_core.spec import ColumnMapping, ExperimentSpec, Method, RunSpec, field_table
+from gift_core.spec import ExperimentSpec, Method, RunSpec, field_table
 from ui.client import StudioClient
 from ui.forms import NEEDS, SECTIONS, Field, field_of, nested, task_fields
 from ui.pages.launch import FILE, TASK, LaunchPage, _launch_label

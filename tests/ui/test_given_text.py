@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gift_core.documents import Token
 from gift_core.trace import Standing
 from tests.ui.trace_data import IN_ORDER, trace
-from ui.client import StudioError
+from ui.connection import StudioError
 from ui.pages.given_text import given_text, parse_given
 
 

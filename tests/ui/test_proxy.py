@@ -10,7 +10,8 @@ import pytest
 
 from api.schemas import MetricsEvent
 from tests.serving import free_port, serve
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
+from ui.connection import StudioError
 from ui.proxy import create_proxy
 from ui.visitor import Visitors
 

@@ -275,7 +275,7 @@ def test_links_are_not_followed(here: Artefacts, there: Artefacts, tmp_path: Pat
     assert read(there.bring("jobs/jo_1")) == FIRST
 
 
-@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "a/../../escaped", "", "a\0b"])
+@pytest.mark.parametrize("name", ["../escaped", "/escaped", "a/../../escaped", "", "a\0b"])
 def test_a_manifest_cannot_write_outside_its_folder(here: Artefacts, there: Artefacts, name: str) -> None:
     write(here, {"file": b"x"})
     here.keep("jobs/jo_1")

@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gift_core.errors import GiftError, Problem, SpecError, StoppedError
 
 if TYPE_CHECKING:
-    from ui.client import StudioError
     from ui.commands.client import CommandClient
+    from ui.connection import StudioError
 
 T = TypeVar("T")
 DEFAULT_SERVER = "http://127.0.0.1:7860"
@@ -60,8 +60,8 @@ def connect(server: str, *, interrupted: str = "Interrupted.") -> Iterator[Comma
 
     Ctrl-C raises `StoppedError` that says `interrupted`.
     """
-    from ui.client import StudioError
     from ui.commands.client import CommandClient
+    from ui.connection import StudioError
 
     _check_address(server)
     try:
@@ -79,7 +79,7 @@ def persistently(call: Callable[[], T], pauses: Iterable[float] = PAUSES, *, was
     A studio that cannot be reached in the first place is not waited for, unless it `was_there` a moment ago. Raises
     `StudioError`.
     """
-    from ui.client import StudioError
+    from ui.connection import StudioError
 
     for number, pause in enumerate(pauses):
         try:
@@ -105,7 +105,7 @@ def resumed(open_stream: Callable[[str | None], Iterator[E]], patience: float = 
 
     Raises `StudioError` where the first attempt fails, on a refusal, and after `patience` seconds without the studio.
     """
-    from ui.client import StudioError
+    from ui.connection import StudioError
 
     last: str | None = None
     pause, heard = PAUSES[0], None

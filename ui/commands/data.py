@@ -68,7 +68,7 @@ def datasets(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
 
 def _mapping(columns: list[str]) -> dict[str, str]:
     """What `--column` was given; raises `SpecError` for a field that no mapping has: the studio would not miss it."""
-    from gift_core.spec import ColumnMapping
+    from gift_core.data_spec import ColumnMapping
 
     mapping = {}
     for text in columns:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gift_core.cli_common import Changes, parse_changes
+from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
-from gift_core.spec import Difficulty
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect
 from ui.commands.output import print_json, print_table, say
 from ui.commands.watching import follow_jobs

@@ -106,7 +106,7 @@ def _example(client: CommandClient, task: str) -> tuple[str, str]:
 
 def _parts(client: CommandClient, identity: str) -> Iterator[TraceStart | Frame | TraceEnd]:
     """What a trace is made of, as it comes; raises `StudioError` with the reason where it failed."""
-    from ui.client import StudioError
+    from ui.connection import StudioError
 
     for event in resumed(lambda after: client.trace_events([identity], after)):
         if event.data.problems:

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from api.schemas import CheckpointView, ExampleView
-from gift_core.spec import TaskSource
+from gift_core.data_spec import TaskSource
 from ui.client import StudioClient
 from ui.links import parameters
 

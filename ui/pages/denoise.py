@@ -11,10 +11,12 @@ from pydantic import Field
 
 from api.schemas import TraceView
 from gift_core.errors import Problem
-from gift_core.spec import SamplingSpec, Seed
+from gift_core.section import Seed
+from gift_core.spec import SamplingSpec
 from gift_core.trace import Trace
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.export import OFFLINE_ADDRESS
 from ui.forms import nested, sampling_inputs, shown
 from ui.links import REMEMBER, address, linked, parameters

@@ -10,10 +10,11 @@ from typing import Any
 import gradio as gr
 
 from api.schemas import EvaluationView
+from gift_core.data_spec import TaskSource
 from gift_core.errors import Problem
-from gift_core.spec import TaskSource
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.links import REMEMBER, address, parameters
 from ui.pages.checkpoints import Choices, load_choices
 from ui.pages.evaluation_entries import entries_of

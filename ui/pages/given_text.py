@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gift_core.errors import Problem
 from gift_core.trace import Edit, Trace
-from ui.client import StudioError
+from ui.connection import StudioError
 
 # As the token strip draws a line break, which a line cannot hold itself.
 _BREAK = "⏎"

@@ -11,8 +11,9 @@ import gradio as gr
 
 from gift_core.errors import Problem
 from gift_core.spec import ExperimentSpec
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.forms import (
     SECTIONS,
     dependents,

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.forms import SECTIONS, field_id, section_id, task_fields
 
 # Fields with an input that the form does not make from the schema.

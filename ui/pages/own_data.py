@@ -10,8 +10,9 @@ from typing import Any
 import gradio as gr
 
 from api.dataset_views import DatasetDetail
-from gift_core.spec import ColumnMapping
-from ui.client import StudioClient, StudioError
+from gift_core.data_spec import ColumnMapping
+from ui.client import StudioClient
+from ui.connection import StudioError
 from ui.forms import file_source
 from ui.pages.problems import refusal
 

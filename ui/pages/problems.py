@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gift_core.errors import Problem
-from ui.client import StudioError
 from ui.components import data_of
+from ui.connection import StudioError
 
 
 def refusal(title: str, error: StudioError, edits: Sequence[str] = ()) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.pages.problems import refusal
 
 # As the browser reaches it from this page.

@@ -8,8 +8,9 @@ from typing import Any
 import gradio as gr
 
 from api.schemas import RunView
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.links import address, parameters
 from ui.pages.problems import refusal
 from ui.pages.queue import act_on

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from gift_core.errors import SpecError
 from gift_core.positions import parse_positions
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.links import REMEMBER, address, linked, parameters
 from ui.pages.checkpoints import Choices, load_choices
 from ui.pages.problems import refusal

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import gradio as gr
 from pydantic import Field
 
-from gift_core.spec import Difficulty, TaskSource
+from gift_core.data_spec import Difficulty, TaskSource
 from gift_core.tasks.registry import TASKS
-from ui.client import StudioClient, StudioError
+from ui.client import StudioClient
 from ui.components import data_of, view
+from ui.connection import StudioError
 from ui.forms import difficulty_choices, file_source, task_choices
 from ui.links import REMEMBER, address, linked
 from ui.pages.problems import refusal

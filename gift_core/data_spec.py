@@ -1,0 +1,97 @@
+"""The data of a run: where its examples come from, and what is made of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field
+from pydantic import model_validator as check
+
+from gift_core.section import Section, Seed
+
+EosTail = Literal["block", "longest", "max", "one"]
+TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
+LayoutName = Literal["auto", "pairs", "alpaca", "sharegpt", "messages"]
+Difficulty = Literal["easy", "standard", "hard"]
+
+
+class TaskSource(Section):
+    """Examples that a built-in task generates."""
+
+    kind: Literal["task"] = "task"
+    task: TaskName = Field("sudoku", description="Built-in task.")
+    difficulty: Difficulty = Field("standard", description="Level of the problems; docs/tasks.md says what each holds.")
+    examples: Annotated[int, Field(ge=1, le=100_000)] = Field(1000, description="Training examples to generate.")
+    seed: Seed = Field(0, description="Seed of the generator; held-out problems never overlap training ones.")
+
+
+class ColumnMapping(Section):
+    """Which columns of a file hold what; what is left out is found by name."""
+
+    layout: LayoutName = Field(
+        "auto",
+        description="pairs: a prompt and a response column. alpaca: instruction, input, output. sharegpt and messages: "
+        "a column of conversations, of which the last turn of the assistant is learned. auto finds out.",
+    )
+    prompt_column: str | None = Field(None, description="Column with the prompt; found by name when left out.")
+    response_column: str | None = Field(None, description="Column with the response; found by name when left out.")
+    system_column: str | None = Field(
+        None, description="Column with the system prompt; a column called system when left out."
+    )
+    conversation_column: str | None = Field(
+        None, description="Column with the turns of a conversation, in place of a prompt and a response column."
+    )
+
+    @check(mode="after")
+    def _columns_fit_the_layout(self) -> Self:
+        pair = self.prompt_column or self.response_column
+        # One column named for both has always meant that it holds conversations.
+        same = self.prompt_column == self.response_column
+        if self.conversation_column and pair:
+            raise ValueError("set conversation_column, or prompt_column and response_column, not both")
+        if self.layout in ("pairs", "alpaca") and (self.conversation_column or (pair and same)):
+            raise ValueError(f"layout {self.layout} has a prompt and a response column, no conversation_column")
+        if self.layout in ("sharegpt", "messages") and pair and not same:
+            raise ValueError(f"layout {self.layout} has a conversation_column, no prompt and response column")
+        return self
+
+
+class FileSource(ColumnMapping):
+    """Examples from a JSONL, JSON, CSV or Parquet file."""
+
+    kind: Literal["file"] = "file"
+    dataset: str = Field(min_length=1, description="An uploaded data set's id, or a path on the command line.")
+
+
+class HubSource(ColumnMapping):
+    """Examples from a data set of the Hugging Face Hub; the Hub and no other host is asked."""
+
+    kind: Literal["hub"] = "hub"
+    dataset: str = Field(pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$", description="owner/name of the data set.")
+    config: str | None = Field(
+        None, max_length=200, description="Configuration (subset); may be left out where there is one."
+    )
+    split: str = Field("train", min_length=1, max_length=200, description="Split to learn from.")
+    revision: str | None = Field(
+        None, max_length=200, pattern=r"^[\w./-]+$", description="Branch, tag or commit; a commit pins the rows."
+    )
+
+
+class DataSpec(Section):
+    source: Annotated[TaskSource | FileSource | HubSource, Field(discriminator="kind")] = Field(
+        default_factory=TaskSource
+    )
+    max_length: Annotated[int, Field(ge=8, le=32_768)] = Field(
+        512, description="Longest example in tokens, prompt and response together."
+    )
+    overlong: Literal["refuse", "truncate", "drop"] = Field(
+        "refuse", description="Examples over max_length: an error that names them, cut at their end, or left out."
+    )
+    eos_tail: EosTail = Field(
+        "block",
+        description="How the response learns to stop: EOS up to a multiple of the sampling block, to the longest of "
+        "the batch, to max_length, or a single EOS.",
+    )
+    held_out: Annotated[int, Field(ge=0, le=10_000)] = Field(
+        256, description="Examples kept out of training for evaluation."
+    )

@@ -1,0 +1,40 @@
+"""What every part of a spec has in common: immutable, strict, and read with every problem named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from gift_core.errors import SpecError, problems_of
+
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A part of the spec: immutable, and a misspelt key is an error rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: object) -> Self:
+        """Validate; raises `SpecError` that names every wrong field."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SpecError.of(problems_of(error)) from error
+
+    def fingerprint(self) -> str:
+        """Hexadecimal digits that equal specs share."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def conflict(field: str, other: str, message: str) -> PydanticCustomError:
+    """The error of two fields, dotted, that do not go together: `field` is where the remedy lies."""
+    return PydanticCustomError("value_error", "{message}", {"message": message, "field": field, "other": other})
