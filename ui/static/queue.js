@@ -13,6 +13,8 @@ import { duration, integer } from './scale.js';
 await stylesheet('queue.css');
 
 const ENDED_SHOWN = 20;
+// Who everybody is where there are no accounts.
+const LOCAL = 'local';
 const RETRY_MILLISECONDS = 3000;
 // A run that is under way tells of itself several times a second.
 const CALM_MILLISECONDS = 500;
@@ -47,7 +49,7 @@ function draw({ api }, onAction, signal) {
       pause.textContent = queue.paused ? 'Let the queue go on' : 'Pause the queue';
       pause.title = queue.paused ? 'Nothing is taken from the queue.' : 'What runs goes on; nothing else is taken.';
       pause.disabled = false;
-      status.textContent = queue.paused ? 'paused' : 'live';
+      status.textContent = queue.paused ? 'paused: what runs goes on, nothing else is taken' : 'live';
       status.dataset.state = queue.paused ? 'paused' : 'connected';
     } catch (error) {
       if (!signal.aborted) status.textContent = `${error.message} What you see may be out of date.`;
@@ -181,7 +183,8 @@ class JobRow {
     this.root.dataset.state = job.state;
     state.replaceChildren(stateShape(job.state), job.state);
     name.textContent = job.label;
-    about.textContent = [KINDS[job.kind] ?? job.kind, this.#names.of(job), job.created_by, job.placed_on, job.attempt > 1 ? `attempt ${job.attempt}` : null,
+    about.textContent = [KINDS[job.kind] ?? job.kind, this.#names.of(job), job.created_by === LOCAL ? null : job.created_by,
+      isLive(job.state) ? job.placed_on : null, job.attempt > 1 ? `attempt ${job.attempt}` : null,
       job.priority ? `priority ${job.priority}` : null].filter(Boolean).join(' · ');
     failure.hidden = !job.failure;
     failure.textContent = job.failure ? `${job.failure.message} ${job.failure.remedy}` : '';

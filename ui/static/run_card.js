@@ -71,7 +71,9 @@ export class RunCard {
     const { state, started, ended, eta_seconds: eta } = this.#run;
     this.#parts.left.textContent = duration(eta);
     this.#parts.left.parentElement.hidden = !isLive(state);
-    this.#parts.elapsed.textContent = duration(started && Math.max(0, (ended ?? Date.now() / 1000) - started));
+    // One that waits to be gone on with was started before, and stands still.
+    const since = state === 'queued' ? null : started;
+    this.#parts.elapsed.textContent = duration(since && Math.max(0, (ended ?? Date.now() / 1000) - since));
   }
 
   #phase() {
