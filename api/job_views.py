@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import FailureView, TransitionView, View
+from api.schemas import FailureView, StreamEvent, TransitionView, View
 from workers.records import Job, JobKind, JobState, StopMode, Worker
 
 
@@ -57,11 +57,10 @@ class JobNews(JobView):
     latest: dict[str, Any] = Field(description="The last value of everything that it reports.")
 
 
-class JobEvent(View):
+class JobEvent(StreamEvent):
     """A server-sent event that says how a job is now."""
 
     event: Literal["job"] = "job"
-    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: JobNews
 
 
@@ -83,11 +82,10 @@ class LineView(View):
         return cls(paused=paused, waiting=[WaitingView.from_record(job) for job in waiting])
 
 
-class QueueEvent(View):
+class QueueEvent(StreamEvent):
     """A server-sent event that says what waits now."""
 
     event: Literal["queue"] = "queue"
-    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: LineView
 
 

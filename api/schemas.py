@@ -169,19 +169,23 @@ class RunMetrics(View):
     points: list[MetricPointView]
 
 
-class RunEvent(View):
+class StreamEvent(View):
+    """A server-sent event."""
+
+    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
+
+
+class RunEvent(StreamEvent):
     """A server-sent event that says how a run is now."""
 
     event: Literal["run"] = "run"
-    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: RunView
 
 
-class MetricsEvent(View):
+class MetricsEvent(StreamEvent):
     """A server-sent event with new metric points of one run."""
 
     event: Literal["metrics"] = "metrics"
-    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: RunMetrics
 
 
@@ -319,11 +323,10 @@ class TracePart(View):
     problems: list[Problem] = Field([], description="Why the trace failed.")
 
 
-class TraceStreamEvent(View):
+class TraceStreamEvent(StreamEvent):
     """A server-sent event of one or several traces. `ended` follows each trace's last part."""
 
     event: Literal["part", "ended"]
-    id: str = Field(description="Send it back as `Last-Event-ID` to go on from here.")
     data: TracePart
 
 

@@ -14,9 +14,10 @@ import pytest
 from gift_core.spec import ExperimentSpec
 from workers.database import Database
 from workers.records import Job
-from workers.settings import job_environment
+from workers.settings import Settings, job_environment
 from workers.sharing import Sharing
 from workers.store import JobStore
+from workers.studio import Studio
 from workers.supervisor import Patience, Supervisor
 
 Until = Callable[[Callable[[], object]], None]
@@ -59,6 +60,14 @@ def until() -> Until:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[JobStore]:
     opened = JobStore(Database.in_file(tmp_path / "studio.sqlite3"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[Studio]:
+    """A whole one, whose worker is not started."""
+    opened = Studio(Settings(data_dir=tmp_path))
     yield opened
     opened.close()
 

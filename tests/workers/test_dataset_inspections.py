@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +13,8 @@ from workers.dataset_inspections import DatasetInspectionService
 from workers.models import ModelShelf
 from workers.orders import DatasetOrder
 from workers.records import JobState
-from workers.settings import Settings
 from workers.store import ConflictError, NotFoundError
 from workers.studio import Studio
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    opened = Studio(Settings(data_dir=tmp_path))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

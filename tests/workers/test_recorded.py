@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -17,18 +14,10 @@ from workers.live_traces import TraceState
 from workers.models import ModelShelf
 from workers.recorded import EXPERIMENT_ID
 from workers.records import JobState
-from workers.settings import Settings
 from workers.studio import Studio
 from workers.traces import TraceOrder, TraceService
 
 MEGABYTE = 10**6
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    opened = Studio(Settings(data_dir=tmp_path))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

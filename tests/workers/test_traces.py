@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,20 +14,12 @@ from gift_core.spec import SamplingSpec
 from gift_core.trace import Edit
 from workers.live_traces import LiveTrace, TraceState
 from workers.models import ModelShelf
-from workers.settings import Settings
 from workers.store import ConflictError, NotFoundError
 from workers.studio import Studio
 from workers.traces import TraceOrder, TraceService
 from workers.turns import Turns
 
 Wait = Callable[[LiveTrace], LiveTrace]
-
-
-@pytest.fixture
-def studio(tmp_path: Path) -> Iterator[Studio]:
-    opened = Studio(Settings(data_dir=tmp_path))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import typer
 
 from gift_core.errors import SpecError
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect
-from ui.commands.output import date, print_json, print_table, say
+from ui.commands.output import date, print_json, print_list, say
 
 
 def upload(
@@ -51,9 +51,7 @@ def datasets(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
     """List the data sets that were sent."""
     with connect(server) as client:
         found = client.datasets()
-    if as_json:
-        return print_json(found)
-    return print_table(
+    return print_list(
         found,
         {
             "data set": lambda each: each.id,
@@ -63,6 +61,7 @@ def datasets(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
             "created": lambda each: date(each.created),
         },
         "There are no data sets.",
+        as_json=as_json,
     )
 
 

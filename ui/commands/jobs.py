@@ -20,7 +20,7 @@ from ui.commands.connection import (
     pauses_within,
     persistently,
 )
-from ui.commands.output import date, duration, print_json, print_table, progress, say, why
+from ui.commands.output import date, duration, print_json, print_list, print_table, progress, say, why
 from ui.commands.watching import EXPERIMENT_PREFIX, JOB_COLUMNS, RUN_COLUMNS
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ def experiments(
     """List experiments, the newest first."""
     with connect(server) as client:
         found = client.experiments(limit)
-    if as_json:
-        return print_json(found)
-    return print_table(
+    return print_list(
         found,
         {
             "experiment": lambda each: each.id,
@@ -67,6 +65,7 @@ def experiments(
             "created": lambda each: date(each.created),
         },
         "There are no experiments.",
+        as_json=as_json,
     )
 
 
@@ -80,9 +79,7 @@ def runs(
     """List runs with their results: `gift studio runs --state failed`."""
     with connect(server) as client:
         found = client.runs(experiment, state, limit)
-    if as_json:
-        return print_json(found)
-    return print_table(found, RUN_COLUMNS, "There are no such runs.")
+    return print_list(found, RUN_COLUMNS, "There are no such runs.", as_json=as_json)
 
 
 def jobs(
@@ -98,9 +95,7 @@ def jobs(
     narrowed = {"kind": kind, "state": state, "experiment": experiment, "text": text}
     with connect(server) as client:
         found = _listed(client, limit, narrowed)
-    if as_json:
-        return print_json(found)
-    return print_table(found, JOB_COLUMNS, "There are no such jobs.")
+    return print_list(found, JOB_COLUMNS, "There are no such jobs.", as_json=as_json)
 
 
 def _listed(client: CommandClient, limit: int, narrowed: dict[str, Any]) -> list[JobView]:

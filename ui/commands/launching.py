@@ -10,7 +10,7 @@ import typer
 from gift_core.cli_common import Changes, parse_changes
 from gift_core.spec import METHODS
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect, persistently
-from ui.commands.output import duration, print_json, print_table, say
+from ui.commands.output import duration, print_json, print_list, print_table, say
 from ui.commands.watching import RUN_COLUMNS, follow_experiment, still_going
 
 if TYPE_CHECKING:
@@ -128,20 +128,16 @@ def models(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
     """Base models that a run can start from: `--set model.name=NAME`."""
     with connect(server) as client:
         found = client.models()
-    if as_json:
-        return print_json(found)
     columns = {"name": lambda each: each.name, "title": lambda each: each.title, "": lambda each: each.description}
-    return print_table(found, columns, "There are no models.")
+    return print_list(found, columns, "There are no models.", as_json=as_json)
 
 
 def checkpoints(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
     """Models to inspect, denoise with and evaluate: base models, and what finished runs made of them."""
     with connect(server) as client:
         found = client.checkpoints()
-    if as_json:
-        return print_json(found)
     columns = {"id": lambda each: each.id, "label": lambda each: each.label, "experiment": lambda each: each.experiment}
-    return print_table(found, columns, "There are no checkpoints.")
+    return print_list(found, columns, "There are no checkpoints.", as_json=as_json)
 
 
 def devices(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:

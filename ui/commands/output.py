@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -52,6 +52,14 @@ def print_table(rows: Iterable[object], columns: Mapping[str, Column], nothing: 
     for row in rows:
         table.add_row(*(_cell(heading, column(row)) for heading, column in columns.items()))
     console.print(table)
+
+
+def print_list(found: Sequence[object], columns: Mapping[str, Column], nothing: str, *, as_json: bool) -> None:
+    """What a command that lists has found, for programs or for people."""
+    if as_json:
+        print_json(found)
+    else:
+        print_table(found, columns, nothing)
 
 
 def say(text: str) -> None:
