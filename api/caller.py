@@ -33,6 +33,10 @@ class Caller:
         """The account's own; None where the setting's holds."""
         return self.quotas.get(name)
 
+    def key(self, given: str | None) -> str | None:
+        """An idempotency key as it is stored: two people may think of the same one."""
+        return None if given is None else f"{self.account_id}:{given}"
+
     @property
     def limited_as(self) -> str:
         """What its requests are counted under."""

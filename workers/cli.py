@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from pathlib import Path
@@ -31,6 +30,7 @@ def worker(
     docs/scale.md. When it is told to end it hands its jobs back: another worker, or this one when it is started again,
     goes on from their last checkpoint.
     """
+    from workers.logs import set_up_logs
     from workers.settings import read_settings
     from workers.studio import Studio
 
@@ -40,8 +40,9 @@ def worker(
         "side_slots": side_slots,
         "embedded_worker": True,
     }
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    settings = read_settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    read = read_settings()
+    set_up_logs(read.log_format, read.log_level)
+    settings = read.model_copy(update={name: value for name, value in given.items() if value is not None})
     end = threading.Event()
 
     def ask(_number: int, _frame: FrameType | None) -> None:

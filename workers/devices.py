@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from shutil import which
 
@@ -12,6 +12,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from gift_core.errors import SpecError
+from workers.line import Reach
 from workers.records import Job
 
 
@@ -79,15 +80,24 @@ class DevicePool:
             kept |= suitable
         return None
 
-    def take(self, job: Job) -> list[str]:
-        """Mark what a chosen job runs on as taken; the devices' names, none for a side slot."""
-        if job.devices == 0:
+    @property
+    def reach(self) -> Reach:
+        """What could ever be placed here."""
+        names = {"", *(device.name for device in self.devices), *(device.kind for device in self.devices)}
+        return Reach(len(self.devices), frozenset(names))
+
+    def place(self, job: Job, busy: Collection[str]) -> list[str] | None:
+        """The devices for a chosen job, none for a side slot; None while other workers of this host have too many."""
+        free = [d.name for d in self.devices if d.name in self._free and d.name not in busy]
+        suitable = [d.name for d in self.devices if d.name in free and d.answers_to(job.device)]
+        return suitable[: job.devices] if len(suitable) >= job.devices else None
+
+    def take(self, placed_on: Sequence[str]) -> None:
+        """Mark where a job was placed as taken."""
+        if placed_on:
+            self._free.difference_update(placed_on)
+        else:
             self._side -= 1
-            return []
-        free = [d.name for d in self.devices if d.name in self._free and d.answers_to(job.device)]
-        taken = free[: job.devices]
-        self._free.difference_update(taken)
-        return taken
 
     def give_back(self, taken: Sequence[str]) -> None:
         with self.lock:

@@ -33,7 +33,8 @@ def check_room(folder: Path, floor_bytes: int) -> None:
 
 def check_quota(sizes: FileSizes, quota_bytes: int) -> None:
     """Raises `DiskFullError` where the studio's files take more than they may."""
-    taken = sum(sizes.last.values())
+    # Where no worker is embedded, nobody has measured them.
+    taken = sum(sizes.last.values()) if sizes.last else sizes.measure()
     # Somebody may have removed something since they were measured.
     if taken > quota_bytes and (taken := sizes.measure()) > quota_bytes:
         raise DiskFullError(

@@ -35,6 +35,14 @@ def not_written(error: OSError) -> GiftError:
     )
 
 
+def of_gift_error(error: GiftError) -> Failure:
+    """The same of an error that was meant for the user."""
+    first = error.problems[0]
+    if len(error.problems) > 1:
+        return Failure(code=error.code, message=str(error))
+    return Failure(code=error.code, message=first.message, field=first.field, remedy=first.remedy)
+
+
 def failure_of(error: Exception) -> Failure:
     """What the user is told; the traceback stays in the log."""
     from gift_core.out_of_memory import is_out_of_memory, out_of_memory_somewhere
@@ -42,10 +50,7 @@ def failure_of(error: Exception) -> Failure:
     if is_out_of_memory(error):
         error = out_of_memory_somewhere()
     if isinstance(error, GiftError):
-        first = error.problems[0]
-        if len(error.problems) > 1:
-            return Failure(code=error.code, message=str(error))
-        return Failure(code=error.code, message=first.message, field=first.field, remedy=first.remedy)
+        return of_gift_error(error)
     if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _says(error, os.strerror(errno.ENOSPC)):
         return DISK_FULL
     return Failure(

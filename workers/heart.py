@@ -12,7 +12,7 @@ from typing import Self
 
 from gift_core.reporting import write_atomically
 from workers.context import channel, lease_file
-from workers.metrics import MetricsTail
+from workers.metrics import MetricLine, MetricsTail
 from workers.records import Job
 from workers.store import JobStore, Orders
 
@@ -38,6 +38,7 @@ class Heart:
         self._lease = directory / lease_file(job.attempt)
         self._lease_seconds = lease_seconds
         self._tail = MetricsTail(directory / channel(job.attempt))
+        self._untold: list[MetricLine] = []
         self._stop = threading.Event()
         self._once = threading.Lock()
         self._until = math.inf
@@ -65,7 +66,10 @@ class Heart:
         """One sign of life. The lease counts from before the store was asked."""
         with self._once:
             now = time.monotonic()
-            self.orders = self._store.beat(self._job.id, self._job.owner or "", self._tail.read())
+            # What the store did not take is told again with the next beat.
+            self._untold += self._tail.read()
+            self.orders = self._store.beat(self._job.id, self._job.owner or "", self._untold)
+            self._untold = []
             if self.orders is None:
                 self.lost.set()
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import update
@@ -21,10 +22,24 @@ def in_line() -> Any:
     return select(Job).where(Job.state == JobState.QUEUED).order_by(*order)
 
 
-def next_in_line(session: Session) -> list[Job]:
-    """The jobs that a worker may choose from. Those for a side slot come first: no training is in their way."""
-    aside, others = (in_line().where(which).limit(_LOOKED_AT) for which in (Job.devices == 0, col(Job.devices) > 0))
-    return [*session.exec(aside), *session.exec(others)]
+@dataclass(frozen=True)
+class Reach:
+    """Which jobs a worker could ever carry out: so many devices at most, by these names and kinds."""
+
+    devices: int
+    names: frozenset[str]
+
+
+def next_in_line(session: Session, reach: Reach | None = None) -> list[Job]:
+    """The jobs that a worker may choose from. Those for a side slot come first: no training is in their way.
+
+    What is out of its reach is left out: however much of it waits, it hides nothing.
+    """
+    aside = in_line().where(Job.devices == 0)
+    others = in_line().where(col(Job.devices) > 0)
+    if reach is not None:
+        others = others.where(col(Job.devices) <= reach.devices, col(Job.device).in_(reach.names))
+    return [*session.exec(aside.limit(_LOOKED_AT)), *session.exec(others.limit(_LOOKED_AT))]
 
 
 def place_before(session: Session, job: Job, other: Job) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import and_, func, or_, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete, select
 
-from workers.line import in_line, next_in_line
+from workers.line import Reach, in_line, next_in_line
 from workers.metrics import MetricLine
 from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
@@ -103,10 +103,10 @@ class Observations:
         with self._read() as session:
             return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
 
-    def next_in_line(self) -> list[Job]:
+    def next_in_line(self, reach: Reach | None = None) -> list[Job]:
         """The jobs that a worker may choose from, those whose turn is next."""
         with self._read() as session:
-            return next_in_line(session)
+            return next_in_line(session, reach)
 
     def queued_by(self, account_id: str) -> int:
         """How many jobs of an account wait for their turn."""

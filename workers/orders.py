@@ -124,3 +124,9 @@ class PushOrder(ExportOrder):
 
     repository: str = Field(min_length=3, max_length=200, description="owner/name, created if need be.")
     private: bool = Field(False, description="For the owner alone.")
+
+
+class PushSpec(PushOrder):
+    """What is stored of it: whether it came with a token, and not the token."""
+
+    own_token: bool

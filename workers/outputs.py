@@ -13,7 +13,7 @@ from gift_core.errors import SpecError
 from workers.experiments import new_id
 from workers.kinds import EXPORTED, RESPONSES
 from workers.models import ModelShelf
-from workers.orders import DenoiseOrder, ExportOrder, PushOrder
+from workers.orders import DenoiseOrder, ExportOrder, PushOrder, PushSpec
 from workers.records import Job, JobKind, JobState
 from workers.store import ConflictError, NotFoundError
 from workers.studio import Studio
@@ -49,12 +49,19 @@ class OutputService:
                 remedy="Make one with the role write on huggingface.co/settings/tokens.",
             )
         label = f"{order.repository} · {self._finished(order.run).label}"
-        job = self._studio.new_job(JobKind.PUSH, new_id("push"), label, order)
+        asked = PushSpec(**order.model_dump(), own_token=token is not None)
+        job = self._studio.new_job(JobKind.PUSH, new_id("push"), label, asked)
         job.idempotency_key = key
+        identity, kept = job.id, None
         if token is not None:
             # Before it is queued: a worker may take it at once.
-            self._studio.secrets.keep(job.id, token)
-        return self._studio.submit(job, by)
+            self._studio.secrets.keep(identity, token)
+        try:
+            kept = self._studio.submit(job, by)
+        finally:
+            if kept is None or kept.id != identity:
+                self._studio.secrets.drop(identity)
+        return kept
 
     def files(self, job_id: str) -> list[tuple[str, Path]]:
         """The files of an ended job by their names, which may have folders in them. Raises `NotFoundError`."""

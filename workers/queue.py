@@ -63,6 +63,10 @@ class JobQueue:
         """The ids in the messages that nobody has taken yet, the next one first. Raises `QueueUnavailable`."""
         return [task.args[0] for task in self._ask(self._huey.pending)]
 
+    def is_empty(self) -> bool:
+        """Whether every message was taken. Raises `QueueUnavailable`."""
+        return not self._ask(self._huey.pending_count)
+
     def clear(self) -> None:
         """Drop all messages. Raises `QueueUnavailable`."""
         self._ask(self._huey.storage.flush_queue)

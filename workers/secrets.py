@@ -22,8 +22,12 @@ class Secrets:
         with self._lock:
             self._tokens[job_id] = token
 
-    def hand_out(self, job_id: str) -> str:
-        """The token of a job that starts, "" where there is none."""
+    def drop(self, job_id: str) -> None:
         with self._lock:
-            token = self._tokens.pop(job_id, None) or self._own
+            self._tokens.pop(job_id, None)
+
+    def hand_out(self, job_id: str, *, own: bool) -> str:
+        """The token of a job that starts, "" where there is none: its `own`, or the studio's if it came without."""
+        with self._lock:
+            token = self._tokens.pop(job_id, None) if own else self._own
         return token.get_secret_value() if token else ""

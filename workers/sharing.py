@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Sharing:
         for checkpoint in needed.checkpoints:
             self.bring_run(checkpoint)
         if not self._was_here(job):
-            self._fetch(_key(job), job_directory(self.data, job))
+            self._fetch(_key(job), job_directory(self.data, job), instead=True)
 
     def bring_run(self, run_id: str) -> None:
         """Have a run's files here; nothing happens for the name of a base model."""
@@ -82,8 +82,11 @@ class Sharing:
         self._artefacts.keep(key)
 
     @contextmanager
-    def sharing(self, job: Job) -> Iterator[None]:
-        """Keep what the job has so far, from time to time, until the block ends."""
+    def sharing(self, job: Job, is_ours: Callable[[], bool]) -> Iterator[None]:
+        """Keep what the job has so far, from time to time, until the block ends, and while it `is_ours`.
+
+        A worker that stood still, and wakes up, would put what it has over what its successor has kept.
+        """
         if self._artefacts is None:
             yield
             return
@@ -92,7 +95,8 @@ class Sharing:
         def share() -> None:
             while not over.wait(self._every_seconds):
                 try:
-                    self.keep(job)
+                    if is_ours():
+                        self.keep(job)
                 except (GiftError, OSError) as error:
                     logger.warning("what job %s has so far could not be shared: %s", job.id, error)
 
@@ -128,17 +132,25 @@ class Sharing:
             return False
         return last.attempt == job.attempt - 1
 
-    def _fetch(self, key: str, target: Path) -> None:
-        """Bring a folder, and put its files to where they are used; what is not kept anywhere is left as it is."""
+    def _fetch(self, key: str, target: Path, *, instead: bool = False) -> None:
+        """Bring a folder, and put its files to where they are used; what is not kept anywhere is left as it is.
+
+        `instead` of what is here: an older attempt's checkpoints would be gone on from.
+        """
         if self._artefacts is None:
             return
         try:
             staged = self._artefacts.bring(key)
         except (ArtefactsMissing, ValueError):
             return
-        for path in staged.rglob("*"):
-            if path.is_file():
-                _put(path, target / path.relative_to(staged))
+        wanted = {path.relative_to(staged): path for path in staged.rglob("*") if path.is_file()}
+        for name, path in wanted.items():
+            _put(path, target / name)
+        if not instead:
+            return
+        for path in [path for path in target.rglob("*") if path.is_file()]:
+            if path.relative_to(target) not in wanted:
+                path.unlink(missing_ok=True)
 
 
 def _key(job: Job) -> str:
@@ -150,7 +162,9 @@ def _whole_files(directory: Path) -> Iterator[Path]:
     unsealed = {path for path in (directory / TRAINER_DIRECTORY).glob("*") if path.is_dir() and not is_complete(path)}
     for path in sorted(directory.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
-        if path.is_file() and not hidden and not is_lease(path.name) and not unsealed.intersection(path.parents):
+        # Which attempt was last is different on every host.
+        is_own = is_lease(path.name) or path.name == JOB_FILE
+        if path.is_file() and not hidden and not is_own and not unsealed.intersection(path.parents):
             yield path
 
 
@@ -164,7 +178,8 @@ def _stage(files: Iterable[Path], source: Path, target: Path) -> None:
 
 def _put(path: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    # Two jobs of one worker may need the same file at once.
+    beside = target.with_name(f".{target.name}.{threading.get_ident()}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     if path.name in _GROWING or path.suffix == ".jsonl":
         shutil.copyfile(path, beside)

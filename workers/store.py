@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from gift_core.spec import ExperimentSpec
 from gift_core.tasks.registry import TASKS
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
-from workers.line import next_in_line, place_before
+from workers.line import Reach, next_in_line, place_before
 from workers.metrics import MetricLine
 from workers.moves import finish, move, requeue
 from workers.observations import Observations, add_points, forget_points_after
@@ -171,7 +171,8 @@ class JobStore(Observations):
         with self._write() as session:
             job = _job(session, job_id)
             if job.state == JobState.QUEUED:
-                move(session, job, JobState.STOPPED, by=by, cause="stopped before it started", ended=time.time())
+                cause = "stopped while it waited to go on" if job.attempt else "stopped before it started"
+                move(session, job, JobState.STOPPED, by=by, cause=cause, ended=time.time(), stop_mode=mode)
             elif job.state == JobState.RUNNING:
                 cause = "stop requested" if mode is StopMode.SAVE else "stop requested, nothing is kept"
                 move(session, job, JobState.STOPPING, by=by, cause=cause, stop_mode=mode)
@@ -240,8 +241,18 @@ class JobStore(Observations):
 
     # Jobs, as workers handle them
 
-    def claim(self, worker: str, host: str, choose: Callable[[Sequence[Job]], Job | None]) -> Job | None:
+    def claim(
+        self,
+        worker: str,
+        host: str,
+        choose: Callable[[Sequence[Job]], Job | None],
+        place: Callable[[Job, Collection[str]], Sequence[str] | None] = lambda _, __: (),
+        reach: Reach | None = None,
+    ) -> Job | None:
         """Take the queued job that `choose` picks from those next in line; None when it picks none.
+
+        `place` says on which devices, given those that jobs of this host have, whichever worker carries them out; the
+        job stays in line where it says None. Jobs out of `reach` are not shown to `choose`.
 
         Its record comes back with the attempt counted; `fresh` says how to begin. Its `owner` is the worker's and the
         attempt's: whoever has it may write to this attempt, and to no other of the same worker.
@@ -249,8 +260,9 @@ class JobStore(Observations):
         with self._write() as session:
             if _is_paused(session):
                 return None
-            job = choose(next_in_line(session))
-            if job is None:
+            job = choose(next_in_line(session, reach))
+            placed_on = None if job is None else place(job, _busy(session, host))
+            if job is None or placed_on is None:
                 return None
             attempt = job.attempt + 1
             taken: dict[str, Any] = {
@@ -258,16 +270,17 @@ class JobStore(Observations):
                 "host": host,
                 "attempt": attempt,
                 "heartbeat": job.heartbeat + 1,
+                "placed_on": ",".join(placed_on),
                 "phase": "loading",
                 "started": time.time(),
             }
             move(session, job, JobState.RUNNING, by=worker, cause="taken", **taken)
             return job
 
-    def started(self, job_id: str, owner: str, process_id: int, placed_on: str = "") -> bool:
+    def started(self, job_id: str, owner: str, process_id: int) -> bool:
         """Note the job's process; False when it is not `owner`'s any more."""
         with self._write() as session:
-            return _update_owned(session, job_id, owner, process_id=process_id, placed_on=placed_on)
+            return _update_owned(session, job_id, owner, process_id=process_id)
 
     def beat(self, job_id: str, owner: str, lines: Sequence[MetricLine] = ()) -> Orders | None:
         """A sign of life, with what the job has reported since the last one; None when it is not `owner`'s any more.
@@ -361,6 +374,12 @@ _LOST = {
     "field": "",
     "remedy": "Resume it; if it happens again, check that the machine has enough memory.",
 }
+
+
+def _busy(session: Session, host: str) -> set[str]:
+    """The devices of a host that some job has."""
+    taken = session.exec(select(Job.placed_on).where(col(Job.state).in_(ACTIVE), Job.host == host))
+    return {name for names in taken for name in names.split(",") if name}
 
 
 def _is_paused(session: Session) -> bool:

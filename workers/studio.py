@@ -31,7 +31,7 @@ from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
-from workers.outcome import tail
+from workers.outcome import discard, tail
 from workers.queue import JobQueue
 from workers.readiness import check_queue, check_store, check_worker
 from workers.reaper import Reaper
@@ -137,7 +137,13 @@ class Studio:
 
     def stop(self, job_id: str, by: str, mode: StopMode = StopMode.SAVE) -> Job:
         """Stop a queued job, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`."""
-        return self.store.request_stop(job_id, by, mode)
+        job = self.store.request_stop(job_id, by, mode)
+        if job.state == JobState.STOPPED:
+            self.secrets.drop(job_id)
+            if job.attempt and mode is StopMode.DISCARD and job.stop_mode == mode:
+                # It waited to go on: no worker is there to do it.
+                discard(job_directory(self.data, job))
+        return job
 
     def resume(self, job_id: str, by: str, *, fresh: bool = False) -> Job:
         """Go on with a job that has ended without finishing, or begin it anew if `fresh`.
@@ -233,7 +239,7 @@ class Studio:
         threads = self.settings.training_threads if job.devices else self.settings.side_threads
         environment = job_environment(threads)
         if job.kind == JobKind.PUSH:
-            environment |= push_environment(self.secrets.hand_out(job.id))
+            environment |= push_environment(self.secrets.hand_out(job.id, own=job.spec["own_token"]))
         return environment
 
     def close(self) -> None:

@@ -11,17 +11,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from gift_core.errors import GiftError
-from gift_core.reporting import SPEC_FILE, write_atomically
+from gift_core.reporting import SPEC_FILE, TRAINER_DIRECTORY, write_atomically
 from gift_core.spec import RunSpec
 from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
+from workers.failures import of_gift_error
 from workers.heart import Heart
 from workers.kinds import job_directory
 from workers.leftovers import clear_scratch
+from workers.locations import ServiceUnavailable
 from workers.outcome import (
     CUT_OFF,
     DISCARDED,
@@ -41,9 +45,11 @@ from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
-_SHARING_PAUSE_SECONDS = 5.0
+_PAUSE_SECONDS = 1.0
 _DISCARD_GRACE_SECONDS = 2.0
 _ASK_AGAIN_SECONDS = 1.0
 _CODE = Path(__file__).resolve().parents[1]
@@ -74,6 +80,17 @@ class Patience:
     stop_grace: float = 300.0
 
 
+@dataclass
+class _Attempt:
+    """An attempt at a job. `is_gone`: whether its processes, and their memory, are."""
+
+    job: Job
+    directory: Path
+    placed_on: Sequence[str]
+    heart: Heart
+    is_gone: bool = True
+
+
 class Supervisor:
     """Carries out jobs of one worker. Set `shutdown` to hand the current ones back and to take no more.
 
@@ -95,15 +112,30 @@ class Supervisor:
         self._environment = environment
         self._patience = patience
 
-    def execute(self, job: Job, placed_on: Sequence[str]) -> None:
-        """Carry out a job that this worker has claimed, to its end."""
+    def execute(self, job: Job, placed_on: Sequence[str]) -> bool:
+        """Carry out a job that this worker has claimed, to its end. Whether all of it is gone from its devices."""
+        directory = job_directory(self._sharing.data, job)
         try:
-            outcome = self._attempt(job, job_directory(self._sharing.data, job), placed_on)
+            with Heart(self._store, job, directory, self._patience.lease) as heart:
+                attempt = _Attempt(job, directory, placed_on, heart)
+                outcome = self._outcome_of(attempt)
+                if self._until_answered(attempt, lambda: self._conclude(job, outcome)) is False:
+                    logger.warning("job %s was taken away before it ended", job.id)
+                return attempt.is_gone
+        except ServiceUnavailable:
+            # Nothing has begun. Its heartbeat stands still, so it is found and given to somebody.
+            logger.exception("the store does not answer: job %s waits until it is found", job.id)
+            return True
+
+    def _outcome_of(self, attempt: _Attempt) -> Outcome:
+        try:
+            return self._carry_out(attempt)
+        except ServiceUnavailable:
+            logger.exception("job %s was interrupted: a server does not answer", attempt.job.id)
+            return CUT_OFF
         except Exception as error:
-            logger.exception("job %s could not be supervised", job.id)
-            outcome = Outcome.failed(_unsupervised(error))
-        if not self._conclude(job, outcome):
-            logger.warning("job %s was taken away before it ended", job.id)
+            logger.exception("job %s could not be supervised", attempt.job.id)
+            return Outcome.failed(_unsupervised(error))
 
     def _conclude(self, job: Job, outcome: Outcome) -> bool:
         owner = job.owner or ""
@@ -113,52 +145,68 @@ class Supervisor:
         failure = outcome.failure.model_dump() if outcome.failure else None
         return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
-    def _attempt(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Outcome:
+    def _carry_out(self, attempt: _Attempt) -> Outcome:
+        job, directory, heart = attempt.job, attempt.directory, attempt.heart
         if left := kill_everything_of(directory, range(job.attempt)):
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
-        with Heart(self._store, job, directory, self._patience.lease) as heart:
-            if not heart.still_beats():
-                return CUT_OFF
-            self._sharing.bring(job)
-            heart.catch_up()
-            # A worker that stood still meanwhile would remove the result of whoever has the job by now.
-            if not heart.still_beats():
-                return CUT_OFF
+        if not heart.still_beats():
+            return CUT_OFF
+        self._sharing.bring(job)
+        heart.catch_up()
+        # A worker that stood still meanwhile would remove the result of whoever has the job by now.
+        if not heart.still_beats():
+            return CUT_OFF
+        outcome = _finished_before(job, directory)
+        if outcome is None:
             self._prepare(job, directory)
-            with self._sharing.sharing(job):
-                forced, exit_code = self._run(job, directory, placed_on, heart)
+            with self._sharing.sharing(job, heart.still_beats):
+                forced, exit_code = self._run(attempt)
             own = outcome_of(directory, exit_code)
             # Of several processes, torchrun does not tell that they ended because of this.
             cut_off = own.state is JobState.FAILED and not own.is_explained and heart.stood_still
             outcome = _outcome(forced, CUT_OFF if cut_off else own)
-            # What was reported last. What somebody else has by now is not ours to remove or to share.
+        # What was reported last. What somebody else has by now is not ours to remove or to share.
+        if self._until_answered(attempt, heart.still_beats) and outcome is DISCARDED:
+            discard(directory)
+
+        def share() -> None:
             if heart.still_beats():
-                if outcome is DISCARDED:
-                    discard(directory)
-                self._share(job)
+                self._sharing.keep(job)
+
+        # Others look for the result as soon as they are told of the end, and it was hours of work.
+        self._until_answered(attempt, share)
         return outcome
 
-    def _share(self, job: Job) -> None:
-        """Let the other hosts have the result, as soon as the place for it answers: it was hours of work."""
+    def _until_answered(self, attempt: _Attempt, ask: Callable[[], T]) -> T | None:
+        """What `ask` gives, as soon as the servers that it needs answer; None when this worker ends, or has lost the
+        job, before that."""
         while True:
             try:
-                return self._sharing.keep(job)
-            except GiftError:
-                logger.exception("the files of job %s could not be shared; trying again", job.id)
-                if self.shutdown.wait(_SHARING_PAUSE_SECONDS):
-                    raise
+                return ask()
+            except ServiceUnavailable:
+                logger.exception("job %s waits for a server; trying again", attempt.job.id)
+                if attempt.heart.lost.is_set() or self.shutdown.wait(_PAUSE_SECONDS):
+                    return None
 
-    def _run(self, job: Job, directory: Path, placed_on: Sequence[str], heart: Heart) -> tuple[Outcome | None, int]:
+    def _run(self, attempt: _Attempt) -> tuple[Outcome | None, int]:
         """What the process was made to end as, and its exit code."""
-        process = self._spawn(job, directory, placed_on)
+        job, directory = attempt.job, attempt.directory
+        process = self._spawn(job, directory, attempt.placed_on)
         try:
-            self._store.started(job.id, job.owner or "", process.pid, ",".join(placed_on))
-            forced = self._watch(_Ending(job, directory, process, self._patience.stop_grace), process, heart)
+            with suppress(ServiceUnavailable):
+                # Only shown: the process is found without it.
+                self._store.started(job.id, job.owner or "", process.pid)
+            ending = _Ending(job, directory, process, self._patience.stop_grace)
+            forced = self._watch(ending, process, attempt.heart)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
-            # The next job gets the memory only once it is free.
-            kill_everything_of(directory, (job.attempt,))
+            try:
+                # The next job gets the memory only once it is free.
+                kill_everything_of(directory, (job.attempt,))
+            except TimeoutError:
+                logger.exception("something of job %s does not end", job.id)
+                attempt.is_gone = False
         return forced, exit_code
 
     def _prepare(self, job: Job, directory: Path) -> None:
@@ -202,7 +250,17 @@ class Supervisor:
         return ending.outcome
 
 
+def _finished_before(job: Job, directory: Path) -> Outcome | None:
+    """How an earlier attempt ended whose worker was lost before it could say so; None where there is more to do."""
+    outcome = outcome_of(directory, exit_code=0)
+    # A run that was stopped has left a result so far, and what it resumes from.
+    is_partial = job.kind == JobKind.TRAIN and (directory / TRAINER_DIRECTORY).exists()
+    return None if job.fresh or is_partial or outcome.state is not JobState.FINISHED else outcome
+
+
 def _unsupervised(error: Exception) -> Failure:
+    if isinstance(error, GiftError):
+        return of_gift_error(error)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return DISK_FULL
     message = f"It could not be supervised ({type(error).__name__})."

@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from workers.devices import DevicePool
 from workers.housekeeping import Housekeeping
@@ -75,31 +76,41 @@ class Worker:
         """
         while not self._supervisor.shutdown.is_set():
             with self._pool.lock:
-                job = self._store.claim(self.id, self.host, self._pool.choose)
-                placed_on = self._pool.take(job) if job else []
-            if job is None:
-                return
+                pool = self._pool
+                job = self._store.claim(self.id, self.host, pool.choose, pool.place, pool.reach)
+                if job is None:
+                    return
+                placed_on = [name for name in job.placed_on.split(",") if name]
+                pool.take(placed_on)
+            is_free = False
             try:
                 with bound(job_id=job.id):
                     logger.info("attempt %d at %s begins on %s", job.attempt, job.id, ",".join(placed_on) or "the side")
-                    self._supervisor.execute(job, placed_on)
+                    is_free = self._supervisor.execute(job, placed_on)
                     logger.info("attempt %d at %s has ended", job.attempt, job.id)
             finally:
-                self._pool.give_back(placed_on)
+                if is_free:
+                    pool.give_back(placed_on)
+                else:
+                    logger.error("something of %s does not end: %s is not used any more", job.id, job.placed_on)
 
     def _repair(self) -> None:
         due = 0.0
         while True:
-            try:
-                self._wake_for_what_waits()
-                if time.monotonic() >= due:
-                    due = time.monotonic() + self._reaper.interval
-                    self._register()
-                    self._reaper.look()
-            except Exception:
-                logger.exception("lost jobs could not be looked for; trying again")
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._reaper.interval
+                self._try(self._register)
+                self._try(self._reaper.look)
+            self._try(self._wake_for_what_waits)
             if self._supervisor.shutdown.wait(self._look_seconds):
                 return
+
+    def _try(self, repair: Callable[[], None]) -> None:
+        """One that fails, as the queue's while its server is away, does not keep the others from their work."""
+        try:
+            repair()
+        except Exception:
+            logger.exception("lost jobs could not be looked for; trying again")
 
     def _register(self) -> None:
         self._beats += 1
@@ -117,9 +128,9 @@ class Worker:
 
     def _wake_for_what_waits(self) -> None:
         """A message may have been lost, or have gone to a worker that the job does not fit."""
-        if self._store.paused or self._queue.pending():
+        if self._store.paused or not self._queue.is_empty():
             return
         with self._pool.lock:
-            fits = self._pool.choose(self._store.next_in_line())
+            fits = self._pool.choose(self._store.next_in_line(self._pool.reach))
         if fits is not None:
             self._queue.wake(fits.id)

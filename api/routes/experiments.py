@@ -55,7 +55,7 @@ def create_experiment(
     studio = services.studio
     options = LaunchOptions(priority, devices, device, stop_on_failure)
     with services.quotas.launching(caller, len(spec.expand())):
-        experiment, created = studio.launch(spec, idempotency_key, options, caller.account_id)
+        experiment, created = studio.launch(spec, caller.key(idempotency_key), options, caller.account_id)
     request.state.thing = experiment.id
     response.status_code = 201 if created else 200
     return _detail(studio, experiment)

@@ -57,7 +57,7 @@ def push(
     if request.token is None and not caller.is_admin:
         raise SpecError("Uploads need a token of your own.", field="token", remedy="Make one with the role write.")
     order = PushOrder.model_validate(request.model_dump(exclude={"token"}))
-    return OutputView.of(outputs.push(order, request.token, caller.account_id, idempotency_key))
+    return OutputView.of(outputs.push(order, request.token, caller.account_id, caller.key(idempotency_key)))
 
 
 @router.get("/jobs/{job_id}/files", dependencies=[allow(Action.LOOK)], responses=documented(404))

@@ -50,7 +50,9 @@ def test_checkpoints_are_evaluated_compared_and_watched(evaluate: Page, client: 
 
     found = [client.evaluation(identity) for identity in ids_in(address)]
     assert [each.state for each in found] == ["finished"] * 3
-    for row, each in zip(page.locator("#evaluation .gs-section").first.locator("tbody tr").all(), found, strict=True):
+    rows = page.locator("#evaluation .gs-section").first.locator("tbody tr")
+    expect(rows).to_have_count(3)
+    for row, each in zip(rows.all(), found, strict=True):
         expect(row).to_contain_text(f"{each.solved} of {COUNT}")
     (compared,) = client.compare_evaluations(found[2].id, found[1].id)
     paired = compared.seeds[0].paired

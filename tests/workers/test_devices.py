@@ -20,7 +20,8 @@ def place(pool: DevicePool, waiting: list[Job]) -> dict[str, list[str]]:
     """Take what fits, one job after the other."""
     placed = {}
     while chosen := pool.choose([one for one in waiting if one.id not in placed]):
-        placed[chosen.id] = pool.take(chosen)
+        placed[chosen.id] = pool.place(chosen, set())
+        pool.take(placed[chosen.id])
     return placed
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from gift_core.spec import RunSpec
-from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, PushOrder
+from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, PushSpec
 from workers.records import Job, JobKind
 
 # What is in a job's directory, besides what every job has: an evaluation's answers, what was found in a data set,
@@ -38,7 +38,7 @@ KINDS: dict[JobKind, Kind] = {
     JobKind.INSPECT: Kind(DatasetOrder, "inspections"),
     JobKind.DENOISE: Kind(DenoiseOrder, "responses"),
     JobKind.EXPORT: Kind(ExportOrder, "exports", needs_device=False),
-    JobKind.PUSH: Kind(PushOrder, "pushes", needs_device=False),
+    JobKind.PUSH: Kind(PushSpec, "pushes", needs_device=False),
 }
 
 
