@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Self
 
 from gift_core.reporting import write_atomically
+from workers.attempts import Orders
 from workers.context import channel, lease_file
 from workers.metrics import MetricLine, MetricsTail
 from workers.records import Job
-from workers.store import JobStore, Orders
+from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 

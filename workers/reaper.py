@@ -6,7 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from workers.store import JobStore, Pulse
+from workers.attempts import Pulse
+from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, update
+from sqlalchemy import func
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
@@ -15,14 +13,14 @@ from gift_core.data_spec import TaskSource
 from gift_core.errors import GiftError
 from gift_core.spec import ExperimentSpec
 from gift_core.tasks.registry import TASKS
+from workers.attempts import PAUSED, Attempts, is_paused, progress_of
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
-from workers.line import Reach, next_in_line, place_before
+from workers.line import place_before
 from workers.metrics import MetricLine
-from workers.moves import finish, move, requeue
-from workers.observations import Observations, add_points, forget_points_after
+from workers.moves import move, requeue
+from workers.observations import add_points
 from workers.records import (
-    ACTIVE,
     ENDED,
     Dataset,
     Experiment,
@@ -31,12 +29,7 @@ from workers.records import (
     StopMode,
     Switch,
     Transition,
-    Worker,
 )
-
-# A job whose worker was lost this often since a person last asked for it is not taken up by itself any more.
-MOST_LOSSES = 3
-_PAUSED = "paused"
 
 
 class NotFoundError(GiftError):
@@ -51,33 +44,15 @@ class ConflictError(GiftError):
     code = "conflict"
 
 
-@dataclass(frozen=True)
-class Orders:
-    """What its worker learns of a job with every heartbeat."""
-
-    state: JobState
-    stop_mode: StopMode | None
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """A sign of life of the worker that has a job."""
-
-    job_id: str
-    attempt: int
-    heartbeat: int
-
-
-class JobStore(Observations):
-    """Experiments, jobs and data sets; what was observed of jobs is in the base class.
+class JobStore(Attempts):
+    """Experiments and jobs, as people handle them; what workers do with jobs is in the base class.
 
     Times are seconds since the epoch and are only shown: nothing is decided by comparing them.
     """
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database.read)
+        super().__init__(database.read, database.write)
         self.database = database
-        self._write = database.write
 
     def close(self) -> None:
         self.database.close()
@@ -118,7 +93,7 @@ class JobStore(Observations):
             session.flush()
             for run in runs:
                 found = lines[run.id]
-                progress = {**_progress(found, run.latest), "phase": "", "eta_seconds": None}
+                progress = {**progress_of(found, run.latest), "phase": "", "eta_seconds": None}
                 took = run.result["seconds"] if run.result else 0.0
                 ended = {"state": JobState.FINISHED, "started": now - took, "ended": now, "attempt": 1}
                 run.sqlmodel_update(progress | ended)
@@ -232,207 +207,18 @@ class JobStore(Observations):
     def set_paused(self, paused: bool, by: str) -> None:
         """While the queue is paused, no worker takes a job; those that run go on."""
         with self._write() as session:
-            session.merge(Switch(name=_PAUSED, value=str(paused), changed_by=by))
+            session.merge(Switch(name=PAUSED, value=str(paused), changed_by=by))
 
     @property
     def paused(self) -> bool:
         with self._read() as session:
-            return _is_paused(session)
-
-    # Jobs, as workers handle them
-
-    def claim(
-        self,
-        worker: str,
-        host: str,
-        choose: Callable[[Sequence[Job]], Job | None],
-        place: Callable[[Job, Collection[str]], Sequence[str] | None] = lambda _, __: (),
-        reach: Reach | None = None,
-    ) -> Job | None:
-        """Take the queued job that `choose` picks from those next in line; None when it picks none.
-
-        `place` says on which devices, given those that jobs of this host have, whichever worker carries them out; the
-        job stays in line where it says None. Jobs out of `reach` are not shown to `choose`.
-
-        Its record comes back with the attempt counted; `fresh` says how to begin. Its `owner` is the worker's and the
-        attempt's: whoever has it may write to this attempt, and to no other of the same worker.
-        """
-        with self._write() as session:
-            if _is_paused(session):
-                return None
-            job = choose(next_in_line(session, reach))
-            placed_on = None if job is None else place(job, _busy(session, host))
-            if job is None or placed_on is None:
-                return None
-            attempt = job.attempt + 1
-            taken: dict[str, Any] = {
-                "owner": f"{worker}/{attempt}",
-                "host": host,
-                "attempt": attempt,
-                "heartbeat": job.heartbeat + 1,
-                "placed_on": ",".join(placed_on),
-                "phase": "loading",
-                "started": time.time(),
-            }
-            move(session, job, JobState.RUNNING, by=worker, cause="taken", **taken)
-            return job
-
-    def started(self, job_id: str, owner: str, process_id: int) -> bool:
-        """Note the job's process; False when it is not `owner`'s any more."""
-        with self._write() as session:
-            return _update_owned(session, job_id, owner, process_id=process_id)
-
-    def beat(self, job_id: str, owner: str, lines: Sequence[MetricLine] = ()) -> Orders | None:
-        """A sign of life, with what the job has reported since the last one; None when it is not `owner`'s any more.
-
-        Lines stored already are ignored. The first one of an attempt says from which step it goes on: what was
-        reported after it before is forgotten, and will be reported again.
-        """
-        with self._write() as session:
-            if not _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
-                return None
-            job = _job(session, job_id)
-            if lines:
-                _take_report(session, job_id, job.attempt, lines)
-                job.sqlmodel_update(_progress(lines, job.latest))
-                job.fresh = False
-            return Orders(JobState(job.state), StopMode(job.stop_mode) if job.stop_mode else None)
-
-    def catch_up(self, job_id: str, owner: str, earlier: Sequence[tuple[int, Sequence[MetricLine]]]) -> None:
-        """Store what earlier attempts had reported by themselves when their worker died, by number of the attempt."""
-        with self._write() as session:
-            if _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
-                for attempt, lines in earlier:
-                    _take_report(session, job_id, attempt, lines)
-
-    def end(
-        self,
-        job_id: str,
-        owner: str,
-        state: JobState,
-        cause: str,
-        result: dict[str, Any] | None = None,
-        failure: dict[str, Any] | None = None,
-    ) -> bool:
-        """Give a job its final state; False when it is not `owner`'s any more."""
-        with self._write() as session:
-            job = session.get(Job, job_id)
-            if job is None or job.owner != owner or job.state in ENDED or job.state == JobState.QUEUED:
-                return False
-            finish(session, job, state, by=owner, cause=cause, result=result, failure=failure)
-            if state is JobState.FAILED:
-                _stop_siblings(session, job)
-            return True
-
-    def hand_back(self, job_id: str, owner: str, cause: str, *, is_loss: bool = False) -> bool:
-        """Interrupt a job that can go on elsewhere or later, and queue it again; False when it is not `owner`'s.
-
-        A loss counts towards those after which it does not go on by itself any more.
-        """
-        with self._write() as session:
-            job = session.get(Job, job_id)
-            if job is None or job.owner != owner or job.state not in ACTIVE:
-                return False
-            job.losses += is_loss
-            _interrupt(session, job, by=owner, cause=cause)
-            return True
-
-    def register(self, worker: Worker) -> None:
-        """A sign of life of a worker itself, with what it computes on."""
-        with self._write() as session:
-            session.merge(worker)
-
-    def leave(self, worker_id: str) -> None:
-        """A worker ends."""
-        with self._write() as session:
-            session.exec(delete(Worker).where(col(Worker.id) == worker_id))
-
-    def pulses(self) -> list[Pulse]:
-        """The last sign of life of every job that some worker has."""
-        query = select(Job.id, Job.attempt, Job.heartbeat).where(col(Job.state).in_(ACTIVE))
-        with self._read() as session:
-            return [Pulse(*row) for row in session.exec(query)]
-
-    def lose(self, pulse: Pulse) -> Job | None:
-        """Take a job away from a worker that has been silent since `pulse`; None when there was another sign of life.
-
-        It is queued again, unless that happened too often, or it was to be stopped.
-        """
-        with self._write() as session:
-            job = session.get(Job, pulse.job_id)
-            seen = job and (job.attempt, job.heartbeat) == (pulse.attempt, pulse.heartbeat)
-            if job is None or not seen or job.state not in ACTIVE:
-                return None
-            job.losses += 1
-            _interrupt(session, job, by="reaper", cause="its worker was lost", failure=_LOST)
-            return job
-
-
-_LOST = {
-    "code": "lost_worker",
-    "message": "The worker that had this job disappeared.",
-    "field": "",
-    "remedy": "Resume it; if it happens again, check that the machine has enough memory.",
-}
-
-
-def _busy(session: Session, host: str) -> set[str]:
-    """The devices of a host that some job has."""
-    taken = session.exec(select(Job.placed_on).where(col(Job.state).in_(ACTIVE), Job.host == host))
-    return {name for names in taken for name in names.split(",") if name}
-
-
-def _is_paused(session: Session) -> bool:
-    switch = session.get(Switch, _PAUSED)
-    return switch is not None and switch.value == str(True)
+            return is_paused(session)
 
 
 def _add_jobs(session: Session, jobs: Sequence[Job], by: str, cause: str) -> None:
     session.add_all(jobs)
     session.flush()
     session.add_all(Transition(job_id=job.id, after=job.state, owner=by, cause=cause) for job in jobs)
-
-
-def _interrupt(session: Session, job: Job, *, by: str, cause: str, **outcome: Any) -> None:
-    """End an attempt from outside. The job is queued again unless it was to be stopped, or was lost too often."""
-    goes_on = job.state == JobState.RUNNING and job.losses <= MOST_LOSSES
-    finish(session, job, JobState.INTERRUPTED, by=by, cause=cause, **outcome)
-    if goes_on:
-        # One that was to begin anew and did not get that far still has to.
-        requeue(session, job, by=by, cause="goes on by itself", fresh=job.fresh)
-
-
-def _stop_siblings(session: Session, failed: Job) -> None:
-    """Stop the runs that wait behind a failed one, where their experiment says so."""
-    experiment = session.get(Experiment, failed.experiment_id) if failed.experiment_id else None
-    if experiment is None or not experiment.stop_on_failure:
-        return
-    waiting = select(Job).where(Job.experiment_id == experiment.id, Job.state == JobState.QUEUED)
-    for job in session.exec(waiting).all():
-        move(session, job, JobState.STOPPED, by="studio", cause=f"{failed.label} failed", ended=time.time())
-
-
-def _update_owned(session: Session, job_id: str, owner: str, **changes: Any) -> bool:
-    """Change a job that `owner` has; False when it is not the owner's any more."""
-    owned = (col(Job.id) == job_id, col(Job.owner) == owner, col(Job.state).in_(ACTIVE))
-    return bool(session.exec(update(Job).where(*owned).values(**changes)).rowcount)
-
-
-def _take_report(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
-    if lines and lines[0].number == 1:
-        forget_points_after(session, job_id, attempt, lines[0].step)
-    add_points(session, job_id, attempt, lines)
-
-
-def _progress(lines: Sequence[MetricLine], latest: Mapping[str, Any]) -> dict[str, Any]:
-    last = lines[-1]
-    values = dict(latest)
-    progress: dict[str, Any] = {"step": last.step, "phase": last.phase, "eta_seconds": last.eta_seconds}
-    for line in lines:
-        if line.total_steps is not None:
-            progress["total_steps"] = line.total_steps
-        values |= line.values
-    return progress | {"latest": values}
 
 
 def _waiting_job(session: Session, job_id: str) -> Job:

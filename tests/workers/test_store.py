@@ -17,6 +17,7 @@ import pytest
 
 from gift_core.spec import ExperimentSpec
 from tests.workers.conftest import claim
+from workers.attempts import MOST_LOSSES, Orders
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
 from workers.experiments import LaunchOptions
@@ -24,7 +25,7 @@ from workers.metrics import MetricLine
 from workers.moves import IllegalTransitionError, move
 from workers.observations import JobFilter
 from workers.records import ENDED, TRANSITIONS, Dataset, Job, JobKind, JobState, StopMode
-from workers.store import MOST_LOSSES, ConflictError, JobStore, NotFoundError, Orders
+from workers.store import ConflictError, JobStore, NotFoundError
 
 SPEC = ExperimentSpec()
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from gift_core.spec import ExperimentSpec
 from workers.alarms import EntropyWatch, StallWatch
+from workers.attempts import Pulse
 from workers.database import Database
 from workers.metrics import MetricLine
 from workers.moves import move
@@ -25,7 +26,7 @@ from workers.notifications import Notifier
 from workers.outbox import Delivery, Outbox
 from workers.records import Job, JobKind, JobState
 from workers.settings import Settings
-from workers.store import JobStore, Pulse
+from workers.store import JobStore
 from workers.studio import Studio
 from workers.webhook_addresses import AddressError, Target
 from workers.webhooks import MOST_TRIES, Webhooks, pause_before
