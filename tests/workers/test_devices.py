@@ -72,3 +72,11 @@ def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(SpecError, match="no device cuda:77") as refused:
         find_devices("cpu, cuda:77")
     assert "cpu" in refused.value.problems[0].remedy
+
+
+def test_devices_that_another_worker_of_the_host_uses_are_not_taken() -> None:
+    pool = DevicePool(GPUS, side_slots=1)
+    assert pool.place(job("one"), {"cuda:0"}) == ["cuda:1"]
+    assert pool.place(job("named", device="cuda:0"), {"cuda:0"}) is None
+    assert pool.place(job("both", devices=2), {"cuda:1"}) is None
+    assert pool.place(job("side", devices=0), {"cuda:0", "cuda:1"}) == []

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.workers.conftest import Attempts, claim
+from workers.heart import Heart
+from workers.locations import ServiceUnavailable
 from workers.records import Job, JobState
 from workers.sharing import Sharing
 from workers.store import JobStore
@@ -167,6 +169,40 @@ def test_a_late_or_duplicate_message_does_nothing(store, run_ids, make_attempts,
         supervisor.execute(run_id)
     assert (tmp_path / "runs" / run_ids[0] / "job.log").read_text() == "--- attempt 1\ntrained\n"
     assert [item.after for item in store.transitions(job_id=run_ids[0])] == ["queued", "running", "finished"]
+
+
+def test_what_a_lost_worker_had_finished_is_not_trained_again(store, run_ids, make_attempts, tmp_path: Path) -> None:
+    assert claim(store, run_ids[0], worker="lost")
+    directory = tmp_path / "runs" / run_ids[0]
+    directory.mkdir(parents=True)
+    (directory / "result.json").write_text('{"seconds": 1.0, "final_loss": 0.25}')
+    (pulse,) = store.pulses()
+    assert store.lose(pulse)
+    make_attempts("print('trained'); finish()").execute(run_ids[0])
+    run = store.job(run_ids[0])
+    assert (run.state, run.attempt, run.result) == (JobState.FINISHED, 2, {"seconds": 1.0, "final_loss": 0.25})
+    assert not (directory / "job.log").exists()
+
+
+def test_what_the_store_could_not_take_is_told_with_the_next_sign_of_life(
+    store: JobStore, run_ids, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = claim(store, run_ids[0])
+    assert job
+    take = store.beat
+
+    def away(*_: object) -> None:
+        raise ServiceUnavailable("The database does not answer.", remedy="Start it.")
+
+    with Heart(store, job, tmp_path / "runs" / job.id, lease_seconds=1000.0) as heart:
+        line = {"number": 1, "step": 1, "time": 1.0, "phase": "training", "total_steps": 4, "values": {"loss": 2.0}}
+        (tmp_path / "runs" / job.id / "reports-1.jsonl").write_text(json.dumps(line) + "\n")
+        monkeypatch.setattr(store, "beat", away)
+        with pytest.raises(ServiceUnavailable):
+            heart.beat()
+        monkeypatch.setattr(store, "beat", take)
+        heart.beat()
+    assert [point.values for point in store.metrics([job.id], after=0)] == [{"loss": 2.0}]
 
 
 def test_a_training_that_cannot_be_started_fails(store: JobStore, run_ids, tmp_path: Path) -> None:
