@@ -16,6 +16,7 @@ from workers.context import is_lease
 from workers.database import Database
 from workers.kinds import KINDS
 from workers.records import ACTIVE, Job
+from workers.sharing import STAGED
 
 # As `gift_core.scratch` and `write_atomically` call what takes its place when it is whole: its name, and who writes it.
 _SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)")
@@ -41,8 +42,8 @@ def clear_leftovers(data: Path, database: Database) -> int:
 
 def _left_by_jobs(data: Path) -> Iterator[tuple[str, Path]]:
     """With the id of the job that each belongs to."""
-    for kind in KINDS.values():
-        for path in _children(data / kind.folder):
+    for folder in (root / kind.folder for root in (data, data / STAGED) for kind in KINDS.values()):
+        for path in _children(folder):
             scratch = _SCRATCH.fullmatch(path.name)
             if scratch and _is_abandoned(path):
                 yield scratch["name"], path

@@ -304,12 +304,13 @@ def test_only_what_belongs_to_nobody_is_cleared(studio: Studio, ended: Ended) ->
         runs / "run_done" / "lease-1",
         runs / f".run_copied.{dead}" / "half",
         studio.data / "exports" / "ex_1" / f".model.{dead}" / "half",
+        studio.data / "shared" / "runs" / f".run_done.{dead}" / "half",
     ]
     old = studio.data / "datasets" / ".partial-old.jsonl"
     for path in [*stays, *goes]:
         write(path, 1)
     write(old, 1, days_ago=1)
-    assert clear_leftovers(studio.data, studio.store.database) == 6
+    assert clear_leftovers(studio.data, studio.store.database) == 7
     assert [path for path in stays if not path.exists()] == []
     assert [path for path in [*goes, old] if path.exists()] == []
     assert clear_leftovers(studio.data, studio.store.database) == 0
