@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,6 +98,12 @@ class Attempts(Observations):
         """Note the job's process; False when it is not `owner`'s any more."""
         with self._write() as session:
             return _update_owned(session, job_id, owner, process_id=process_id)
+
+    @contextmanager
+    def held(self, job_id: str, owner: str) -> Iterator[bool]:
+        """Whether a job is `owner`'s; nobody can take it away before the block ends, which has to be short."""
+        with self._write() as session:
+            yield _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1)
 
     def beat(self, job_id: str, owner: str, lines: Sequence[MetricLine] = ()) -> Orders | None:
         """A sign of life, with what the job has reported since the last one; None when it is not `owner`'s any more.

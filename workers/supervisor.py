@@ -153,12 +153,10 @@ class Supervisor:
             return CUT_OFF
         self._sharing.bring(job)
         heart.catch_up()
-        # A worker that stood still meanwhile would remove the result of whoever has the job by now.
-        if not heart.still_beats():
-            return CUT_OFF
         outcome = _finished_before(job, directory)
         if outcome is None:
-            self._prepare(job, directory)
+            if not self._prepare(job, directory):
+                return CUT_OFF
             with self._sharing.sharing(job, heart.still_beats):
                 forced, exit_code = self._run(attempt)
             own = outcome_of(directory, exit_code)
@@ -209,15 +207,22 @@ class Supervisor:
                 attempt.is_gone = False
         return forced, exit_code
 
-    def _prepare(self, job: Job, directory: Path) -> None:
+    def _prepare(self, job: Job, directory: Path) -> bool:
+        """Have in the directory what the process needs, and nothing that an earlier one said about its end; False when
+        somebody else has the job by now."""
         directory.mkdir(parents=True, exist_ok=True)
-        clear(directory)
         clear_scratch(directory)
         kind = JobKind(job.kind)
         asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
-        write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))
-        if kind is JobKind.TRAIN and not (directory / SPEC_FILE).exists():
-            write_atomically(directory / SPEC_FILE, RunSpec.parse(job.spec).to_yaml())
+        spec = RunSpec.parse(job.spec).to_yaml() if kind is JobKind.TRAIN else None
+        # A worker that stood still, and wakes up here, would remove the result of whoever has the job by then.
+        with self._store.held(job.id, job.owner or "") as is_ours:
+            if is_ours:
+                clear(directory)
+                write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))
+                if spec is not None and not (directory / SPEC_FILE).exists():
+                    write_atomically(directory / SPEC_FILE, spec)
+        return is_ours
 
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
         environment = {**self._environment(job), **visible_devices(placed_on), **mark(directory, job.attempt)}

@@ -9,9 +9,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -34,19 +37,35 @@ _FORKED = multiprocessing.get_context("forkserver")
 _FORKED.set_forkserver_preload([__name__])
 
 
-def start(target: str, *arguments: object) -> BaseProcess:
+@dataclass(frozen=True)
+class Seam:
+    """A place between two things that a worker does: before or after the `call`th time of one of them.
+
+    `operation` is `store.` or `supervisor.` and the name of a method; there the process sends itself `number`.
+    """
+
+    operation: str
+    after: bool
+    call: int
+    number: signal.Signals
+
+    def __str__(self) -> str:
+        return f"{self.number.name} {'after' if self.after else 'before'} {self.operation} {self.call}"
+
+
+def start(target: str, *arguments: object, **options: object) -> BaseProcess:
     """Run one of this module's functions in a process of its own, which leads a group of its own."""
-    process = _FORKED.Process(target=_run, args=(target, arguments))
+    process = _FORKED.Process(target=_run, args=(target, arguments, options))
     process.start()
     return process
 
 
-def _run(target: str, arguments: tuple[object, ...]) -> None:
+def _run(target: str, arguments: tuple[object, ...], options: Mapping[str, object]) -> None:
     os.setsid()
-    globals()[target](*arguments)
+    globals()[target](*arguments, **options)
 
 
-def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0) -> None:
+def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0, seam: Seam | None = None) -> None:
     """A worker on its own, until SIGTERM. The time of day may be another one here, from the start or after SIGUSR2."""
     ended = threading.Event()
     real = time.time
@@ -58,7 +77,11 @@ def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0) -> 
     signal.signal(signal.SIGUSR2, jump)
     time.time = lambda: real() + clock_runs_ahead
     store = open_store(data, urls)
-    worker = light_worker(store, open_queue(data, urls), data)
+    supervisor = light_supervisor(store, data)
+    queue = open_queue(data, urls)
+    if seam is not None:
+        _break_at(seam, _Writing(store, queue), {"store": store, "supervisor": supervisor})
+    worker = light_worker(store, queue, supervisor)
     worker.start()
     ended.wait()
     worker.stop()
@@ -82,7 +105,7 @@ def serve(data: Path, port: int) -> None:
     """The backend with its embedded worker, until SIGTERM."""
     studio = Studio(Settings(data_dir=data, recorded_example=False))
     app = create_api(studio, events_interval=0.05)
-    worker = light_worker(studio.store, studio.queue, data)
+    worker = light_worker(studio.store, studio.queue, light_supervisor(studio.store, data))
     worker.start()
     listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
@@ -101,11 +124,14 @@ def open_queue(data: Path, urls: Mapping[str, str]) -> JobQueue:
     return JobQueue(urls.get("queue") or data / "queue.sqlite3")
 
 
-def light_worker(store: JobStore, queue: JobQueue, data: Path) -> Worker:
-    """A worker like any other, for two jobs at once that are light."""
-    supervisor = Supervisor(
-        store, Sharing(data, None), _light_command, lambda _: job_environment(1), Patience(LEASE_SECONDS, 5.0)
-    )
+def light_supervisor(store: JobStore, data: Path) -> Supervisor:
+    """A supervisor like any other, of jobs that are light."""
+    patience = Patience(LEASE_SECONDS, 5.0)
+    return Supervisor(store, Sharing(data, None), _light_command, lambda _: job_environment(1), patience)
+
+
+def light_worker(store: JobStore, queue: JobQueue, supervisor: Supervisor) -> Worker:
+    """A worker like any other, for two jobs at once."""
     devices = [Device(name=f"cuda:{number}", title="stands in", memory=1) for number in range(2)]
     reaper = Reaper(store, LEASE_SECONDS)
     return Worker(store, queue, supervisor, DevicePool(devices, 0), reaper, look_seconds=0.05)
@@ -113,3 +139,46 @@ def light_worker(store: JobStore, queue: JobQueue, data: Path) -> Worker:
 
 def _light_command(directory: Path, job: Job) -> list[str]:
     return [sys.executable, "-I", "-S", str(_LIGHT_JOB), str(directory), str(job.attempt)]
+
+
+class _Writing:
+    """What writes to the store or the queue here. A process that stood still in the middle of a write to SQLite would
+    keep the file's lock, and nobody could go on; PostgreSQL cuts such a process off."""
+
+    def __init__(self, store: JobStore, queue: JobQueue) -> None:
+        self._store, self._queue = threading.Lock(), queue._huey.storage.lock
+        write = store._write
+
+        @contextmanager
+        def alone() -> Iterator[Any]:
+            with self._store, write() as session:
+                yield session
+
+        store._write = alone
+
+    def signal_between(self, number: signal.Signals) -> None:
+        with self._store, self._queue:
+            # To this thread: it would run on for a while if another one had to take the signal.
+            signal.pthread_kill(threading.get_ident(), number)
+
+
+def _break_at(seam: Seam, writing: _Writing, parts: Mapping[str, Any]) -> None:
+    part, _, name = seam.operation.partition(".")
+    whole: Callable[..., Any] = getattr(parts[part], name)
+    calls = 0
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        if not seam.after:
+            calls += 1
+            if calls == seam.call:
+                writing.signal_between(seam.number)
+        answer = whole(*arguments, **options)
+        # A worker that finds nothing to claim has claimed nothing.
+        if seam.after and not (name == "claim" and answer is None):
+            calls += 1
+            if calls == seam.call:
+                writing.signal_between(seam.number)
+        return answer
+
+    setattr(parts[part], name, broken)

@@ -57,7 +57,7 @@ class World:
         return ids
 
     def start_worker(self, **options: Any) -> BaseProcess:
-        process = hosts.start("work", self.data, self.urls, *options.values())
+        process = hosts.start("work", self.data, self.urls, **options)
         self.processes.append(process)
         return process
 
@@ -82,8 +82,18 @@ class World:
         """Until the job has taken so many steps, by its own account."""
         self.until(lambda: self.steps_of(run_id) >= step, f"step {step} of {run_id}")
 
+    def has_begun(self, run_id: str, attempt: int, steps: int) -> bool:
+        """Whether an attempt has taken so many steps, or has ended."""
+        taken = sum(entry["attempt"] == attempt for entry in self.ledger(run_id))
+        return taken >= steps or self.job(run_id).state == JobState.FINISHED
+
     def until_finished(self, *run_ids: str) -> None:
-        self.until(lambda: all(self.job(run_id).state == JobState.FINISHED for run_id in run_ids), "the end")
+        def finished() -> bool:
+            states = [JobState(self.job(run_id).state) for run_id in run_ids]
+            assert not set(states) & (ENDED - {JobState.FINISHED}), f"ended another way: {self.states()}"
+            return set(states) == {JobState.FINISHED}
+
+        self.until(finished, "the end")
 
     def job(self, run_id: str) -> Job:
         return self.store.job(run_id)
@@ -113,10 +123,16 @@ class World:
         """Stop a process where it is, but not in the middle of a write: SQLite has no way to take the lock away."""
         while True:
             self.kill(process, signal.SIGSTOP)
+            self.until_stopped(process)
             with suppress(sqlite3.OperationalError), closing(self._connect()) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             self.kill(process, signal.SIGCONT)
+
+    def until_stopped(self, process: BaseProcess) -> None:
+        """Until all of a process stands still."""
+        observed = psutil.Process(process.pid)
+        self.until(lambda: observed.status() == psutil.STATUS_STOPPED, "the standstill")
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.data / "studio.sqlite3", timeout=0.2, isolation_level=None)
@@ -146,8 +162,14 @@ class World:
             points = [point.step for point in self.store.metrics([run_id], after=0)]
             assert points == sorted(set(points)), "no point is there twice"
             assert points[-1] == STEPS
-            assert not [path for path in self.directory(run_id).iterdir() if path.name.startswith(".")]
+            # A last sign of life may be under way.
+            with suppress(AssertionError):
+                self.until(lambda job=job: not self._half_written(job), "the last sign of life", seconds=2)
+            assert not self._half_written(job)
         assert not list(self.left_behind())
+
+    def _half_written(self, job: Job) -> list[Path]:
+        return [path for path in job_directory(self.data, job).iterdir() if path.name.startswith(".")]
 
     def _check_ledger(self, job: Job) -> None:
         entries = self.ledger(job.id)
