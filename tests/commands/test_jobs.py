@@ -8,6 +8,7 @@ import json
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -118,6 +119,25 @@ def test_a_stream_that_was_never_there_is_not_waited_for():
 
     with pytest.raises(StudioError):
         next(resumed(never))
+
+
+def test_patience_is_counted_from_when_the_studio_was_lost(monkeypatch):
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    attempts: list[str | None] = []
+
+    def silent_then_away(after: str | None):
+        attempts.append(after)
+        if after is None:
+            yield SimpleNamespace(id="7.1")
+            clock[0] += 10_000  # Nothing happens for hours.
+        raise StudioError([], status=0)
+
+    with pytest.raises(StudioError):
+        list(resumed(silent_then_away, patience=60))
+    assert len(attempts) > 3
+    assert 11_060 <= clock[0] < 11_080
 
 
 def test_stopping_and_taking_up_again(gift, create, trainer, studio):

@@ -103,19 +103,21 @@ def pauses_within(patience: float) -> Iterator[float]:
 def resumed(open_stream: Callable[[str | None], Iterator[E]], patience: float = PATIENCE) -> Iterator[E]:
     """Events without an end: a stream that breaks off is opened again, after the last event that came.
 
-    Raises `StudioError` where the first attempt fails, on a refusal, and after `patience` seconds without the studio.
+    Raises `StudioError` where the first attempt fails, on a refusal, and after `patience` seconds without the studio,
+    counted from when it was lost: a stream may be silent for hours.
     """
     from ui.connection import StudioError
 
     last: str | None = None
-    pause, heard = PAUSES[0], None
+    pause, lost = PAUSES[0], None
     while True:
         try:
             for event in open_stream(last):
-                last, pause, heard = event.id, PAUSES[0], time.monotonic()
+                last, pause, lost = event.id, PAUSES[0], None
                 yield event
         except StudioError as error:
-            if error.status not in _AWAY or heard is None or time.monotonic() - heard > patience:
+            lost = lost or time.monotonic()
+            if error.status not in _AWAY or last is None or time.monotonic() - lost >= patience:
                 raise
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
