@@ -179,13 +179,25 @@ def test_the_queue_is_paused_moved_and_let_go_on(gift, create, studio):
     assert gift("queue", "move", other.id, "--last")[0] == 0
     assert gift("queue", "move", other.id, "--priority", "5")[0] == 0
     assert [job.id for job in studio.store.waiting(9)] == [other.id, sft.id]
+    assert gift("queue", "move", sft.id, "--priority", "-5")[0] == 0
+    assert gift("queue", "move", other.id, "--priority", "0")[0] == 0
+    assert [(job.id, job.priority) for job in studio.store.waiting(9)] == [(other.id, 0), (sft.id, -5)]
     assert "paused" in gift("queue", "pause")[1]
     assert studio.store.paused
     assert gift("queue", "go-on")[0] == 0
     assert not studio.store.paused
-    code, _, error = gift("queue", "move", other.id)
+    for unclear in ((), ("--first", "--last"), ("--last", "--priority", "5")):
+        code, _, error = gift("queue", "move", other.id, *unclear)
+        assert (code, "--before" in error) == (1, True)
+
+
+def test_what_does_not_wait_is_not_moved(gift, create, trainer):
+    _, (sft, other) = create()
+    for run in (sft, other):
+        trainer.start(run)
+    code, _, error = gift("queue", "move", sft.id, "--first")
     assert code == 1
-    assert "--before" in error
+    assert "wait" in error
 
 
 def test_lists_follow_their_pages_and_are_narrowed(gift, create):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -46,7 +46,7 @@ def move(
     job: Annotated[str, typer.Argument(help="A job that waits.")],
     before: Annotated[str | None, typer.Option(help="Put it before this one, which waits too.")] = None,
     first: Annotated[bool, typer.Option("--first", help="Put it before all.")] = False,
-    last: Annotated[bool, typer.Option("--last", help="Put it behind all of its priority.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="Put it behind all that wait, whatever their priority.")] = False,
     priority: Annotated[
         int | None, typer.Option(help="Of those that wait, the highest is next; 0 unless set.", min=-100, max=100)
     ] = None,
@@ -54,16 +54,16 @@ def move(
     server: Server = DEFAULT_SERVER,
 ) -> None:
     """Move a job that waits: `gift studio queue move run_x7c1 --first`."""
-    if [before is not None, first, last].count(True) > 1 or not (before or first or last or priority is not None):
+    if [before is not None, first, last, priority is not None].count(True) != 1:
         raise SpecError(
-            "Where to is not clear.", field="move", remedy="Give one of --before, --first, --last, or a --priority."
+            "Where to is not clear.", field="move", remedy="Give one of --before, --first, --last and --priority."
         )
     with connect(server) as client:
         if first:
             waiting = client.queue().waiting
-            before = waiting[0].id if waiting else None
-        change: dict[str, Any] = {"priority": priority, "before": before if before != job else None, "last": last}
-        client.change_job(job, **{name: value for name, value in change.items() if value or name == "last"})
+            # Before itself is no move, and is refused where it does not wait.
+            before = waiting[0].id if waiting else job
+        client.change_job(job, priority=priority, before=before, last=last)
         found = client.queue()
     _show(found, as_json)
 
