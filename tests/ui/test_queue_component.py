@@ -69,6 +69,12 @@ def test_presses_say_what_is_wanted_of_which_job(mount: Mount, site: Site) -> No
     ]
 
 
+def test_a_refusal_says_what_to_do(mount: Mount, site: Site) -> None:
+    page = mount("queue", {"api": "api"})
+    expect(page.get_by_role("status")).to_contain_text("There is no")
+    expect(page.get_by_role("status")).to_contain_text("Check the link.")
+
+
 def test_news_are_shown_and_an_open_question_stays_open(mount: Mount, site: Site) -> None:
     publish(site)
     page = mount("queue", {"api": "api"})

@@ -1,6 +1,7 @@
 /** Notifications of the browser about the runs on the page: that one has ended, or says nothing any more. Off until asked for. */
 
 import { el } from './dom.js';
+import { inWords } from './requests.js';
 import { isOpen } from './run_state.js';
 
 const KEPT = 'gift-studio-notifications';
@@ -91,7 +92,7 @@ export class Notifications {
 }
 
 function said({ state, result, failure }) {
-  if (failure) return [failure.message, failure.remedy].filter(Boolean).join(' ');
+  if (failure) return inWords(failure);
   if (result?.score) return `${result.score.correct} of ${result.score.n} solved.`;
   return state === 'interrupted' ? 'Its process was gone before the run ended.' : '';
 }

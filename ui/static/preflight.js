@@ -9,6 +9,7 @@
 import { component, el } from './dom.js';
 import { placeOf, showField } from './field_jump.js';
 import { preflightFacts } from './preflight_facts.js';
+import { inWords } from './requests.js';
 
 const LEFT_ALONE = 400;
 
@@ -51,7 +52,7 @@ function status(answer, isOld) {
 }
 
 function body({ report, problems }, places) {
-  if (problems) return [el('p', { class: 'gs-note' }, problems.map(({ message, remedy }) => `${message} ${remedy}`).join(' '))];
+  if (problems) return [el('p', { class: 'gs-note' }, problems.map(inWords).join(' '))];
   return [
     remarks('Problems', 'gs-failure', report.problems, places), remarks('Warnings', 'gs-warning', report.warnings, places),
     ...preflightFacts(report.estimates),

@@ -5,7 +5,7 @@
  */
 
 import { component, el, stylesheet } from './dom.js';
-import { get } from './requests.js';
+import { get, inWords } from './requests.js';
 import { JobActions } from './job_actions.js';
 import { isLive, stateShape } from './run_state.js';
 import { duration, integer } from './scale.js';
@@ -187,7 +187,7 @@ class JobRow {
       isLive(job.state) ? job.placed_on : null, job.attempt > 1 ? `attempt ${job.attempt}` : null,
       job.priority ? `priority ${job.priority}` : null].filter(Boolean).join(' · ');
     failure.hidden = !job.failure;
-    failure.textContent = job.failure ? `${job.failure.message} ${job.failure.remedy}` : '';
+    failure.textContent = job.failure ? inWords(job.failure) : '';
     links.replaceChildren(...opened(job));
     this.#first.disabled = index === 0;
     this.#actions.update(job.state);

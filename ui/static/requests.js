@@ -11,5 +11,11 @@ export async function get(address, signal) {
 
 async function problemIn(response) {
   const document = await response.json().catch(() => ({}));
-  return document.problems?.[0]?.message ?? `The studio answered ${response.status}.`;
+  const [problem] = document.problems ?? [];
+  return problem ? inWords(problem) : `The studio answered ${response.status}.`;
+}
+
+/** What is wrong and what to do about it, as one text. */
+export function inWords({ message, remedy }) {
+  return [message, remedy].filter(Boolean).join(' ');
 }
