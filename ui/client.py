@@ -1,4 +1,7 @@
-"""The one way from the front end to the backend: a typed method for every route."""
+"""The one way from the front end to the backend: a typed method for everything that its pages ask for.
+
+What only commands ask for is in `ui/commands/client.py`; accounts, keys and signing in have no methods.
+"""
 
 from __future__ import annotations
 

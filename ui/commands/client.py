@@ -10,6 +10,7 @@ import httpx
 
 from api.output_views import FileView, OutputView
 from ui.client import StudioClient
+from ui.connection import part
 
 
 class CommandClient(StudioClient):
@@ -20,7 +21,7 @@ class CommandClient(StudioClient):
 
     def job_log(self, job_id: str, tail_bytes: int = 64_000) -> str:
         """The end of a job's log."""
-        return self._text(f"/jobs/{_part(job_id)}/log", tail_bytes=tail_bytes)
+        return self._text(f"/jobs/{part(job_id)}/log", tail_bytes=tail_bytes)
 
     def export(self, order: Mapping[str, Any]) -> OutputView:
         """Begin an export: the fields of an `ExportOrder`."""
@@ -33,15 +34,15 @@ class CommandClient(StudioClient):
 
     def files(self, job_id: str) -> list[FileView]:
         """What a job has left to be taken away."""
-        return self._get(list[FileView], f"/jobs/{_part(job_id)}/files")
+        return self._get(list[FileView], f"/jobs/{part(job_id)}/files")
 
     def file(self, job_id: str, name: str) -> Iterator[bytes]:
         """One of them, in pieces."""
-        return self._pieces(f"/jobs/{_part(job_id)}/files/{quote(name)}")
+        return self._pieces(f"/jobs/{part(job_id)}/files/{quote(name)}")
 
     def archive(self, job_id: str) -> Iterator[bytes]:
         """All of them as a ZIP archive, in pieces."""
-        return self._pieces(f"/jobs/{_part(job_id)}/archive")
+        return self._pieces(f"/jobs/{part(job_id)}/archive")
 
     def _pieces(self, path: str) -> Iterator[bytes]:
         with self._answer("GET", path) as response:
@@ -58,7 +59,3 @@ class _Signed(httpx.HTTPTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         request.headers["Authorization"] = self._authorization
         return super().handle_request(request)
-
-
-def _part(identifier: str) -> str:
-    return quote(identifier, safe="")
