@@ -91,6 +91,26 @@ def test_what_has_not_finished_is_resumed_or_begun_again(mount: Mount, site: Sit
     expect(page.get_by_role("button", name="Resume")).to_be_hidden()
 
 
+def test_what_was_refused_or_had_no_effect_can_be_pressed_again(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    site.publish("run", run_view("r2", "GIFT", "stopped"))
+    page = mount("runs", RUNS)
+    page.get_by_role("button", name="Stop").click()
+    page.clock.install()
+    page.get_by_role("button", name="Stop and save").click()
+    page.get_by_role("button", name="Resume").click()
+    page.clock.run_for(9_000)
+    expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
+    expect(page.get_by_role("button", name="Resume")).to_be_disabled()
+    page.clock.run_for(2_000)
+    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_enabled()
+    expect(page.get_by_role("button", name="Resume")).to_be_enabled()
+    page.get_by_role("button", name="Start over").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_disabled()
+    page.evaluate("async () => (await import('/assets/press.js')).refused()")
+    expect(page.get_by_role("button", name="Resume")).to_be_enabled()
+
+
 def test_cards_show_progress_score_and_failure(mount: Mount, site: Site) -> None:
     score = {"correct": 101, "n": 128, "share": 0.789, "low": 0.71, "high": 0.85}
     failure = {"code": "training", "message": "<b>no</b>", "field": "training.epochs", "remedy": "Lower it."}

@@ -5,6 +5,7 @@
 
 import { component, el } from './dom.js';
 import { datasetResult } from './dataset_result.js';
+import { expectAnswer } from './press.js';
 import { problemPanel } from './problems.js';
 import { integer } from './scale.js';
 
@@ -79,6 +80,10 @@ class Progress {
       onclick: () => {
         cancel.disabled = true;
         cancel.textContent = 'Cancelling…';
+        expectAnswer(() => {
+          cancel.disabled = false;
+          cancel.textContent = 'Cancel';
+        });
         onCancel();
       },
     }, 'Cancel');

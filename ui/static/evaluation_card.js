@@ -2,6 +2,7 @@
 
 import { el } from './dom.js';
 import { latest, scoreOf } from './evaluation_numbers.js';
+import { expectAnswer } from './press.js';
 import { isOpen, stateShape } from './run_state.js';
 import { duration, integer, seriesStyle } from './scale.js';
 
@@ -20,6 +21,7 @@ export class EvaluationCard {
   #footer;
   #action;
   #state;
+  #answered = () => {};
 
   constructor({ id, name, about, index }, onAction) {
     this.#button = el('button', {
@@ -27,6 +29,7 @@ export class EvaluationCard {
       onclick: () => {
         this.#button.disabled = true;
         this.#button.textContent = this.#action.done;
+        this.#answered = expectAnswer(() => this.#offer());
         onAction(this.#action.name, { evaluation: id });
       },
     });
@@ -52,17 +55,18 @@ export class EvaluationCard {
     this.#bar.setAttribute('aria-valuemax', total || 1);
     this.#bar.setAttribute('aria-valuenow', done);
     outcome.replaceChildren(...problems.map(failure), ...score(evaluation));
-    this.#offer(state);
-  }
-
-  /** A button that was pressed stays as it is until the state has changed. */
-  #offer(state) {
+    // A button that was pressed stays as it is until the state has changed, or nothing has come of it.
     if (this.#state === state) return;
     this.#state = state;
+    this.#answered();
     this.#action = isOpen(state) ? STOP : state === 'failed' ? AGAIN : GO_ON;
+    this.#footer.hidden = state === 'finished';
+    this.#offer();
+  }
+
+  #offer() {
     this.#button.disabled = false;
     this.#button.textContent = this.#action.label;
-    this.#footer.hidden = state === 'finished';
   }
 }
 

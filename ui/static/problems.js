@@ -5,6 +5,7 @@
 
 import { component, el } from './dom.js';
 import { downloadButton } from './download.js';
+import { refused } from './press.js';
 import { csv } from './table.js';
 
 // More than are taken in at a glance, such as rows of a file, can be taken along.
@@ -13,7 +14,12 @@ const COLUMNS = ['where', 'problem', 'remedy'];
 const EDIT = /^edits\.(\d+)/;
 
 export function mount(host, { data }) {
-  return component(host, 'problems', data, (next) => (next?.problems?.length ? [problemPanel(next)] : []));
+  return component(host, 'problems', data, (next) => (next?.problems?.length ? draw(next) : []));
+}
+
+function draw(data) {
+  refused();
+  return [problemPanel(data)];
 }
 
 /** Problems under a title, brought into view. */
