@@ -66,6 +66,7 @@ def test_intervals_are_seen_on_a_phone(mount: Mount, site: Site) -> None:
     page = mount("evaluation", pair(site))
     page.set_viewport_size({"width": 390, "height": 800})
     whisker = page.locator(".gs-interval-row", has_text="GIFT").first.locator(".gs-whisker i")
+    expect(whisker).to_be_visible()
     box = whisker.bounding_box()
     assert box is not None
     assert box["width"] > 80
@@ -189,6 +190,8 @@ def test_progress_is_asked_for_until_nothing_is_active(mount: Mount, site: Site)
     expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "8")
     expect(section(page, "Answers").get_by_role("button", name="Show the answers so far")).to_be_visible()
     publish(site, Shown("GIFT", [GIFT]))
+    assert site.wait_for_streams(1)
+    site.publish("job", {"id": running.order.id})
     page.clock.run_for(2000)
     expect(card).to_contain_text("finished")
     expect(section(page, "Answers").locator("tbody tr:visible")).to_have_count(20)
@@ -205,6 +208,7 @@ def test_stopping_and_going_on(mount: Mount, site: Site) -> None:
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
     publish(site, Shown("GIFT", [GIFT[:10]], state=JobState.STOPPED))
+    site.publish("job", {"id": running.order.id})
     page.clock.run_for(2000)
     page.get_by_role("button", name="Go on").click()
     identity = running.order.id
@@ -246,3 +250,12 @@ def test_evaluations_of_the_same_task_can_be_laid_beside_each_other(mount: Mount
     assert href is not None
     assert parse_qs(urlsplit(href).query) == {"evaluations": [f"{shown[0]['id']},{shown[1]['id']}"]}
     expect(entries.nth(2).get_by_role("link")).to_have_text(["Open"])
+
+
+def test_the_list_of_evaluations_learns_from_the_stream(mount: Mount, site: Site) -> None:
+    data = publish(site, Shown("GIFT", [GIFT[:8]], state=JobState.RUNNING))
+    entry = mount("evaluations", {**data, "opened": [], "most": 8}).locator(".gs-evaluation-list li")
+    expect(entry).to_contain_text("running")
+    identity = data["evaluations"][0]["id"]
+    site.publish("job", {"id": identity, "state": "finished", "step": 20, "latest": {"solved": 15}})
+    expect(entry).to_contain_text("finished, 15 of 20 solved")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Page, expect
 
 from tests.ui.component_site import Site
 from tests.ui.mounting import Mount
 
+pytestmark = pytest.mark.e2e
+
 HOSTILE = "<img src=x onerror=alert(1)>"
+RUNNING: dict[str, Any] = {"phase": "training", "step": 3, "total_steps": 9, "placed_on": "cuda:0", "started": 1.0}
 
 
 def job(identity: str, state: str, **fields: Any) -> dict[str, Any]:
@@ -20,27 +24,35 @@ def job(identity: str, state: str, **fields: Any) -> dict[str, Any]:
 
 
 def publish(site: Site, *, paused: bool = False) -> None:
-    running = job(
-        "run_1", "running", phase="training", step=3, total_steps=9, placed_on="cuda:0", host="box", started=1.0
-    )
+    running = job("run_1", "running", **RUNNING)
     waiting = [job("run_2", "queued"), job("run_3", "queued", label="SFT")]
     failure = {"code": "killed", "message": "It was killed.", "field": "", "remedy": "Resume it."}
     ended = job("run_4", "failed", failure=failure, started=1.0, ended=2.0)
     exported = job("ex_1", "finished", kind="export", experiment_id=None, label="export", started=1.0, ended=3.0)
-    devices = [{"name": name, "title": "A GPU", "memory": 1, "job": None} for name in ("cuda:0", "cuda:1")]
+    taken = {"cuda:0": None, "cuda:1": "run_1"}
+    devices = [{"name": name, "title": "A GPU", "memory": 1, "job": identity} for name, identity in taken.items()]
     site.documents = {
         "queue": {"paused": paused, "running": [running], "waiting": waiting},
         "devices": [{"id": "w", "host": "box", "started": 1.0, "seen": 1.0, "devices": devices}],
         "jobs?ended=true&limit=20": {"items": [ended, exported], "next": None},
         "experiments/exp_1": {"id": "exp_1", "name": HOSTILE},
     }
+    # A stream begins with it.
+    site.publish("queue", {"paused": paused, "waiting": [{"id": each["id"], "priority": 0} for each in waiting]})
+
+
+def asked(page: Page) -> list[str]:
+    """What is asked of the API from now on, without the stream."""
+    found: list[str] = []
+    page.on("request", lambda request: "/events" in request.url or found.append(request.url))
+    return found
 
 
 def test_it_shows_devices_jobs_and_their_order(mount: Mount, site: Site) -> None:
     publish(site)
     page = mount("queue", {"api": "api"})
-    expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:0A GPU · boxGIFT")
-    expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:1A GPU · boxfree")
+    expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:0A GPU · boxfree")
+    expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:1A GPU · boxGIFT")
     expect(page.get_by_role("region", name="Running")).to_contain_text("3 of 9")
     expect(page.get_by_role("region", name="Waiting").locator("b")).to_have_text(["GIFT", "SFT"])
     ended = page.get_by_role("region", name="Ended")
@@ -70,6 +82,7 @@ def test_presses_say_what_is_wanted_of_which_job(mount: Mount, site: Site) -> No
 
 
 def test_a_refusal_says_what_to_do(mount: Mount, site: Site) -> None:
+    site.publish("queue", {"paused": False, "waiting": []})
     page = mount("queue", {"api": "api"})
     expect(page.get_by_role("status")).to_contain_text("There is no")
     expect(page.get_by_role("status")).to_contain_text("Check the link.")
@@ -81,6 +94,66 @@ def test_news_are_shown_and_an_open_question_stays_open(mount: Mount, site: Site
     running = page.get_by_role("region", name="Running")
     running.get_by_role("button", name="Stop").click()
     publish(site, paused=True)
-    site.publish("queue", {})
     expect(page.get_by_role("button", name="Let the queue go on")).to_be_visible()
     expect(running.get_by_role("button", name="Stop and save")).to_be_visible()
+
+
+def test_progress_comes_with_the_stream_and_another_state_or_order_asks_anew(mount: Mount, site: Site) -> None:
+    publish(site)
+    page = mount("queue", {"api": "api"})
+    running = page.get_by_role("region", name="Running")
+    expect(running).to_contain_text("3 of 9")
+    requests = asked(page)
+    site.publish("job", job("run_1", "running", **RUNNING | {"step": 7}))
+    expect(running).to_contain_text("7 of 9")
+    site.publish("job", job("run_1", "stopping", **RUNNING | {"step": 8}))
+    expect(running).to_contain_text("stopping")
+    assert requests == []
+    site.documents["queue"] |= {"running": []}
+    site.documents["jobs?ended=true&limit=20"]["items"] = [job("run_1", "stopped", started=1.0, ended=2.0)]
+    site.publish("job", job("run_1", "stopped", started=1.0, ended=2.0))
+    expect(page.get_by_role("region", name="Ended")).to_contain_text("stopped")
+    expect(running).to_contain_text("Nothing is running.")
+    assert [url.rpartition("/")[2] for url in requests] == ["queue", "devices", "jobs?ended=true&limit=20"]
+
+
+def test_a_lost_stream_is_followed_by_one_look(mount: Mount, site: Site) -> None:
+    publish(site)
+    page = mount("queue", {"api": "api"})
+    expect(page.get_by_role("status")).to_have_text("live")
+    site.documents["queue"] |= {"running": []}
+    site.drop_streams()
+    expect(page.get_by_role("region", name="Running")).to_contain_text("Nothing is running.")
+    expect(page.get_by_role("status")).to_have_text("live")
+
+
+def test_a_name_that_cannot_be_had_is_left_out(mount: Mount, site: Site) -> None:
+    publish(site)
+    del site.documents["experiments/exp_1"]
+    page = mount("queue", {"api": "api"})
+    expect(page.get_by_role("region", name="Waiting").locator("b")).to_have_text(["GIFT", "SFT"])
+    expect(page.get_by_role("status")).to_have_text("live")
+
+
+def test_pausing_can_be_tried_again_when_nothing_came_of_it(mount: Mount, site: Site) -> None:
+    publish(site)
+    page = mount("queue", {"api": "api"})
+    pause = page.get_by_role("button", name="Pause the queue")
+    expect(pause).to_be_enabled()
+    page.clock.install()
+    pause.click()
+    page.clock.run_for(9_000)
+    expect(pause).to_be_disabled()
+    page.clock.run_for(2_000)
+    expect(pause).to_be_enabled()
+    pause.click()
+    expect(pause).to_be_disabled()
+    page.evaluate(REFUSE, {"title": "No", "problems": [{"field": "", "message": "You may not.", "remedy": "Sign in."}]})
+    expect(pause).to_be_enabled()
+
+
+# What the page shows when the backend refuses what a press has asked for.
+REFUSE = """async (data) => {
+  const { mount } = await import('/assets/problems.js');
+  mount(document.body.appendChild(document.createElement('div')), { data });
+}"""

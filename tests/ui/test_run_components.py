@@ -243,7 +243,7 @@ def test_without_data_a_component_says_what_will_be_there(mount: Mount, componen
 
 
 def test_experiments_follow_their_runs_until_these_have_ended(mount: Mount, site: Site) -> None:
-    runs = [{"label": "SFT", "state": "finished"}, {"label": "GIFT", "state": "running"}]
+    runs = [{"id": "r1", "label": "SFT", "state": "finished"}, {"id": "r2", "label": "GIFT", "state": "running"}]
     entries = [
         {
             "id": name,
@@ -263,8 +263,33 @@ def test_experiments_follow_their_runs_until_these_have_ended(mount: Mount, site
     expect(links.nth(1)).to_have_attribute("aria-current", "page")
     states = links.first.locator("[data-state]")
     expect(states.nth(1)).to_have_attribute("data-state", "running")
+    # What happened before the stream began is asked for, and what happens then is told.
+    site.publish("queue", {"paused": False, "waiting": []})
     expect(states.nth(1)).to_have_attribute("data-state", "failed")
-    expect(states).to_have_text(["✓SFT finished", "✕GIFT failed"])
+    site.publish("job", run_view("r2", "GIFT", "queued"))
+    expect(states).to_have_text(["✓SFT finished", "○GIFT queued"])
+    expect(links.nth(1).locator("[data-state]")).to_have_text(["✓SFT finished", "✕GIFT failed"])
+
+
+def test_the_parts_of_a_page_share_one_stream(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    page = mount("runs", RUNS)
+    expect(page.get_by_role("article")).to_have_count(1)
+    page.evaluate(
+        """async (data) => {
+          const { mount } = await import('/assets/experiments.js');
+          mount(document.body.appendChild(document.createElement('div')), { data });
+        }""",
+        {"selected": "e1", "api": "/api", "experiments": [{**ENTRY, "id": "e1", "name": "A pair"}]},
+    )
+    run = page.get_by_role("navigation", name="Experiments").locator("[data-state]")
+    expect(run).to_have_text("◐SFT running")
+    site.publish("job", run_view("r1", "SFT", "finished"))
+    expect(run).to_have_text("✓SFT finished")
+    assert site.wait_for_streams(1)
+
+
+ENTRY = {"created": 1.0, "href": "runs?experiment=e1", "runs": [{"id": "r1", "label": "SFT", "state": "running"}]}
 
 
 # Problems

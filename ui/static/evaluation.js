@@ -1,6 +1,5 @@
 /**
- * Evaluations side by side: how far they are, what they came to, and how they differ. It asks for what is new while one is
- * active, and not at all afterwards. `data` is {api, evaluations}: each an EvaluationView with `name`, `about`, `asked` (length and
+ * Evaluations side by side: how far they are, what they came to, and how they differ; live while one is active. `data` is {api, evaluations}: each an EvaluationView with `name`, `about`, `asked` (length and
  * seed of every condition) and `given` (whether its items begin the response). Actions: stop and go_on, {evaluation}.
  */
 
@@ -9,12 +8,13 @@ import { Answers } from './evaluation_answers.js';
 import { EvaluationCard } from './evaluation_card.js';
 import { Comparison } from './evaluation_comparison.js';
 import { Results } from './evaluation_results.js';
-import { get } from './requests.js';
+import { watch } from './page_stream.js';
+import { calmly, get } from './requests.js';
 import { isOpen } from './run_state.js';
 
 await stylesheet('evaluation.css');
 
-const POLL_MILLISECONDS = 1000;
+const LEAST_PAUSE = 1000;
 // A long list is scored anew for each answer: asking takes at most a fifth of the time.
 const PAUSE_PER_ANSWER = 4;
 
@@ -45,7 +45,7 @@ function draw({ api, evaluations }, view, onAction, signal) {
   }
 
   show();
-  poll(api, current, (trouble) => {
+  follow(api, current, (trouble) => {
     status.textContent = trouble;
     status.dataset.state = trouble ? 'reconnecting' : '';
     if (!trouble) show();
@@ -53,30 +53,35 @@ function draw({ api, evaluations }, view, onAction, signal) {
   return [el('div', { class: 'gs-cards gs-evaluations' }, cards.map((card) => card.root)), status, ...parts.map((part) => part.root)];
 }
 
-/** Asks for each evaluation once, and then for those that are active. Results go into `current`. */
-async function poll(api, current, onRound, signal) {
-  let wanted = current;
-  while (wanted.length && !signal.aborted) {
-    const began = performance.now();
+/** Asks for each evaluation once, and whenever something is told of it. Results go into `current`. */
+function follow(api, current, onRound, signal) {
+  const byId = new Map(current.map((each) => [each.id, each]));
+  const stale = new Set(current);
+
+  const ask = calmly(async () => {
+    const wanted = [...stale];
+    stale.clear();
+    if (!wanted.length) return;
     try {
       const found = await Promise.all(wanted.map(({ id }) => get(`${api}/evaluations/${encodeURIComponent(id)}`, signal)));
       found.forEach((detail, i) => Object.assign(wanted[i], detail));
       onRound('');
-      wanted = current.filter(({ state }) => isOpen(state));
     } catch (error) {
       if (signal.aborted) return;
       onRound(`${error.message} Trying again; what you see may be out of date.`);
+      again(wanted);
     }
-    if (wanted.length) await pause(Math.max(POLL_MILLISECONDS, PAUSE_PER_ANSWER * (performance.now() - began)), signal);
-  }
-}
+  }, (took) => Math.max(LEAST_PAUSE, PAUSE_PER_ANSWER * took));
 
-function pause(milliseconds, signal) {
-  return new Promise((done) => {
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      done();
-    }, { once: true });
-  });
+  function again(evaluations) {
+    evaluations.forEach((each) => stale.add(each));
+    ask();
+  }
+
+  ask();
+  if (!current.some(({ state }) => isOpen(state))) return;
+  watch(api, ['queue'], {
+    job: ({ id }) => byId.has(id) && again([byId.get(id)]),
+    look: () => again(current.filter(({ state }) => isOpen(state))),
+  }, signal);
 }

@@ -1,13 +1,14 @@
 /**
- * The experiments there are, newest first, each with the states of its runs, which are asked for anew until they have ended.
- * `data` is {selected, api, experiments: [{id, name, created, href, runs: [{label, state}]}]}.
+ * The experiments there are, newest first, each with the states of its runs, live.
+ * `data` is {selected, api, experiments: [{id, name, created, href, runs: [{id, label, state}]}]}.
  */
 
 import { component, el } from './dom.js';
+import { watch } from './page_stream.js';
+import { get } from './requests.js';
 import { isOpen, stateShape } from './run_state.js';
 
 const WHEN = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' };
-const REFRESH_MILLISECONDS = 3000;
 
 export function mount(host, { data }) {
   return component(host, 'experiments', data, (next, signal) =>
@@ -20,11 +21,11 @@ function empty() {
 
 function draw({ selected, api, experiments }, signal) {
   const entries = experiments.map((experiment) => entry(experiment, experiment.id === selected));
-  const timer = setInterval(() => {
-    if (document.hidden) return;
-    entries.filter((each) => each.isOpen()).forEach((each) => refresh(each, api, signal));
-  }, REFRESH_MILLISECONDS);
-  signal.addEventListener('abort', () => clearInterval(timer));
+  const byId = new Map(entries.map((each) => [each.id, each]));
+  watch(api, ['queue'], {
+    job: (job) => byId.get(job.experiment_id)?.take(job),
+    look: () => entries.filter((each) => each.isOpen()).forEach((each) => refresh(each, api, signal)),
+  }, signal);
   return el('nav', { 'aria-label': 'Experiments' },
     el('ul', { class: 'gs-experiments' }, entries.map((each) => el('li', {}, each.root))));
 }
@@ -32,25 +33,26 @@ function draw({ selected, api, experiments }, signal) {
 function entry({ id, name, created, href, runs }, selected) {
   const when = new Date(created * 1000);
   const states = el('span', { class: 'gs-run-states' });
-  let open = false;
+  const known = new Map();
 
   function show(next) {
-    open = next.some(({ state }) => isOpen(state));
-    states.replaceChildren(...next.map(({ label, state }) =>
+    next.forEach((run) => known.set(run.id, run));
+    states.replaceChildren(...[...known.values()].map(({ label, state }) =>
       el('span', { 'data-state': state, title: state }, stateShape(state), label, el('span', { class: 'gs-hidden' }, ` ${state}`))));
   }
 
   show(runs);
   const root = el('a', { href, 'aria-current': selected && 'page' },
     el('b', {}, name), el('time', { datetime: when.toISOString() }, when.toLocaleString(undefined, WHEN)), states);
-  return { id, root, show, isOpen: () => open };
+  // Most of what is told of a job is how far it is.
+  const take = (run) => run.state === known.get(run.id)?.state || show([run]);
+  return { id, root, show, take, isOpen: () => [...known.values()].some(({ state }) => isOpen(state)) };
 }
 
 async function refresh({ id, show }, api, signal) {
   try {
-    const response = await fetch(`${api}/runs?experiment=${encodeURIComponent(id)}`, { signal });
-    if (response.ok) show((await response.json()).items);
+    show((await get(`${api}/runs?experiment=${encodeURIComponent(id)}`, signal)).items);
   } catch {
-    // The page was left, or the backend is away, which the runs beside this list say; the next round asks again.
+    // The page was left, or the backend is away, which the runs beside this list say; it is asked again.
   }
 }

@@ -1,111 +1,154 @@
 /**
  * What the studio computes: the devices, what runs on them, what waits and in which order, and what has ended. `data` is {api}.
- * Asked for anew while the page is looked at. onAction gets pause, go_on, first or later {job}, and
- * what `JobActions` says with {job}.
+ * onAction gets pause, go_on, first or later {job}, and what `JobActions` says with {job}.
  */
 
 import { component, el, stylesheet } from './dom.js';
-import { get, inWords } from './requests.js';
-import { JobActions } from './job_actions.js';
-import { isLive, stateShape } from './run_state.js';
-import { duration, integer } from './scale.js';
+import { JobList } from './job_list.js';
+import { watch } from './page_stream.js';
+import { expectAnswer } from './press.js';
+import { calmly, get } from './requests.js';
+import { isLive } from './run_state.js';
 
 await stylesheet('queue.css');
 
 const ENDED_SHOWN = 20;
-// Who everybody is where there are no accounts.
-const LOCAL = 'local';
-const RETRY_MILLISECONDS = 3000;
-// A run that is under way tells of itself several times a second.
+// A queue that changes does so several times in a row.
 const CALM_MILLISECONDS = 500;
-const KINDS = {
-  train: 'Training', evaluate: 'Evaluation', denoise: 'Batch of prompts', inspect: 'Look at a data set', export: 'Export', push: 'Upload',
-};
+const RETRY_MILLISECONDS = 3000;
 
 export function mount(host, { data, onAction }) {
   return component(host, 'queue', data, (next, signal) => (next ? draw(next, onAction, signal) : []));
 }
 
 function draw({ api }, onAction, signal) {
-  const status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
-  const devices = el('ul', { class: 'gs-devices', 'aria-label': 'Devices' });
-  const pause = el('button', { type: 'button', onclick: () => { pause.disabled = true; onAction(pause.dataset.action, {}); } });
-  const names = new ExperimentNames(api);
-  const running = new JobList('Running', 'Nothing is running.', { names, onAction });
-  const waiting = new JobList('Waiting', 'Nothing waits.', { names, onAction, ordered: true });
-  const ended = new JobList('Ended', 'Nothing has ended yet.', { names, onAction });
+  const board = new Board(new ExperimentNames(api), onAction);
+  // What was told while an answer was under way, which may have been made before.
+  const told = new Map();
 
   const refresh = calmly(async () => {
+    told.clear();
     try {
-      const [queue, workers, last] = await Promise.all([
+      const [queue, workers, ended] = await Promise.all([
         get(`${api}/queue`, signal), get(`${api}/devices`, signal), get(`${api}/jobs?ended=true&limit=${ENDED_SHOWN}`, signal),
       ]);
-      await names.learn([...queue.running, ...queue.waiting, ...last.items], signal);
-      running.show(queue.running);
-      waiting.show(queue.waiting);
-      ended.show(last.items);
-      devices.replaceChildren(...workers.flatMap((worker) => worker.devices.map((device) => deviceEntry(worker, device, queue.running))));
-      pause.dataset.action = queue.paused ? 'go_on' : 'pause';
-      pause.textContent = queue.paused ? 'Let the queue go on' : 'Pause the queue';
-      pause.title = queue.paused ? 'Nothing is taken from the queue.' : 'What runs goes on; nothing else is taken.';
-      pause.disabled = false;
-      status.textContent = queue.paused ? 'paused: what runs goes on, nothing else is taken' : 'live';
-      status.dataset.state = queue.paused ? 'paused' : 'connected';
+      await board.show(queue, workers, ended.items, signal);
+      [...told.values()].forEach(take);
     } catch (error) {
-      if (!signal.aborted) status.textContent = `${error.message} What you see may be out of date.`;
+      if (signal.aborted) return;
+      board.say(`${error.message} What you see may be out of date.`, 'reconnecting');
+      setTimeout(() => signal.aborted || refresh(), RETRY_MILLISECONDS);
     }
-  });
+  }, () => CALM_MILLISECONDS);
 
-  follow(`${api}/events?topic=queue`, refresh, signal);
-  const clock = setInterval(() => running.tick(), 1000);
+  function take(job) {
+    told.set(job.id, job);
+    if (board.isShown && !board.update(job)) refresh();
+  }
+
+  watch(api, ['queue'], {
+    job: take,
+    queue: (line) => board.isShown && !board.isInOrder(line) && refresh(),
+    look: refresh,
+  }, signal);
+  const clock = setInterval(() => board.tick(), 1000);
   signal.addEventListener('abort', () => clearInterval(clock));
-  return [el('header', { class: 'gs-title' }, el('h2', {}, 'Queue'), status, pause), devices, running.root, waiting.root, ended.root];
+  return board.parts;
 }
 
-/** Calls `onNews` now, and whenever something about a job has changed, through outages too. */
-function follow(address, onNews, signal) {
-  let retry = null;
-  let source = null;
-  const connect = () => {
-    source = new EventSource(address);
-    ['open', 'job', 'queue', 'error'].forEach((name) => source.addEventListener(name, onNews));
-    source.addEventListener('error', () => {
-      // The browser retries a dropped connection, but gives up on one that was refused, as a restarting proxy does.
-      if (source.readyState === EventSource.CLOSED) retry = setTimeout(connect, RETRY_MILLISECONDS);
-    });
-  };
-  onNews();
-  connect();
-  signal.addEventListener('abort', () => {
-    clearTimeout(retry);
-    source.close();
-  });
+/** Everything that is shown. */
+class Board {
+  isShown = false;
+  #status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
+  #devices = el('ul', { class: 'gs-devices', 'aria-label': 'Devices' });
+  #pause;
+  #names;
+  #running;
+  #waiting;
+  #ended;
+
+  constructor(names, onAction) {
+    this.#names = names;
+    this.#pause = new PauseButton(onAction);
+    this.#running = new JobList('Running', 'Nothing is running.', { names, onAction });
+    this.#waiting = new JobList('Waiting', 'Nothing waits.', { names, onAction, ordered: true });
+    this.#ended = new JobList('Ended', 'Nothing has ended yet.', { names, onAction });
+    this.parts = [
+      el('header', { class: 'gs-title' }, el('h2', {}, 'Queue'), this.#status, this.#pause.root), this.#devices,
+      this.#running.root, this.#waiting.root, this.#ended.root,
+    ];
+  }
+
+  async show({ paused, running, waiting }, workers, ended, signal) {
+    await this.#names.learn([...running, ...waiting, ...ended], signal);
+    this.#running.show(running);
+    this.#waiting.show(waiting);
+    this.#ended.show(ended);
+    this.#devices.replaceChildren(...workers.flatMap((worker) => worker.devices.map((device) => deviceEntry(worker, device, running))));
+    this.#pause.show(paused);
+    this.isShown = true;
+    if (paused) this.say('paused: what runs goes on, nothing else is taken', 'paused');
+    else this.say('live', 'connected');
+  }
+
+  /** What a job is like now; false where it stands in another list than before, or in none. */
+  update(job) {
+    const list = isLive(job.state) ? this.#running : job.state === 'queued' ? this.#waiting : this.#ended;
+    return list.update(job);
+  }
+
+  /** Whether the queue is shown as it is. */
+  isInOrder({ paused, waiting }) {
+    return this.#pause.isFor(paused) && this.#waiting.isOf(waiting);
+  }
+
+  say(text, state) {
+    this.#status.textContent = text;
+    this.#status.dataset.state = state;
+  }
+
+  tick() {
+    this.#running.tick();
+  }
 }
 
-/** Calls `work` at once, and once more after it has ended if it was asked for meanwhile. */
-function calmly(work) {
-  let busy = false;
-  let again = false;
-  return async function run() {
-    again = true;
-    if (busy) return;
-    busy = true;
-    while (again) {
-      again = false;
-      await work();
-      await new Promise((done) => { setTimeout(done, CALM_MILLISECONDS); });
-    }
-    busy = false;
-  };
+class PauseButton {
+  root = el('button', { type: 'button', hidden: true, onclick: () => this.#press() });
+  #paused;
+  #onAction;
+  #answered = () => {};
+
+  constructor(onAction) {
+    this.#onAction = onAction;
+  }
+
+  isFor(paused) {
+    return paused === this.#paused;
+  }
+
+  show(paused) {
+    if (this.isFor(paused)) return;
+    this.#answered();
+    this.#paused = paused;
+    this.root.hidden = this.root.disabled = false;
+    this.root.textContent = paused ? 'Let the queue go on' : 'Pause the queue';
+    this.root.title = paused ? 'Nothing is taken from the queue.' : 'What runs goes on; nothing else is taken.';
+  }
+
+  #press() {
+    this.root.disabled = true;
+    this.#answered = expectAnswer(() => { this.root.disabled = false; });
+    this.#onAction(this.#paused ? 'go_on' : 'pause', {});
+  }
 }
 
-function deviceEntry({ host }, { name, title }, jobs) {
-  const job = jobs.find((each) => each.host === host && each.placed_on.split(',').includes(name));
+function deviceEntry({ host }, { name, title, job }, running) {
+  const label = running.find(({ id }) => id === job)?.label ?? job;
   return el('li', { 'data-busy': String(Boolean(job)) },
-    el('b', {}, name), el('span', { class: 'gs-note' }, `${title} · ${host}`), el('span', {}, job ? job.label : 'free'));
+    el('b', {}, name), el('span', { class: 'gs-note' }, `${title} · ${host}`), el('span', {}, label ?? 'free'));
 }
 
-/** What the experiments of runs are called; each is asked for once. */
+/** What the experiments of runs are called; each is asked for once, and again where that failed. */
 class ExperimentNames {
   #known = new Map();
   #api;
@@ -116,101 +159,18 @@ class ExperimentNames {
 
   async learn(jobs, signal) {
     const wanted = new Set(jobs.map((job) => job.experiment_id).filter((id) => id && !this.#known.has(id)));
-    await Promise.all([...wanted].map(async (id) => {
-      this.#known.set(id, (await get(`${this.#api}/experiments/${encodeURIComponent(id)}`, signal)).name);
-    }));
+    await Promise.all([...wanted].map((id) => this.#ask(id, signal)));
   }
 
   of({ experiment_id: id }) {
     return this.#known.get(id);
   }
-}
 
-/** Rows of jobs, updated in place so that a question that is open stays open. */
-class JobList {
-  #rows = new Map();
-  #list = el('ul', { class: 'gs-jobs' });
-  #empty;
-  #options;
-
-  constructor(title, empty, options) {
-    this.#options = options;
-    this.#empty = el('p', { class: 'gs-note' }, empty);
-    this.root = el('section', { 'aria-label': title }, el('h3', {}, title), this.#empty, this.#list);
-  }
-
-  show(jobs) {
-    const rows = new Map(jobs.map((job) => [job.id, this.#rows.get(job.id) ?? new JobRow(this.#options)]));
-    jobs.forEach((job, index) => rows.get(job.id).update(job, index));
-    this.#rows = rows;
-    const wanted = [...rows.values()].map(({ root }) => root);
-    if (wanted.some((root, index) => this.#list.children[index] !== root) || wanted.length !== this.#list.children.length) {
-      this.#list.replaceChildren(...wanted);
+  async #ask(id, signal) {
+    try {
+      this.#known.set(id, (await get(`${this.#api}/experiments/${encodeURIComponent(id)}`, signal)).name);
+    } catch {
+      // Its runs are shown without it: a name is not worth the page.
     }
-    this.#empty.hidden = jobs.length > 0;
   }
-
-  tick() {
-    this.#rows.forEach((row) => row.tick());
-  }
-}
-
-class JobRow {
-  #job;
-  #parts = {
-    state: el('span', { class: 'gs-chip' }), name: el('b'), about: el('span', { class: 'gs-note' }), doing: el('span', { class: 'gs-note' }),
-    failure: el('p', { class: 'gs-failure', hidden: true }), links: el('nav', { class: 'gs-links', 'aria-label': 'Open' }),
-  };
-  #names;
-  #actions;
-  #first;
-  #later;
-
-  constructor({ names, onAction, ordered = false }) {
-    this.#names = names;
-    const { state, name, about, doing, failure, links } = this.#parts;
-    this.#actions = new JobActions((action) => onAction(action, { job: this.#job.id }));
-    this.#first = el('button', { type: 'button', title: 'Before all others', onclick: () => onAction('first', { job: this.#job.id }) }, 'Next');
-    this.#later = el('button', { type: 'button', title: 'After all others', onclick: () => onAction('later', { job: this.#job.id }) }, 'Last');
-    this.root = el('li', {},
-      el('div', { class: 'gs-job-text' }, el('div', {}, state, name, doing), about, failure),
-      el('footer', {}, links, ordered ? [this.#first, this.#later] : null, this.#actions.root));
-  }
-
-  update(job, index) {
-    this.#job = job;
-    const { state, name, about, failure, links } = this.#parts;
-    this.root.dataset.state = job.state;
-    state.replaceChildren(stateShape(job.state), job.state);
-    name.textContent = job.label;
-    about.textContent = [KINDS[job.kind] ?? job.kind, this.#names.of(job), job.created_by === LOCAL ? null : job.created_by,
-      isLive(job.state) ? job.placed_on : null, job.attempt > 1 ? `attempt ${job.attempt}` : null,
-      job.priority ? `priority ${job.priority}` : null].filter(Boolean).join(' · ');
-    failure.hidden = !job.failure;
-    failure.textContent = job.failure ? inWords(job.failure) : '';
-    links.replaceChildren(...opened(job));
-    this.#first.disabled = index === 0;
-    this.#actions.update(job.state);
-    this.tick();
-  }
-
-  tick() {
-    const { state, phase, step, total_steps: total, eta_seconds: left, started, ended } = this.#job;
-    const took = started ? duration(Math.max(0, (ended ?? Date.now() / 1000) - started)) : '';
-    this.#parts.doing.textContent = isLive(state)
-      ? [phase, total ? `${integer(step)} of ${integer(total)}` : null, took, left ? `${duration(left)} left` : null].filter(Boolean).join(' · ')
-      : took && state !== 'queued' ? `took ${took}` : '';
-  }
-}
-
-/** Where a job is looked at. */
-function opened({ id, kind, state, started, experiment_id: experiment }) {
-  const address = {
-    train: `runs?experiment=${encodeURIComponent(experiment)}`, evaluate: `evaluate?evaluations=${encodeURIComponent(id)}`,
-    inspect: `tokens?dataset=${encodeURIComponent(id)}`,
-  }[kind];
-  const links = address ? [el('a', { href: address }, 'Open')] : [];
-  if (state === 'finished' && (kind === 'export' || kind === 'denoise')) links.push(el('a', { href: `api/v1/jobs/${encodeURIComponent(id)}/archive`, download: true }, 'Download'));
-  if (started) links.push(el('a', { href: `api/v1/jobs/${encodeURIComponent(id)}/log`, target: '_blank', rel: 'noopener' }, 'Log'));
-  return links;
 }

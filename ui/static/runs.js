@@ -43,7 +43,7 @@ function draw({ experiment, name, api, links }, onAction, signal) {
     notifications.run(run);
   }
 
-  openRunStream(`${api}/events?topic=experiment:${encodeURIComponent(experiment)}`, {
+  openRunStream(api, experiment, {
     onRun,
     onMetrics: (run, points) => {
       cards.get(run)?.measure(points);
