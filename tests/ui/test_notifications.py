@@ -111,9 +111,51 @@ def test_a_silent_run_is_told_once_until_it_reports_again(opened: Told) -> None:
     assert [entry[:2] for entry in page.evaluate("shown")] == [
         ["SFT stalled", "Nothing has been reported for 10 minutes."]
     ]
-    page.evaluate("watch.heard('r1')")
+    page.evaluate("watch.measured('r1', [])")
     page.clock.run_for(11 * 60_000)
     assert page.evaluate("shown.length") == 2
+
+
+def entropies(first: int, *values: float) -> dict[str, Any]:
+    points = [
+        {"cursor": step, "step": step, "time": float(step), "values": {"loss": 1.0, "mean_entropy": value}}
+        for step, value in enumerate(values, first)
+    ]
+    return {"run_id": "r1", "points": points}
+
+
+def test_an_entropy_collapse_is_told_once(opened: Told, site: Site) -> None:
+    site.publish("run", run_view("r1", "GIFT", step=3))
+    site.publish("metrics", entropies(1, 2.0, 2.2, 2.4))
+    page = opened()
+    page.get_by_role("button", name="Notify me").click()
+    expect(page.get_by_role("article")).to_have_count(1)
+    # Not for long, or not low enough.
+    site.publish("metrics", entropies(4, 0.1, 0.1, 0.3, 0.1, 0.1))
+    site.publish("run", run_view("r1", "GIFT", step=8, phase="saving"))
+    expect(page.locator(".gs-phase")).to_have_text("saving")
+    assert page.evaluate("shown") == []
+    site.publish("metrics", entropies(9, 0.11, 0.1, 0.1))
+    page.wait_for_function("shown.length === 1")
+    site.publish("metrics", entropies(12, 1.0, 0.1, 0.1, 0.1))
+    site.publish("run", run_view("r1", "GIFT", "finished"))
+    page.wait_for_function("shown.length === 2")
+    assert [entry[:2] for entry in page.evaluate("shown")] == [
+        ["GIFT has an entropy collapse", "Its mean entropy fell from 2.200 to 0.110 nats."],
+        ["GIFT finished", ""],
+    ]
+
+
+def test_a_collapse_from_before_the_page_was_opened_is_no_news(opened: Told, site: Site) -> None:
+    page = opened()
+    page.get_by_role("button", name="Notify me").click()
+    expect(page.get_by_role("button", name="Notify me")).to_have_attribute("aria-pressed", "true")
+    site.publish("run", run_view("r1", "GIFT", step=6))
+    site.publish("metrics", entropies(1, 2.0, 2.0, 2.0, 0.1, 0.1, 0.1))
+    site.publish("metrics", entropies(7, 0.1, 0.1))
+    site.publish("run", run_view("r1", "GIFT", "finished", step=8))
+    page.wait_for_function("shown.length > 0")
+    assert [entry[0] for entry in page.evaluate("shown")] == ["GIFT finished"]
 
 
 def test_a_card_says_when_its_files_were_removed(mount: Mount, site: Site) -> None:

@@ -1,21 +1,28 @@
-/** Notifications of the browser about the runs on the page: that one has ended, or says nothing any more. Off until asked for. */
+/**
+ * Notifications of the browser about the runs on the page: that one has ended, says nothing any more, or has become certain of
+ * nearly everything. Off until asked for.
+ */
 
 import { el } from './dom.js';
+import { EntropyCourse } from './entropy_course.js';
 import { inWords } from './requests.js';
 import { isOpen } from './run_state.js';
+import { decimal } from './scale.js';
 
 const KEPT = 'gift-studio-notifications';
 const STALL_MILLISECONDS = 10 * 60_000;
 const LOOK_MILLISECONDS = 15_000;
-const TITLES = { finished: 'finished', failed: 'failed', interrupted: 'interrupted', stalled: 'stalled' };
+const TITLES = {
+  finished: 'finished', failed: 'failed', interrupted: 'interrupted', stalled: 'stalled', collapsed: 'has an entropy collapse',
+};
 
 /**
- * Give it what the stream brings: `run` each RunView, `heard` the id of a run that has reported, `connected` whether the
+ * Give it what the stream brings: `run` each RunView, `measured` the id of a run and its new points, `connected` whether the
  * stream is there. `root` is the bell, which asks the browser for permission when it is pressed.
  */
 export class Notifications {
   #runs = new Map();
-  #ended = new Set();
+  #told = new Set();
   #connected = false;
   #stall;
   #bell = el('button', { type: 'button', class: 'gs-bell', onclick: () => this.#toggle() });
@@ -31,20 +38,20 @@ export class Notifications {
   }
 
   run(run) {
-    const before = this.#runs.get(run.id);
-    this.#runs.set(run.id, { run, heard: Date.now(), stalled: false });
-    // What had ended when the page was opened is no news.
-    if (!before || before.run.state === run.state || !isOpen(before.run.state)) return;
-    // A stream that begins anew may bring what it has brought before.
-    const end = `${run.id} ${run.state} ${run.started}`;
-    if (!(run.state in TITLES) || this.#ended.has(end)) return;
-    this.#ended.add(end);
-    this.#tell(run, run.state, said(run));
+    const known = this.#runs.get(run.id);
+    const before = known?.run.state;
+    // What had happened when the page was opened, up to this step, is no news.
+    this.#runs.set(run.id, { since: run.step, course: new EntropyCourse(), ...known, run, heard: Date.now(), stalled: false });
+    if (isOpen(before) && before !== run.state && run.state in TITLES) this.#tellOnce(run, run.state, said(run));
   }
 
-  heard(id) {
+  measured(id, points) {
     const known = this.#runs.get(id);
-    if (known) Object.assign(known, { heard: Date.now(), stalled: false });
+    if (!known) return;
+    Object.assign(known, { heard: Date.now(), stalled: false });
+    const fell = known.course.take(points);
+    if (!fell || fell.step <= known.since) return;
+    this.#tellOnce(known.run, 'collapsed', `Its mean entropy fell from ${decimal(fell.from, 3)} to ${decimal(fell.to, 3)} nats.`);
   }
 
   connected(connected) {
@@ -61,6 +68,14 @@ export class Notifications {
       known.stalled = true;
       this.#tell(known.run, 'stalled', `Nothing has been reported for ${Math.round(silent / 60_000)} minutes.`);
     }
+  }
+
+  /** A stream that begins anew may bring what it has brought before. */
+  #tellOnce(run, what, body) {
+    const told = `${run.id} ${what} ${run.started}`;
+    if (this.#told.has(told)) return;
+    this.#told.add(told);
+    this.#tell(run, what, body);
   }
 
   #tell(run, what, body) {
@@ -87,7 +102,7 @@ export class Notifications {
     this.#bell.setAttribute('aria-pressed', isOn());
     this.#bell.textContent = refused ? 'Notifications are blocked' : 'Notify me';
     this.#bell.title = refused ? 'Allow them for this site in the settings of the browser.'
-      : 'When a run of this page ends, or reports nothing for ten minutes, while the page is open.';
+      : 'When a run of this page ends, reports nothing for ten minutes, or has an entropy collapse, while the page is open.';
   }
 }
 

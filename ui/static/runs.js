@@ -48,7 +48,7 @@ function draw({ experiment, name, api, links }, onAction, signal) {
     onMetrics: (run, points) => {
       cards.get(run)?.measure(points);
       curves.append(run, points);
-      notifications.heard(run);
+      notifications.measured(run, points);
     },
     onStatus: (state) => {
       status.textContent = state === 'connected' ? 'live' : 'reconnecting… what you see may be out of date';
