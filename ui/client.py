@@ -69,10 +69,16 @@ class StudioClient(Connection):
         """`count` held-out examples of each built-in task."""
         return self._get(list[ExampleView], "/examples", count=count)
 
-    def create_experiment(self, spec: ExperimentSpec | dict[str, Any], key: str) -> ExperimentDetail:
-        """Launch; the same `key` again returns what it created. A dict is checked by the backend."""
+    def create_experiment(
+        self, spec: ExperimentSpec | dict[str, Any], key: str, **queued: int | str
+    ) -> ExperimentDetail:
+        """Launch; the same `key` again returns what it created. A dict is checked by the backend.
+
+        `queued`: priority, devices, device, stop_on_failure.
+        """
         body = spec if isinstance(spec, dict) else spec.model_dump(mode="json")
-        return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers={"Idempotency-Key": key})
+        headers = {"Idempotency-Key": key}
+        return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers=headers, params=queued)
 
     def preflight(self, experiment: ExperimentSpec | object, effect: float = 10) -> PreflightReport:
         """What is wrong with an experiment and what it would take; `effect` is the difference to be told, in points.

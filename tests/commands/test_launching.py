@@ -47,6 +47,16 @@ def test_a_launch_is_what_the_page_would_have_launched(gift, studio):
     assert [run["state"] for run in shown["runs"]] == ["queued"]
 
 
+def test_how_the_runs_are_queued(gift, studio):
+    options = ("--priority", "-3", "--devices", "2", "--device", "cuda:1", "--stop-on-failure")
+    assert gift("launch", "--preset", "Smoke test", *options)[0] == 0
+    (experiment,) = studio.store.experiments()
+    assert experiment.stop_on_failure
+    assert {(run.priority, run.devices, run.device) for run in studio.store.runs(experiment.id)} == {(-3, 2, "cuda:1")}
+    code, _, error = gift("launch", "--preset", "Smoke test", "--device", "gpu")
+    assert (code, "device" in error) == (1, True)
+
+
 def test_the_spec_of_a_run_and_an_experiment_are_both_files_to_launch(gift, studio, tmp_path):
     (tmp_path / "run.yaml").write_text(RunSpec().replace({"seed": 7, "objective.method": "cart"}).to_yaml())
     (tmp_path / "pair.yaml").write_text("{name: Two, seeds: [3], run: {training: {epochs: 1}}}")

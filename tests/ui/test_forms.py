@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 import pytest
 
+from api.job_views import DeviceView, WorkerView
 from gift_core.data_spec import ColumnMapping
 from gift_core.errors import SpecError
 from gift_core.spec import ExperimentSpec, Method, RunSpec, field_table
 from ui.client import StudioClient
 from ui.forms import NEEDS, SECTIONS, Field, field_of, nested, task_fields
 from ui.pages.launch import FILE, TASK, LaunchPage, _launch_label
+from ui.pages.launch_queue import device_choices
 from ui.pages.wording import CONTROLS, METHODS
 from workers.studio import Studio
 
@@ -84,7 +87,7 @@ class Form:
 
     def __init__(self, page: LaunchPage) -> None:
         self.page = page
-        self.typed: dict[Any, Any] = {part: part.value for part in page._inputs}
+        self.typed: dict[Any, Any] = {part: part.value for part in (*page._inputs, *page._queue.inputs)}
         self.typed[page._model] = BASE.model.name
         self.typed[page._kind] = TASK
 
@@ -208,6 +211,40 @@ def test_controls_run_after_the_pair_whatever_was_ticked_first(client: StudioCli
     runs = studio.store.runs(studio.store.experiments()[0].id)
     assert [run.label for run in runs] == ["SFT", "GIFT", "SHUFFLED", "CART"]
     assert [run.spec["objective"]["method"] for run in runs] == ["sft", "gift", "shuffled", "cart"]
+
+
+def test_how_runs_are_queued_is_chosen_with_the_launch(client: StudioClient, studio: Studio) -> None:
+    form = Form(lay_out(client))
+    assert form.launch()[0] == ""
+    form.typed |= dict(zip(form.page._queue.inputs, (7, 2, "cuda", True), strict=True))
+    assert form.launch()[0] == "", "another queueing is another launch"
+    form.typed |= dict(zip(form.page._queue.inputs, (None, None, "", False), strict=True))
+    assert form.launch()[0] == "", "what is left empty has its default"
+    *_, chosen, usual = reversed(studio.store.experiments())
+    assert (chosen.stop_on_failure, usual.stop_on_failure) == (True, False)
+    queued = [
+        {(run.priority, run.devices, run.device) for run in studio.store.runs(each.id)} for each in (chosen, usual)
+    ]
+    assert queued == [{(7, 2, "cuda")}, {(0, 1, "")}]
+
+
+def test_what_cannot_be_queued_is_said_with_the_place_of_its_field(client: StudioClient, studio: Studio) -> None:
+    form = Form(lay_out(client))
+    form.typed |= dict(zip(form.page._queue.inputs, (500, 0, "", False), strict=True))
+    refusal = json.loads(form.launch()[0])
+    assert [problem["field"] for problem in refusal["problems"]] == ["priority", "devices"]
+    assert refusal["places"]["priority"] == ["field-priority", "section-queue"]
+    assert studio.store.experiments() == []
+
+
+def test_devices_are_offered_by_kind_and_by_name() -> None:
+    devices = [DeviceView(name=name, title="A GPU", memory=1) for name in ("cuda:0", "cuda:1")]
+    cpu = DeviceView(name="cpu", title="16 cores", memory=1)
+    workers = [
+        WorkerView(id=str(i), host="box", started=0, seen=0, devices=each) for i, each in enumerate((devices, [cpu]))
+    ]
+    assert [value for _, value in device_choices(workers)] == ["", "cuda", "cpu", "cuda:0", "cuda:1"]
+    assert [value for _, value in device_choices([])] == [""]
 
 
 def test_the_button_names_what_will_run() -> None:

@@ -295,6 +295,17 @@ ENTRY = {"created": 1.0, "href": "runs?experiment=e1", "runs": [{"id": "r1", "la
 # Problems
 
 
+def test_a_problem_leads_to_its_field(mount: Mount) -> None:
+    problem = {"field": "priority", "message": "Too high.", "remedy": "Lower it."}
+    data = {"title": "No", "problems": [problem], "places": {"priority": ["field-priority", "section-queue"]}}
+    page = mount("problems", data)
+    page.evaluate("""() => document.body.insertAdjacentHTML('beforeend', `<div id="section-queue">
+      <button onclick="document.getElementById('field-priority').hidden = false; this.className = 'open'">Queue</button>
+      <div id="field-priority" hidden><input></div></div>`)""")
+    page.get_by_role("button", name="priority").click()
+    expect(page.locator("#field-priority input")).to_be_focused()
+
+
 def test_problems_name_their_field_and_remedy_and_go_away(mount: Mount) -> None:
     problem = {"field": "training.epochs", "message": "<i>Too many.</i>", "remedy": "Lower it."}
     data = {"title": "Nothing was launched", "problems": [problem, {"field": "", "message": "And this.", "remedy": ""}]}

@@ -38,6 +38,14 @@ def launch(
     seed: SeedOption = None,
     changes: Changes = None,
     data: DataOption = None,
+    priority: Annotated[int, typer.Option(help="Of those that wait, the highest is next.", min=-100, max=100)] = 0,
+    devices: Annotated[int, typer.Option(help="On how many devices of one host each run is trained.", min=1)] = 1,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="On which, or which kind: cpu, cuda, cuda:1; any when left out.")
+    ] = "",
+    stop_on_failure: Annotated[
+        bool, typer.Option("--stop-on-failure", help="Stop the runs that wait when one of them fails.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show how it goes until all runs have ended.")] = False,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
@@ -55,7 +63,8 @@ def launch(
     """
     with connect(server, interrupted="Interrupted. `gift studio experiments` says whether it was launched.") as client:
         spec = _experiment(client, spec_file, preset, name, method, seed, changes, data)
-        found = launch_once(client, spec)
+        queued = {"priority": priority, "devices": devices, "device": device, "stop_on_failure": stop_on_failure}
+        found = launch_once(client, spec, **queued)
     if as_json:
         print_json(found, one_line=watch)
     else:
@@ -68,12 +77,12 @@ def launch(
             follow_experiment(client, found.id, as_json=as_json)
 
 
-def launch_once(client: CommandClient, spec: ExperimentSpec) -> ExperimentDetail:
+def launch_once(client: CommandClient, spec: ExperimentSpec, **queued: Any) -> ExperimentDetail:
     """Launch under a key of its own, which makes a second attempt after a lost connection harmless."""
     from uuid import uuid4
 
     key = uuid4().hex
-    return persistently(lambda: client.create_experiment(spec, key))
+    return persistently(lambda: client.create_experiment(spec, key, **queued))
 
 
 def check(

@@ -28,7 +28,8 @@ from ui.forms import (
     task_fields,
 )
 from ui.links import GO, address
-from ui.pages.launch_preflight import PreflightPanel, key_of
+from ui.pages.launch_preflight import PreflightPanel, key_of, places
+from ui.pages.launch_queue import QueueOptions, device_choices
 from ui.pages.own_data import OwnData
 from ui.pages.problems import problems_of, refusal
 from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
@@ -54,6 +55,7 @@ class LaunchPage:
         gr.Markdown(INTRODUCTION)
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self._own = OwnData(client)
+        self._queue = QueueOptions()
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
                 self._lay_out_choices()
@@ -70,14 +72,19 @@ class LaunchPage:
         }
         self._nonce = nonce
         demo.load(
-            self._open, None, [nonce, self._preset, self._model], api_visibility="private", show_progress="hidden"
+            self._open,
+            None,
+            [nonce, self._preset, self._model, self._queue.device],
+            api_visibility="private",
+            show_progress="hidden",
         )
         self._wire_form(launch)
         self._wire_preview(demo, preview, problems)
         preflight.watch(self._inputs)
         launch.click(None, None, launch, js=_LAUNCHING)
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
-        launch.click(self._launch, {nonce, *self._inputs}, [problems, destination], api_visibility="private").then(
+        launched = {nonce, *self._inputs, *self._queue.inputs}
+        launch.click(self._launch, launched, [problems, destination], api_visibility="private").then(
             None, destination, None, js=GO
         ).then(_launch_label, [self._methods, self._controls], launch, queue=False, api_visibility="private")
 
@@ -135,6 +142,7 @@ class LaunchPage:
                             path: input_for(field_of(path), min_width=200, visible=in_effect(path, defaults))
                             for path in paths
                         }
+            self._queue.lay_out()
 
     def _wire_form(self, launch: gr.Button) -> None:
         chosen = [self._methods, self._controls]
@@ -185,9 +193,10 @@ class LaunchPage:
             trigger_mode="always_last",
         )
 
-    def _open(self) -> tuple[str, Any, Any]:
+    def _open(self) -> tuple[str, Any, Any, Any]:
         try:
             models, presets = self._client.models(), list(self._client.presets())
+            devices = device_choices(self._client.devices())
         except StudioError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
         choices = [(model.title, model.name) for model in models]
@@ -195,6 +204,7 @@ class LaunchPage:
             str(uuid.uuid4()),
             gr.update(choices=presets, value=presets[0]),
             gr.update(choices=choices, value=choices[0][1]),
+            gr.update(choices=devices),
         )
 
     def _fill(self, name: str) -> list[Any]:
@@ -245,10 +255,12 @@ class LaunchPage:
             )
             return problems_of("Nothing was launched", missing), ""
         try:
-            # The spec is part of the key: coming back to this page to launch something else is not a repetition.
-            created = self._client.create_experiment(experiment, f"{values[self._nonce]}-{key_of(experiment)}")
+            # All that is asked for is part of the key: who comes back to launch something else repeats nothing.
+            queued = self._queue.given(values)
+            key = f"{values[self._nonce]}-{key_of(experiment | queued)}"
+            created = self._client.create_experiment(experiment, key, **queued)
         except StudioError as error:
-            return refusal("Nothing was launched", error), ""
+            return refusal("Nothing was launched", error, places=places()), ""
         return "", address("runs", experiment=created.id)
 
 

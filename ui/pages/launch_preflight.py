@@ -13,6 +13,7 @@ from ui.client import StudioClient
 from ui.components import data_of, view
 from ui.connection import StudioError
 from ui.forms import SECTIONS, field_id, section_id, task_fields
+from ui.pages.launch_queue import QUEUE_PLACES
 
 # Fields with an input that the form does not make from the schema.
 _OF_THE_PAGE = {
@@ -69,4 +70,4 @@ def places() -> dict[str, tuple[str, str]]:
     by_section = {path: section_id(title) for title, paths in SECTIONS.items() for path in paths}
     by_section |= {field.path: "" for field in task_fields()}
     found = {path: (field_id(path), section) for path, section in by_section.items()}
-    return found | {path: (element, "") for path, element in _OF_THE_PAGE.items()}
+    return found | {path: (element, "") for path, element in _OF_THE_PAGE.items()} | dict(QUEUE_PLACES)

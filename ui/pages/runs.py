@@ -52,7 +52,9 @@ class RunsPage:
                 "name": experiment.name,
                 "created": experiment.created,
                 "href": address("runs", experiment=experiment.id),
-                "runs": [{"id": run.id, "label": run.label, "state": run.state} for run in by_experiment[experiment.id]],
+                "runs": [
+                    {"id": run.id, "label": run.label, "state": run.state} for run in by_experiment[experiment.id]
+                ],
             }
             for experiment in listed
         ]

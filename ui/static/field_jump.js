@@ -3,11 +3,20 @@
  * or ""]; a field without a place of its own has that of the first field below it, or of the nearest above.
  */
 
+import { el } from './dom.js';
+
 // Gradio mounts a section's fields when it is first opened, and shows them a little after that.
 const MOST_FRAMES = 120;
 
+/** What a field is called, which leads to its place where it has one. */
+export function fieldName(field, places = {}) {
+  const name = el('code', {}, field);
+  if (!placeOf(field, places)) return name;
+  return el('button', { type: 'button', class: 'gs-inline', title: 'Go to this field', onclick: () => showField(field, places) }, name);
+}
+
 /** The place of `field`, or undefined. */
-export function placeOf(field, places) {
+function placeOf(field, places) {
   if (!field) return undefined;
   const below = Object.keys(places).find((path) => path === field || path.startsWith(`${field}.`));
   if (below) return places[below];
@@ -16,7 +25,7 @@ export function placeOf(field, places) {
 }
 
 /** Opens the section of `field` if need be, and brings its input into view and focus. */
-export function showField(field, places) {
+function showField(field, places) {
   const [id, section] = placeOf(field, places);
   const header = document.querySelector(`#${CSS.escape(section || id)} > button`);
   if (section && header && !header.classList.contains('open')) header.click();

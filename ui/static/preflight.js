@@ -7,7 +7,7 @@
  */
 
 import { component, el } from './dom.js';
-import { placeOf, showField } from './field_jump.js';
+import { fieldName } from './field_jump.js';
 import { preflightFacts } from './preflight_facts.js';
 import { inWords } from './requests.js';
 
@@ -62,11 +62,6 @@ function body({ report, problems }, places) {
 function remarks(label, look, found, places) {
   if (!found.length) return null;
   return el('ul', { class: 'gs-remarks', 'aria-label': label }, found.map(({ field, message, remedy }) =>
-    el('li', { class: look }, placeOf(field, places) ? jump(field, places) : field ? el('code', {}, field) : null,
+    el('li', { class: look }, field ? fieldName(field, places) : null,
       el('span', {}, message), remedy ? el('b', {}, remedy) : null)));
-}
-
-function jump(field, places) {
-  return el('button', { type: 'button', class: 'gs-inline', title: 'Go to this field', onclick: () => showField(field, places) },
-    el('code', {}, field));
 }

@@ -1,10 +1,11 @@
 /**
- * What is wrong and what to do about it. `data` is {title, problems: [{field, message, remedy}], edits}; `edits` are the
- * names of the edits that a field may refer to by number.
+ * What is wrong and what to do about it. `data` is {title, problems: [{field, message, remedy}], edits, places}; `edits` are the
+ * names of the edits that a field may refer to by number, and `places` say where fields are on the page: see `field_jump.js`.
  */
 
 import { component, el } from './dom.js';
 import { downloadButton } from './download.js';
+import { fieldName } from './field_jump.js';
 import { refused } from './press.js';
 import { csv } from './table.js';
 
@@ -23,19 +24,19 @@ function draw(data) {
 }
 
 /** Problems under a title, brought into view. */
-export function problemPanel({ title, problems, edits }) {
-  const panel = problemBox(title, problems, edits);
+export function problemPanel({ title, problems, edits, places }) {
+  const panel = problemBox(title, problems, edits, places);
   // It may appear below the fold of the form that caused it.
   requestAnimationFrame(() => panel.scrollIntoView({ block: 'nearest' }));
   return panel;
 }
 
 /** Problems under a title. */
-export function problemBox(title, problems, edits = []) {
+export function problemBox(title, problems, edits = [], places = {}) {
   return el('section', { class: 'gs-alert', role: 'alert', 'aria-live': 'assertive' },
     el('h3', {}, title),
     el('ul', {}, problems.map(({ field, message, remedy }) => el('li', {},
-      field ? el('code', {}, field.replace(EDIT, (_, number) => edits[number] ?? `edit ${Number(number) + 1}`)) : null,
+      field ? fieldName(field.replace(EDIT, (_, number) => edits[number] ?? `edit ${Number(number) + 1}`), places) : null,
       el('span', {}, message), remedy ? el('b', {}, remedy) : null))),
     problems.length > MANY ? downloadButton('Save this list as CSV', 'problems.csv', 'text/csv', () => asCsv(problems)) : null);
 }

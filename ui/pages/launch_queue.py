@@ -1,0 +1,81 @@
+"""The part of the launch page that says how the runs are queued; nothing of it changes their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import gradio as gr
+
+from api.job_views import WorkerView
+from ui.forms import field_id
+
+SECTION = "section-queue"
+_NAMES = ("priority", "devices", "device", "stop_on_failure")
+_ANY = ("Any that is free", "")
+# Where each is on the page: its element, and the section that has to be open.
+QUEUE_PLACES: Mapping[str, tuple[str, str]] = MappingProxyType({name: (field_id(name), SECTION) for name in _NAMES})
+
+
+class QueueOptions:
+    """Inputs for what `POST /experiments` takes beside the spec; the backend judges them."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, Any] = {}
+
+    def lay_out(self) -> None:
+        with gr.Accordion("Advanced: queue", open=False, elem_id=SECTION):
+            with gr.Row():
+                self._parts["priority"] = gr.Number(
+                    0,
+                    precision=0,
+                    label="Priority",
+                    info="From -100 to 100. Of those that wait, the highest is next.",
+                    min_width=200,
+                    elem_id=field_id("priority"),
+                )
+                self._parts["devices"] = gr.Number(
+                    1,
+                    precision=0,
+                    label="Devices for each run",
+                    info="It waits until so many are free on one host.",
+                    min_width=200,
+                    elem_id=field_id("devices"),
+                )
+                self._parts["device"] = gr.Dropdown(
+                    [_ANY],
+                    value="",
+                    label="Device",
+                    info="On which, or which kind.",
+                    min_width=200,
+                    elem_id=field_id("device"),
+                )
+            self._parts["stop_on_failure"] = gr.Checkbox(
+                value=False,
+                label="Stop on failure",
+                info="When one of the runs fails, those that still wait are stopped.",
+                elem_id=field_id("stop_on_failure"),
+            )
+
+    @property
+    def inputs(self) -> list[Any]:
+        return list(self._parts.values())
+
+    @property
+    def device(self) -> Any:
+        """The input whose choices are the devices there are."""
+        return self._parts["device"]
+
+    def given(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """What was entered, without what was left empty."""
+        entered = {name: values[part] for name, part in self._parts.items()}
+        return {name: value for name, value in entered.items() if value not in (None, "")}
+
+
+def device_choices(workers: Sequence[WorkerView]) -> list[tuple[str, str]]:
+    """The kinds of devices that workers have and, where there are several of a kind, each by its name."""
+    titles = {device.name: device.title for worker in workers for device in worker.devices}
+    kinds = dict.fromkeys(name.partition(":")[0] for name in titles)
+    named = [(f"{name}: {title}", name) for name, title in titles.items() if name not in kinds]
+    return [_ANY, *((f"Any {kind}", kind) for kind in kinds), *named]
