@@ -25,7 +25,7 @@ def job(identity: str, state: str, **fields: Any) -> dict[str, Any]:
 
 def publish(site: Site, *, paused: bool = False) -> None:
     running = job("run_1", "running", **RUNNING)
-    waiting = [job("run_2", "queued"), job("run_3", "queued", label="SFT")]
+    waiting = [job("run_2", "queued"), job("run_3", "queued", label="SFT", devices=2, device="cuda")]
     failure = {"code": "killed", "message": "It was killed.", "field": "", "remedy": "Resume it."}
     ended = job("run_4", "failed", failure=failure, started=1.0, ended=2.0)
     exported = job("ex_1", "finished", kind="export", experiment_id=None, label="export", started=1.0, ended=3.0)
@@ -54,7 +54,9 @@ def test_it_shows_devices_jobs_and_their_order(mount: Mount, site: Site) -> None
     expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:0A GPU · boxfree")
     expect(page.get_by_role("list", name="Devices")).to_contain_text("cuda:1A GPU · boxGIFT")
     expect(page.get_by_role("region", name="Running")).to_contain_text("3 of 9")
-    expect(page.get_by_role("region", name="Waiting").locator("b")).to_have_text(["GIFT", "SFT"])
+    waiting = page.get_by_role("region", name="Waiting")
+    expect(waiting.locator("b")).to_have_text(["GIFT", "SFT"])
+    expect(waiting.get_by_role("listitem").last).to_contain_text("on 2 devices · on cuda")
     ended = page.get_by_role("region", name="Ended")
     expect(ended).to_contain_text("It was killed. Resume it.")
     expect(ended).to_contain_text(HOSTILE)

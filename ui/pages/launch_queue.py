@@ -31,24 +31,24 @@ class QueueOptions:
                     0,
                     precision=0,
                     label="Priority",
-                    info="From -100 to 100. Of those that wait, the highest is next.",
-                    min_width=200,
+                    info="-100 to 100; the highest is next.",
+                    min_width=150,
                     elem_id=field_id("priority"),
                 )
                 self._parts["devices"] = gr.Number(
                     1,
                     precision=0,
                     label="Devices for each run",
-                    info="It waits until so many are free on one host.",
-                    min_width=200,
+                    info="All on one host.",
+                    min_width=150,
                     elem_id=field_id("devices"),
                 )
                 self._parts["device"] = gr.Dropdown(
                     [_ANY],
                     value="",
                     label="Device",
-                    info="On which, or which kind.",
-                    min_width=200,
+                    info="Or a kind of them.",
+                    min_width=150,
                     elem_id=field_id("device"),
                 )
             self._parts["stop_on_failure"] = gr.Checkbox(

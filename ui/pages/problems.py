@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gift_core.errors import Problem
 from ui.components import data_of
@@ -14,10 +16,14 @@ def refusal(
 ) -> str:
     """What the backend said, for a `problems` view; `edits` name those that it may refer to by number, and `places` say
     where on the page its fields are."""
-    found = [problem.as_dict() for problem in error.problems]
-    return data_of({"title": title, "problems": found, "edits": list(edits), "places": dict(places or {})})
+    return _panel(title, error.problems, edits=list(edits), places=dict(places or {}))
 
 
 def problems_of(title: str, *problems: Problem) -> str:
     """Problems under a title, for a `problems` view."""
-    return data_of({"title": title, "problems": [problem.as_dict() for problem in problems]})
+    return _panel(title, problems)
+
+
+def _panel(title: str, problems: Sequence[Problem], **more: Any) -> str:
+    # The time makes it a new value: what is refused twice is said twice.
+    return data_of({"title": title, "problems": [problem.as_dict() for problem in problems], "at": time.time(), **more})

@@ -44,7 +44,7 @@ export class JobActions {
     this.#save.hidden = state !== 'running';
     this.#discard.textContent = state === 'queued' ? 'Take off the queue' : DISCARD;
     // Saving may take minutes: it can still be decided that nothing is worth keeping.
-    this.#keep.textContent = state === 'stopping' ? 'Let it save' : 'Keep running';
+    this.#keep.textContent = { queued: 'Keep waiting', stopping: 'Let it save' }[state] ?? 'Keep running';
     this.#offer();
     const goesOn = (each) => each === 'queued' || each === 'running';
     if (!isOpen(state)) this.#stop.hidden = this.#question.hidden = true;

@@ -85,8 +85,7 @@ class JobRow {
     state.replaceChildren(stateShape(job.state), job.state);
     name.textContent = job.label;
     about.textContent = [KINDS[job.kind] ?? job.kind, this.#names.of(job), job.created_by === LOCAL ? null : job.created_by,
-      isLive(job.state) ? job.placed_on : null, job.attempt > 1 ? `attempt ${job.attempt}` : null,
-      job.priority ? `priority ${job.priority}` : null].filter(Boolean).join(' · ');
+      isLive(job.state) ? job.placed_on : null, job.state === 'queued' ? wanted(job) : null, job.attempt > 1 ? `attempt ${job.attempt}` : null].filter(Boolean).join(' · ');
     failure.hidden = !job.failure;
     failure.textContent = job.failure ? inWords(job.failure) : '';
     links.replaceChildren(...opened(job));
@@ -105,6 +104,12 @@ class JobRow {
       ? [phase, total ? `${integer(step)} of ${integer(total)}` : null, took, left ? `${duration(left)} left` : null].filter(Boolean).join(' · ')
       : took && state !== 'queued' ? `took ${took}` : '';
   }
+}
+
+/** What a job that waits asks for: that alone may be why it waits. */
+function wanted({ devices, device, priority }) {
+  return [devices > 1 ? `on ${devices} devices` : null, device ? `on ${device}` : null, priority ? `priority ${priority}` : null]
+    .filter(Boolean).join(' · ');
 }
 
 /** Where a job is looked at. */
