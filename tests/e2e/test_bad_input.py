@@ -108,6 +108,8 @@ def test_an_unknown_model_is_refused_with_those_there_are(client: StudioClient) 
 def test_an_experiment_that_does_not_exist_is_said_so(page: Page, server: object) -> None:
     page.goto(page.url.rstrip("/") + "/runs?experiment=exp_nowhere")
     expect(page.locator("#runs-problems .gs-alert")).to_contain_text("exp_nowhere")
+    # The others are still there to choose from.
+    expect(page.get_by_role("navigation", name="Experiments").get_by_role("link")).not_to_have_count(0)
 
 
 def test_a_file_of_ones_own_trains(page: Page, client: StudioClient, tmp_path: Path) -> None:

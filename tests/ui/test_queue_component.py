@@ -87,6 +87,7 @@ def test_a_refusal_says_what_to_do(mount: Mount, site: Site) -> None:
     site.publish("queue", {"paused": False, "waiting": []})
     page = mount("queue", {"api": "api"})
     expect(page.get_by_role("status")).to_contain_text("There is no")
+    expect(page.get_by_text("Nothing is running.")).to_be_hidden()
     expect(page.get_by_role("status")).to_contain_text("Check the link.")
 
 

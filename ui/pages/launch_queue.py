@@ -13,7 +13,7 @@ from ui.forms import field_id
 
 SECTION = "section-queue"
 _NAMES = ("priority", "devices", "device", "stop_on_failure")
-_ANY = ("Any that is free", "")
+_ANY = ("Any", "")
 # Where each is on the page: its element, and the section that has to be open.
 QUEUE_PLACES: Mapping[str, tuple[str, str]] = MappingProxyType({name: (field_id(name), SECTION) for name in _NAMES})
 
@@ -31,7 +31,7 @@ class QueueOptions:
                     0,
                     precision=0,
                     label="Priority",
-                    info="-100 to 100; the highest is next.",
+                    info="The highest goes first.",
                     min_width=150,
                     elem_id=field_id("priority"),
                 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from api.schemas import RunView
+from api.schemas import ExperimentDetail, RunView
 from ui.client import StudioClient
 from ui.components import data_of, view
 from ui.connection import StudioError
@@ -42,10 +42,10 @@ class RunsPage:
             by_experiment: defaultdict[str, list[RunView]] = defaultdict(list)
             for run in self._client.runs(limit=4 * _LISTED):
                 by_experiment[run.experiment_id].append(run)
-            wanted = parameters(request).get("experiment") or (listed[0].id if listed else None)
-            opened = self._client.experiment(wanted) if wanted else None
         except StudioError as error:
             return "", "", refusal("This cannot be shown", error)
+        wanted = parameters(request).get("experiment") or (listed[0].id if listed else None)
+        opened, trouble = self._find(wanted)
         entries = [
             {
                 "id": experiment.id,
@@ -60,7 +60,16 @@ class RunsPage:
         ]
         links = {"tokens": "tokens?experiment={experiment}", "denoise": "denoise?experiment={experiment}"}
         board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": links} if opened else None
-        return data_of({"selected": wanted, "api": _API, "experiments": entries}), data_of(board), ""
+        return data_of({"selected": wanted, "api": _API, "experiments": entries}), data_of(board), trouble
+
+    def _find(self, wanted: str | None) -> tuple[ExperimentDetail | None, str]:
+        """The experiment to show, and what is to be said where there is none: the list stays to choose from."""
+        if wanted is None:
+            return None, ""
+        try:
+            return self._client.experiment(wanted), ""
+        except StudioError as error:
+            return None, refusal("This cannot be shown", error)
 
     def _act(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}

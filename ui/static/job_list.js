@@ -21,7 +21,8 @@ export class JobList {
 
   constructor(title, empty, options) {
     this.#options = options;
-    this.#empty = el('p', { class: 'gs-note' }, empty);
+    // Until they are known nothing is said of them.
+    this.#empty = el('p', { class: 'gs-note', hidden: true }, empty);
     this.root = el('section', { 'aria-label': title }, el('h3', {}, title), this.#empty, this.#list);
   }
 
