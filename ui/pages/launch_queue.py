@@ -14,6 +14,7 @@ from ui.forms import field_id
 SECTION = "section-queue"
 _NAMES = ("priority", "devices", "device", "stop_on_failure")
 _ANY = ("Any", "")
+_WIDTH = 150
 # Where each is on the page: its element, and the section that has to be open.
 QUEUE_PLACES: Mapping[str, tuple[str, str]] = MappingProxyType({name: (field_id(name), SECTION) for name in _NAMES})
 
@@ -27,28 +28,14 @@ class QueueOptions:
     def lay_out(self) -> None:
         with gr.Accordion("Advanced: queue", open=False, elem_id=SECTION):
             with gr.Row():
-                self._parts["priority"] = gr.Number(
-                    0,
-                    precision=0,
-                    label="Priority",
-                    info="The highest goes first.",
-                    min_width=150,
-                    elem_id=field_id("priority"),
-                )
-                self._parts["devices"] = gr.Number(
-                    1,
-                    precision=0,
-                    label="Devices for each run",
-                    info="All on one host.",
-                    min_width=150,
-                    elem_id=field_id("devices"),
-                )
+                self._parts["priority"] = _number("priority", 0, "Priority", "The highest goes first.")
+                self._parts["devices"] = _number("devices", 1, "Devices for each run", "All on one host.")
                 self._parts["device"] = gr.Dropdown(
                     [_ANY],
                     value="",
                     label="Device",
                     info="Or a kind of them.",
-                    min_width=150,
+                    min_width=_WIDTH,
                     elem_id=field_id("device"),
                 )
             self._parts["stop_on_failure"] = gr.Checkbox(
@@ -71,6 +58,10 @@ class QueueOptions:
         """What was entered, without what was left empty."""
         entered = {name: values[part] for name, part in self._parts.items()}
         return {name: value for name, value in entered.items() if value not in (None, "")}
+
+
+def _number(name: str, value: int, label: str, info: str) -> gr.Number:
+    return gr.Number(value, precision=0, label=label, info=info, min_width=_WIDTH, elem_id=field_id(name))
 
 
 def device_choices(workers: Sequence[WorkerView]) -> list[tuple[str, str]]:

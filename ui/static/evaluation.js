@@ -1,6 +1,7 @@
 /**
- * Evaluations side by side: how far they are, what they came to, and how they differ; live while one is active. `data` is {api, evaluations}: each an EvaluationView with `name`, `about`, `asked` (length and
- * seed of every condition) and `given` (whether its items begin the response). Actions: stop and go_on, {evaluation}.
+ * Evaluations side by side: how far they are, what they came to, and how they differ; live while one is active.
+ * `data` is {api, evaluations}: each an EvaluationView with `name`, `about`, `asked` (length and seed of every condition) and
+ * `given` (whether its items begin the response). Actions: stop and go_on, {evaluation}.
  */
 
 import { component, el, stylesheet } from './dom.js';

@@ -12,7 +12,8 @@ const MOST_FRAMES = 120;
 export function fieldName(field, places = {}) {
   const name = el('code', {}, field);
   if (!placeOf(field, places)) return name;
-  return el('button', { type: 'button', class: 'gs-inline', title: 'Go to this field', onclick: () => showField(field, places) }, name);
+  const onclick = () => showField(field, places);
+  return el('button', { type: 'button', class: 'gs-inline', title: 'Go to this field', onclick }, name);
 }
 
 /** The place of `field`, or undefined. */

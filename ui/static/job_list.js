@@ -49,7 +49,8 @@ export class JobList {
   /** Whether these are the jobs, in this order, with these priorities. */
   isOf(jobs) {
     const known = [...this.#rows.values()].map(({ job }) => job);
-    return known.length === jobs.length && known.every(({ id, priority }, i) => id === jobs[i].id && priority === jobs[i].priority);
+    return known.length === jobs.length
+      && known.every(({ id, priority }, i) => id === jobs[i].id && priority === jobs[i].priority);
   }
 
   tick() {
@@ -86,7 +87,8 @@ class JobRow {
     state.replaceChildren(stateShape(job.state), job.state);
     name.textContent = job.label;
     about.textContent = [KINDS[job.kind] ?? job.kind, this.#names.of(job), job.created_by === LOCAL ? null : job.created_by,
-      isLive(job.state) ? job.placed_on : null, job.state === 'queued' ? wanted(job) : null, job.attempt > 1 ? `attempt ${job.attempt}` : null].filter(Boolean).join(' · ');
+      isLive(job.state) ? job.placed_on : null, job.state === 'queued' ? wanted(job) : null,
+      job.attempt > 1 ? `attempt ${job.attempt}` : null].filter(Boolean).join(' · ');
     failure.hidden = !job.failure;
     failure.textContent = job.failure ? inWords(job.failure) : '';
     links.replaceChildren(...opened(job));

@@ -50,7 +50,8 @@ class PageStream {
     this.#source?.close();
     this.#begun = false;
     const topics = new Set([...this.#watchers].flatMap((watcher) => watcher.topics));
-    const source = new EventSource(`${this.#api}/events?${[...topics].map((topic) => `topic=${encodeURIComponent(topic)}`).join('&')}`);
+    const query = new URLSearchParams([...topics].map((topic) => ['topic', topic]));
+    const source = new EventSource(`${this.#api}/events?${query}`);
     this.#source = source;
     EVENTS.forEach((name) => source.addEventListener(name, (event) => this.#tell(name, JSON.parse(event.data))));
     // It begins with how the queue is: what happens later is told.

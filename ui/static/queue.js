@@ -84,7 +84,8 @@ class Board {
     this.#running.show(running);
     this.#waiting.show(waiting);
     this.#ended.show(ended);
-    this.#devices.replaceChildren(...workers.flatMap((worker) => worker.devices.map((device) => deviceEntry(worker, device, running))));
+    this.#devices.replaceChildren(
+      ...workers.flatMap((worker) => worker.devices.map((device) => deviceEntry(worker, device, running))));
     this.#pause.show(paused);
     this.isShown = true;
     if (paused) this.say('paused: what runs goes on, nothing else is taken', 'paused');
