@@ -74,6 +74,8 @@ class FinishedRun:
     def public_spec(self) -> RunSpec:
         """The spec with folders and files called by their own names, not by where they lay."""
         changes = {"model.name": self.spec.model.name if self.base.hub else self.base.reference}
+        if self.spec.model.start_from is not None:
+            changes["model.start_from"] = own_name(self.spec.model.start_from)
         if isinstance(self.spec.data.source, FileSource):
             changes["data.source.dataset"] = own_name(self.spec.data.source.dataset)
         return self.spec.replace(changes)

@@ -28,6 +28,7 @@ from gift_core.models.catalogue import pinned_name
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
+from gift_core.models.starting import ResolveRun, start_model
 from gift_core.objectives import RECIPES
 from gift_core.out_of_memory import explained_out_of_memory
 from gift_core.provenance import Provenance
@@ -57,14 +58,16 @@ class RunOptions:
     """How a run is carried out; none of it changes the numbers.
 
     `rate_cache` is where frozen rates are kept and found again, the run's own directory when left out. `resume` goes on
-    from the last whole checkpoint, if there is one. `should_stop` is asked after each step: once it says so in one
-    process, the run writes a checkpoint to resume from and raises `StoppedError`. With `save_when_stopped` it leaves
-    its weights so far in `checkpoint/` as well, and a result.
+    from the last whole checkpoint, if there is one. `resolve_run` finds the folder of the run to start from.
+    `should_stop` is asked after each step: once it says so in one process, the run writes a checkpoint to resume from
+    and raises `StoppedError`. With `save_when_stopped` it leaves its weights so far in `checkpoint/` as well, and a
+    result.
     """
 
     listener: Callable[[Line], None] | None = None
     rate_cache: Path | None = None
     resume: bool = False
+    resolve_run: ResolveRun = Path
     should_stop: Callable[[], bool] = lambda: False
     save_when_stopped: Callable[[], bool] = lambda: False
 
@@ -89,7 +92,7 @@ def run_training(
     reporter = Reporter(directory if process.is_main_process else None, options.listener)
     try:
         reporter.report(step_of(resumed_from) if resumed_from else 0, "loading")
-        prepared = prepare(spec, resolve_dataset)
+        prepared = prepare(spec, resolve_dataset, options.resolve_run)
         rates = options.rate_cache or directory / _OWN_RATES
         cache = frozen_rates(spec, prepared, rates, reporter, process, options.should_stop)
         with prepared.explained_out_of_memory(spec), explained_compilation():
@@ -132,8 +135,8 @@ def _so_far(steps: int, latest: Mapping[str, float], started: float) -> dict[str
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and its examples, ready to be trained. `base` is the fingerprint of the model without its adapter, where
-    frozen rates are asked for."""
+    """A model and its examples, ready to be trained. `base` is the fingerprint of the model that it begins with, without
+    an adapter that is new, where frozen rates are asked for."""
 
     model: DiffusionModel
     base: str
@@ -159,9 +162,12 @@ class Prepared:
         return GiftTrainer(self.model, spec, self.training.examples, self.held_out.examples, directory, cache)
 
 
-def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
+def prepare(spec: RunSpec, resolve_dataset: ResolveDataset, resolve_run: ResolveRun = Path) -> Prepared:
     """Load the model and the data; raises a `GiftError`."""
-    model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
+    if spec.model.start_from is not None:
+        model = start_model(spec, resolve_run)
+    else:
+        model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
     split = load_split(spec.data, resolve_dataset)
     training, held_out = (
         tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)
@@ -172,7 +178,7 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
     base = fingerprint(model) if _needs_frozen_rates(spec) else ""
     # The only global randomness: initial LoRA weights and dropout. Data order and noise have their own keys.
     torch.manual_seed(spec.seed)
-    if spec.training.adapter == "lora":
+    if spec.training.adapter == "lora" and spec.model.start_from is None:
         model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
     return Prepared(model, base, training, held_out, Provenance.of(split))
 

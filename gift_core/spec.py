@@ -45,6 +45,12 @@ class ModelSpec(Section):
         description="Of the weights in memory: auto keeps those of a frozen base as they were published, and those "
         "that are trained in fp32.",
     )
+    start_from: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="A run whose weights it begins with instead: its id, on the command line its folder.",
+    )
     quantisation: Quantisation = Field(
         "none", description="nf4 keeps the frozen base in 4 bits (QLoRA): needs a LoRA adapter and bitsandbytes."
     )

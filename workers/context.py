@@ -59,13 +59,23 @@ class JobContext:
             "The data set is not there any more.", field="data.source.dataset", remedy="Upload the file again."
         )
 
+    def run(self, run_id: str) -> Path:
+        """The folder of a run; raises `ModelError`. The id is compared, never made into a path."""
+        found = self._run(run_id)
+        if found is None:
+            raise ModelError(
+                f"There are no weights of {run_id} any more.",
+                field="model.start_from",
+                remedy="Start from another run, or from the base.",
+            )
+        return found
+
     def model(self, checkpoint: str) -> DiffusionModel:
         """A base model, or what a run made of it; raises `ModelError`."""
         from gift_core.models.loading import load_base, load_checkpoint
 
-        runs = self.data / "runs"
-        if runs.is_dir() and checkpoint in (path.name for path in runs.iterdir()):
-            directory = runs / checkpoint / CHECKPOINT
+        if (run := self._run(checkpoint)) is not None:
+            directory = run / CHECKPOINT
             if not directory.is_dir():
                 raise ModelError(
                     f"The weights of {checkpoint} are not there any more.",
@@ -74,6 +84,10 @@ class JobContext:
                 )
             return load_checkpoint(directory)
         return load_base(checkpoint)
+
+    def _run(self, run_id: str) -> Path | None:
+        runs = self.data / "runs"
+        return next((path for path in runs.iterdir() if path.name == run_id), None) if runs.is_dir() else None
 
 
 def lease_file(attempt: int) -> str:

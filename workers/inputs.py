@@ -23,7 +23,8 @@ def inputs_of(job: Job) -> Inputs:
     """From what the job was asked with."""
     match KINDS[JobKind(job.kind)].request.model_validate(job.spec):
         case RunSpec() as run:
-            return Inputs(datasets=_uploaded(run))
+            start = run.model.start_from
+            return Inputs((start,) if start else (), _uploaded(run))
         case EvaluationOrder(checkpoint=checkpoint, source=source):
             return Inputs((checkpoint,), (source.dataset,) if isinstance(source, UploadedItems) else ())
         case DatasetOrder(checkpoints=checkpoints, run=run):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from gift_core.errors import ModelError
 from gift_core.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -33,8 +36,25 @@ def base_of(directory: Path) -> str:
     return f"{name}@{revision}" if revision else name
 
 
+def lora_of(directory: Path) -> tuple[int, float]:
+    """Rank and alpha of an adapter; raises `ModelError`."""
+    config = _config(directory)
+    return config.get("r", 0), config.get("lora_alpha", 0.0)
+
+
 def merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
     """`base` with the adapter added to its weights; raises `ModelError` where the adapter is of another base."""
+    with _explained(directory):
+        return _adapted(base, directory).merge_and_unload()
+
+
+def trainable(base: PreTrainedModel, directory: Path) -> PeftModel:
+    """`base` frozen, with the adapter as something to be trained further; raises what `merged` does."""
+    with _explained(directory):
+        return _adapted(base, directory, is_trainable=True)
+
+
+def _adapted(base: PreTrainedModel, directory: Path, *, is_trainable: bool = False) -> PeftModel:
     # Looking at a config, or asking for help, is not to wait for these.
     from peft import PeftModel, get_peft_model_state_dict
 
@@ -42,17 +62,25 @@ def merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:
     # Without this file peft would look for a pickle, and then on the Hub.
     if not (directory / _WEIGHTS).exists():
         raise _unusable(directory, f"there is no {_WEIGHTS}")
+    adapted = PeftModel.from_pretrained(base, str(directory), is_trainable=is_trainable)
+    with safe_open(directory / _WEIGHTS, "pt") as file:
+        stored = set(file.keys())
+    # peft only warns of these, and leaves out what it does not find.
+    wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    if wrong := [f"missing {key}" for key in sorted(wanted - stored)] + [
+        f"unexpected {key}" for key in sorted(stored - wanted)
+    ]:
+        raise ValueError(f"its weights do not fit: {', '.join(wrong[:6])}")
+    return adapted
+
+
+@contextmanager
+def _explained(directory: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is an error of the adapter in `directory`."""
     try:
-        adapted = PeftModel.from_pretrained(base, str(directory))
-        with safe_open(directory / _WEIGHTS, "pt") as file:
-            stored = set(file.keys())
-        # peft only warns of these, and leaves out what it does not find.
-        wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
-        if wrong := [f"missing {key}" for key in sorted(wanted - stored)] + [
-            f"unexpected {key}" for key in sorted(stored - wanted)
-        ]:
-            raise ValueError(f"its weights do not fit: {', '.join(wrong[:6])}")
-        return adapted.merge_and_unload()
+        yield
+    except ModelError:
+        raise
     # peft trusts its config: what is wrong in one may fail anywhere, with any exception.
     except Exception as error:
         if is_out_of_memory(error):

@@ -30,6 +30,8 @@ SET_BY_THE_PAGE = {
     *(f"data.source.{name}" for name in ("config", "split", "revision")),
     "objective.method",
     "seed",
+    # A run that begins with another one's weights is asked for where that one is shown.
+    "model.start_from",
 }
 FIELDS = [*task_fields(), *(field_of(path) for paths in SECTIONS.values() for path in paths)]
 BASE = RunSpec()

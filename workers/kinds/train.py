@@ -13,6 +13,7 @@ def run(spec: RunSpec, context: JobContext) -> None:
         listener=context.report,
         rate_cache=context.data / RATES,
         resume=context.resume,
+        resolve_run=context.run,
         should_stop=context.stop,
         save_when_stopped=context.keep_result,
     )
