@@ -148,8 +148,15 @@ class StudioClient(Connection):
         """The workers and what they compute on."""
         return self._get(list[WorkerView], "/devices")
 
-    def log(self, run_id: str, tail_bytes: int = 64_000) -> str:
-        return self._text(f"/runs/{part(run_id)}/log", tail_bytes=tail_bytes)
+    def log(self, job_id: str, tail_bytes: int = 64_000) -> str:
+        """The end of a job's log."""
+        return self.log_part(job_id, None, tail_bytes)[0]
+
+    def log_part(self, job_id: str, offset: int | None = None, size: int = 64_000) -> tuple[str, int]:
+        """At most `size` bytes of a job's log from the byte `offset` on, or its end, and the byte where it goes on."""
+        options = {"params": given({"offset": offset, "tail_bytes": size})}
+        with self._answer("GET", f"/jobs/{part(job_id)}/log", **options) as response:
+            return response.read().decode(), int(response.headers["Next-Offset"])
 
     def spec(self, run_id: str) -> str:
         """The run's spec as YAML."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
 from workers.context import EXIT_LOST, JOB_FILE, LOG_FILE, STOPPED_FILE
+from workers.job_log import read_tail
 from workers.records import JobState
 
 FAILURE_FILE = "failure.json"
@@ -99,16 +99,6 @@ def outcome_of(directory: Path, exit_code: int) -> Outcome:
     return Outcome.failed(_read_failure(directory) or _unexplained(directory, exit_code))
 
 
-def tail(path: Path, size: int) -> str:
-    """The last `size` bytes of a text file, "" when there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - size))
-            return file.read().decode("utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
 def _read_result(directory: Path) -> dict[str, Any] | None:
     try:
         result = json.loads((directory / RESULT_FILE).read_text("utf-8"))
@@ -137,6 +127,6 @@ def _unexplained(directory: Path, exit_code: int) -> Failure:
         message = f"Its process was ended by signal {-exit_code} ({name})."
         return Failure(code="crashed", message=message, remedy=see_log)
     how = f"ended with exit code {exit_code}" if exit_code else "ended without a result"
-    lines = tail(directory / LOG_FILE, 4096).split("\n")
+    lines = read_tail(directory / LOG_FILE, 4096).text.split("\n")
     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing was logged")
     return Failure(code="exit", message=f"Its process {how}: {last[:300]}", remedy=see_log)

@@ -29,9 +29,10 @@ from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
 from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
+from workers.job_log import LogPart, read_from, read_tail
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
-from workers.outcome import discard, tail
+from workers.outcome import discard
 from workers.queue import JobQueue
 from workers.readiness import check_queue, check_store, check_worker
 from workers.reaper import Reaper
@@ -170,7 +171,12 @@ class Studio:
 
     def log(self, job_id: str, tail_bytes: int = 64_000) -> str:
         """The end of a job's log, "" before there is one. Raises `NotFoundError`."""
-        return tail(self.files(self.store.job(job_id)) / LOG_FILE, tail_bytes)
+        return self.log_part(job_id, tail_bytes).text
+
+    def log_part(self, job_id: str, size: int, start: int | None = None) -> LogPart:
+        """At most `size` bytes of a job's log: its end, or those from `start` on. Raises `NotFoundError`."""
+        path = self.files(self.store.job(job_id)) / LOG_FILE
+        return read_tail(path, size) if start is None else read_from(path, start, size)
 
     def files(self, job: Job) -> Path:
         """Where a job's files are or will be; those of a job of another host are fetched first."""

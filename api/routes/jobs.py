@@ -21,6 +21,8 @@ from workers.records import ACTIVE, ENDED, JobKind, JobState
 router = APIRouter(tags=["jobs"])
 
 _MOST_SHOWN = 200
+# Of an answer with a part of a log: the byte at which the next part begins.
+NEXT_OFFSET = "Next-Offset"
 
 
 @router.get("/jobs", dependencies=[allow(Action.LOOK)], responses=documented(400))
@@ -56,10 +58,17 @@ def get_job(job_id: str, studio: StudioDependency) -> JobDetail:
     responses=documented(404),
 )
 def get_job_log(
-    job_id: str, studio: StudioDependency, tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000
-) -> str:
-    """The end of a job's log; a line begins each attempt."""
-    return studio.log(job_id, tail_bytes)
+    job_id: str,
+    studio: StudioDependency,
+    tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000,
+    offset: Annotated[
+        int | None,
+        Query(ge=0, lt=2**53, description="Begin at this byte instead: the `Next-Offset` of the answer before."),
+    ] = None,
+) -> PlainTextResponse:
+    """The end of a job's log, or at most `tail_bytes` of it from an offset on; a line begins each attempt."""
+    found = studio.log_part(job_id, tail_bytes, offset)
+    return PlainTextResponse(found.text, headers={NEXT_OFFSET: str(found.next)})
 
 
 @router.post("/jobs/{job_id}/stop", responses=documented(400, 404))

@@ -1,4 +1,4 @@
-"""What the commands ask of a studio besides what the pages do: files of jobs, exports, uploads, logs of every kind."""
+"""What the commands ask of a studio besides what the pages do: files of jobs, exports, uploads."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ class CommandClient(StudioClient):
 
     def __init__(self, base_url: str, key: str = "", *, transport: httpx.BaseTransport | None = None) -> None:
         super().__init__(base_url, transport=_Signed(key) if key and transport is None else transport)
-
-    def job_log(self, job_id: str, tail_bytes: int = 64_000) -> str:
-        """The end of a job's log."""
-        return self._text(f"/jobs/{part(job_id)}/log", tail_bytes=tail_bytes)
 
     def export(self, order: Mapping[str, Any]) -> OutputView:
         """Begin an export: the fields of an `ExportOrder`."""

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from api.schemas import MetricPointView
     from ui.commands.client import CommandClient
 
+T = TypeVar("T")
+
 _PAGE = 200
 _METRICS_PAGE = 5000
 _LONGEST_TAIL = 1_000_000
 _LOOK_SECONDS = 1.0
-# Enough of a text to find again where the last look ended.
-_PROBE = 64
 _BROKEN_LETTER = "\ufffd"
 
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A run, or a job of any kind.")]
@@ -226,40 +226,22 @@ def log(
 
 
 def _log_parts(client: CommandClient, identity: str, tail_bytes: int, follow: bool) -> Iterator[str]:
+    text, offset = client.log_part(identity, None, tail_bytes)
+    # It may begin in the middle of a letter.
+    yield text.lstrip(_BROKEN_LETTER)
     ended = not follow
-    yield (shown := _tail(client, identity, tail_bytes, 0))
     while not ended:
         time.sleep(_LOOK_SECONDS)
         # In this order: what was written before the end is then never missed.
-        look = partial(client.job, identity)
-        ended = persistently(look, pauses_within(PATIENCE), was_there=True).ended is not None
-        text = _tail(client, identity, tail_bytes, PATIENCE)
-        yield newer(shown, text)
-        shown = text
+        ended = _again(lambda: client.job(identity)).ended is not None
+        while text := (found := _again(partial(client.log_part, identity, offset)))[0]:
+            offset = found[1]
+            yield text
 
 
-def _tail(client: CommandClient, identity: str, tail_bytes: int, patience: float) -> str:
-    look = partial(client.job_log, identity, tail_bytes)
-    # It may begin in the middle of a letter.
-    return persistently(look, pauses_within(patience), was_there=bool(patience)).lstrip(_BROKEN_LETTER)
-
-
-def newer(before: str, now: str) -> str:
-    """What `now`, the end of a growing text, has beyond `before`, its end some time ago.
-
-    All of it, where so much was written that the two have nothing in common.
-    """
-    place = before.find(now[:_PROBE]) if len(now) >= _PROBE else 0
-    while place >= 0:
-        known = before[place:]
-        if now.startswith(known):
-            return now[len(known) :]
-        place = before.find(now[:_PROBE], place + 1)
-    # The shorter overlaps, which a search for the first letters does not find.
-    for length in range(min(_PROBE, len(before), len(now)), 0, -1):
-        if before.endswith(now[:length]):
-            return now[length:]
-    return now
+def _again(look: Callable[[], T]) -> T:
+    """A look at a job that was there a moment ago."""
+    return persistently(look, pauses_within(PATIENCE), was_there=True)
 
 
 def metrics(
