@@ -35,7 +35,7 @@ class Caller:
 
     def key(self, given: str | None) -> str | None:
         """An idempotency key as it is stored: two people may think of the same one."""
-        return None if given is None else f"{self.account_id}:{given}"
+        return None if given is None else f"{self.limited_as}:{given}"
 
     @property
     def limited_as(self) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.caller import Caller
 from api.events import EventHub
 from api.oauth import HubSignIn
 from api.quotas import Quotas
@@ -14,6 +17,7 @@ from api.rate_limits import Limits
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
+from workers.keys import Claim
 from workers.outputs import OutputService
 from workers.preflight import PreflightService
 from workers.studio import Studio
@@ -35,6 +39,15 @@ class Services:
     limits: Limits
     quotas: Quotas
     hub_sign_in: HubSignIn
+
+    @contextmanager
+    def creating(self, caller: Caller, claim: Claim | None, new: Callable[[], int]) -> Iterator[None]:
+        """The block that makes what was asked for: the key is this request's, and `new()` more jobs may wait.
+
+        Raises `KeyConflictError` and `QuotaError`.
+        """
+        with self.studio.keys.held(claim), self.quotas.launching(caller, new):
+            yield
 
 
 async def services_of(request: Request) -> Services:

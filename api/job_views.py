@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import FailureView, StreamEvent, TransitionView, View
+from workers.experiments import LaunchOptions
 from workers.records import Job, JobKind, JobState, StopMode, Worker
 
 
@@ -137,6 +138,20 @@ class StopRequest(_Request):
     mode: StopMode = Field(
         StopMode.SAVE, description="save: what it can be resumed from, and its result so far; discard: nothing is kept."
     )
+
+
+class LaunchQuery(_Request):
+    """How an experiment's runs are queued; none of it changes their numbers."""
+
+    priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="Of those that wait, the highest is next.")
+    devices: Annotated[int, Field(ge=1, le=64)] = Field(1, description="On how many devices each run is trained.")
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)?$")] = Field(
+        "", description="On which, or which kind; any if left out."
+    )
+    stop_on_failure: bool = Field(False, description="Stop the runs that wait when one of them fails.")
+
+    def options(self) -> LaunchOptions:
+        return LaunchOptions(**self.model_dump())
 
 
 class JobChange(_Request):

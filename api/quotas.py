@@ -1,9 +1,9 @@
-"""How much one account may have: runs that wait, and bytes of data sets."""
+"""How much one account may have: jobs that wait, and bytes of data sets."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from api.caller import Caller
@@ -28,21 +28,22 @@ class Quotas:
         self._lock = threading.Lock()
 
     @contextmanager
-    def launching(self, caller: Caller, runs: int) -> Iterator[None]:
-        """Within the block `runs` more may be queued; raises `QuotaError` where these were too many.
+    def launching(self, caller: Caller, new: Callable[[], int]) -> Iterator[None]:
+        """Within the block `new()` more jobs may be queued; raises `QuotaError` where these were too many.
 
-        One launch of an account follows the other, so that two at once do not both see the last place.
+        One launch of an account follows the other, so that two at once do not both see the last place, and the second
+        of two equal ones sees what the first has made.
         """
         if caller.is_admin:
             yield
             return
         most = _own_or(caller.quota("queued_runs"), self._studio.settings.queued_runs)
         with self._turn(caller.account_id):
-            waiting = self._studio.store.queued_by(caller.account_id)
-            if waiting + runs > most:
+            waiting, more = self._studio.store.queued_by(caller.account_id), new()
+            if more and waiting + more > most:
                 raise QuotaError(
-                    f"{waiting} of your runs wait already, and {runs} more would be above your {most}.",
-                    field="runs",
+                    f"{waiting} of your jobs wait already, and {more} more would be above your {most}.",
+                    field="jobs",
                     remedy="Launch fewer, stop some of those that wait, or wait until they have run.",
                 )
             yield

@@ -135,8 +135,8 @@ def _so_far(steps: int, latest: Mapping[str, float], started: float) -> dict[str
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and its examples, ready to be trained. `base` is the fingerprint of the model that it begins with, without
-    an adapter that is new, where frozen rates are asked for."""
+    """A model and its examples, ready to be trained. `base` is the fingerprint of the model that training begins with,
+    a new adapter aside, where frozen rates are asked for."""
 
     model: DiffusionModel
     base: str

@@ -119,10 +119,10 @@ def weights(directory: Path) -> str:
 @pytest.mark.slow
 def test_a_run_goes_on_on_another_host_to_the_same_weights(studio: Studio, start_host) -> None:
     first_host = start_host("one")
-    (undisturbed,) = studio.store.runs(studio.launch(SPEC, "a")[0].id)
+    (undisturbed,) = studio.store.runs(studio.launch(SPEC, None)[0].id)
     until(lambda: studio.store.job(undisturbed.id).state == JobState.FINISHED)
 
-    (run,) = studio.store.runs(studio.launch(SPEC, "b")[0].id)
+    (run,) = studio.store.runs(studio.launch(SPEC, None)[0].id)
     until(lambda: studio.store.job(run.id).step >= 4)
     assert studio.store.job(run.id).host == "one"
     first_host.send_signal(signal.SIGTERM)

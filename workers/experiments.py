@@ -30,16 +30,12 @@ class LaunchOptions:
 DEFAULT = LaunchOptions()
 
 
-def new_experiment(
-    spec: ExperimentSpec, key: str | None, subject: str, options: LaunchOptions = DEFAULT, by: str = ""
-) -> Experiment:
+def new_experiment(spec: ExperimentSpec, subject: str, options: LaunchOptions = DEFAULT, by: str = "") -> Experiment:
     """The record of a new experiment; `subject` is what its data is called in a made-up name."""
     return Experiment(
         id=new_id("exp"),
         name=spec.name or _made_up_name(spec, subject),
         spec=spec.model_dump(mode="json"),
-        idempotency_key=key,
-        request_fingerprint=spec.fingerprint(),
         created_by=by,
         stop_on_failure=options.stop_on_failure,
     )

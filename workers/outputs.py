@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from gift_core.errors import SpecError
 from workers.experiments import new_id
+from workers.keys import Claim
 from workers.kinds import EXPORTED, RESPONSES
 from workers.models import ModelShelf
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder, PushSpec
@@ -37,11 +38,14 @@ class OutputService:
         label = f"{order.layout or 'export'} · {self._finished(order.run).label}"
         return self._studio.submit(self._studio.new_job(JobKind.EXPORT, order.id, label, order), by)
 
-    def push(self, order: PushOrder, token: SecretStr | None, by: str = "", key: str | None = None) -> Job:
-        """Upload a run to the Hub, each time anew. Without a token the studio's own is used.
+    def push(self, order: PushOrder, token: SecretStr | None, by: str = "", claim: Claim | None = None) -> Job:
+        """Upload a run to the Hub, anew unless the same request has begun that already. Without a token the studio's
+        own is used.
 
         Raises what `export` does, and `SpecError` where there is no token, or the repository cannot be called so.
         """
+        if (made := self._studio.made(claim)) is not None:
+            return made
         if token is None and self._studio.settings.hub_token is None:
             raise SpecError(
                 "There is no token to upload with.",
@@ -51,13 +55,12 @@ class OutputService:
         label = f"{order.repository} · {self._finished(order.run).label}"
         asked = PushSpec(**order.model_dump(), own_token=token is not None)
         job = self._studio.new_job(JobKind.PUSH, new_id("push"), label, asked)
-        job.idempotency_key = key
         identity, kept = job.id, None
         if token is not None:
             # Before it is queued: a worker may take it at once.
             self._studio.secrets.keep(identity, token)
         try:
-            kept = self._studio.submit(job, by)
+            kept = self._studio.submit(job, by, claim)
         finally:
             if kept is None or kept.id != identity:
                 self._studio.secrets.drop(identity)

@@ -57,8 +57,6 @@ class Experiment(SQLModel, table=True):
     name: str
     created: float = Field(default_factory=time.time, index=True)
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    idempotency_key: str | None = Field(default=None, unique=True)
-    request_fingerprint: str = ""
     created_by: str = ""
     stop_on_failure: bool = False
 
@@ -85,7 +83,6 @@ class Job(SQLModel, table=True):
     label: str
     position: int = Field(default=0, description="Order within the experiment.")
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
-    idempotency_key: str | None = Field(default=None, unique=True)
     created_by: str = ""
     created: float = Field(default_factory=time.time)
     pinned: bool = False
@@ -174,6 +171,17 @@ class Switch(SQLModel, table=True):
     value: str
     changed: float = Field(default_factory=time.time)
     changed_by: str = ""
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """What a key that a client sent was used for: `made` is the id of a new experiment or job, if it made one."""
+
+    __tablename__ = "idempotency_key"
+
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    made: str | None = None
+    created: float = Field(default_factory=time.time, index=True)
 
 
 class Dataset(SQLModel, table=True):

@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     session_hours: PositiveFloat = Field(168.0, description="How long a browser stays signed in.")
     requests_per_minute: PositiveInt = Field(600, description="Of one account, or of one address without one.")
     changes_per_minute: PositiveInt = Field(60, description="Of those, requests that start, stop or change something.")
-    queued_runs: PositiveInt = Field(100, description="Runs of one account that may wait at once.")
+    queued_runs: PositiveInt = Field(100, description="Jobs of one account, of every kind, that may wait at once.")
     account_upload_mb: PositiveInt = Field(500, description="All data sets of one account, in megabytes.")
     account_computations: PositiveInt = Field(4, description="Requests of one account that compute at once.")
     computations: PositiveInt = Field(16, description="Requests of all accounts that compute at once.")

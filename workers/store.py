@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import func
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, delete, select
 
 from gift_core.data_spec import TaskSource
@@ -16,6 +15,7 @@ from gift_core.tasks.registry import TASKS
 from workers.attempts import PAUSED, Attempts, is_paused, progress_of
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
+from workers.keys import Claim, key_record
 from workers.line import place_before
 from workers.metrics import MetricLine
 from workers.moves import move, requeue
@@ -60,26 +60,24 @@ class JobStore(Attempts):
     # Experiments
 
     def create_experiment(
-        self, spec: ExperimentSpec, key: str | None, options: LaunchOptions = DEFAULT, by: str = ""
+        self, spec: ExperimentSpec, claim: Claim | None, options: LaunchOptions = DEFAULT, by: str = ""
     ) -> tuple[Experiment, bool]:
-        """Create an experiment and its queued runs, or return the one that `key` already made, with False.
+        """Create an experiment and its queued runs, or return the one that the same request already made, with False.
 
-        Raises `ConflictError` when `key` made an experiment from a different spec.
+        Raises `KeyConflictError` when the key of `claim` was used for another request.
         """
-        try:
-            with self._write() as session:
-                experiment = new_experiment(spec, key, _subject(session, spec), options, by)
-                session.add(experiment)
-                session.flush()
-                _add_jobs(session, new_runs(experiment, spec, options), by, "launched")
+        with self._write() as session:
+            key = key_record(session, claim) if claim else None
+            existing = session.get(Experiment, key.made) if key and key.made else None
+            if existing is not None:
+                return existing, False
+            experiment = new_experiment(spec, _subject(session, spec), options, by)
+            session.add(experiment)
+            session.flush()
+            _add_jobs(session, new_runs(experiment, spec, options), by, "launched")
+            if key is not None:
+                key.made = experiment.id
             return experiment, True
-        except IntegrityError:
-            existing = self.experiment_with_key(key) if key is not None else None
-            if existing is None:
-                raise
-            if existing.request_fingerprint != spec.fingerprint():
-                raise _key_conflict() from None
-            return existing, False
 
     def add_finished(
         self, experiment: Experiment, runs: Sequence[Job], lines: Mapping[str, Sequence[MetricLine]]
@@ -102,10 +100,6 @@ class JobStore(Attempts):
                 session.add(Transition(job_id=run.id, after=run.state, cause="recorded"))
                 add_points(session, run.id, run.attempt, found)
 
-    def experiment_with_key(self, key: str) -> Experiment | None:
-        with self._read() as session:
-            return session.exec(select(Experiment).where(Experiment.idempotency_key == key)).first()
-
     def experiment(self, experiment_id: str) -> Experiment:
         """Raises `NotFoundError`."""
         with self._read() as session:
@@ -121,21 +115,19 @@ class JobStore(Attempts):
 
     # Jobs, as people handle them
 
-    def add_job(self, job: Job, by: str = "") -> tuple[Job, bool]:
-        """Queue a job, or return the one that has its id or its idempotency key, with False.
+    def add_job(self, job: Job, by: str = "", claim: Claim | None = None) -> tuple[Job, bool]:
+        """Queue a job, or return the one that has its id, or that the same request already made, with False.
 
-        Raises `ConflictError` when the key made a different one.
+        Raises `KeyConflictError` when the key of `claim` was used for another request.
         """
         with self._write() as session:
-            existing = session.get(Job, job.id)
-            if existing is None and job.idempotency_key is not None:
-                same_key = select(Job).where(Job.idempotency_key == job.idempotency_key)
-                existing = session.exec(same_key).first()
-                if existing and (existing.kind, existing.spec) != (job.kind, job.spec):
-                    raise _key_conflict()
+            key = key_record(session, claim) if claim else None
+            existing = session.get(Job, key.made if key and key.made else job.id)
             if existing is not None:
                 return existing, False
             _add_jobs(session, [job], by, "asked for")
+            if key is not None:
+                key.made = job.id
             return job, True
 
     def request_stop(self, job_id: str, by: str, mode: StopMode = StopMode.SAVE) -> Job:
@@ -237,14 +229,6 @@ def _job(session: Session, job_id: str) -> Job:
 
 def _not_found(kind: str, identifier: str) -> NotFoundError:
     return NotFoundError(f"There is no {kind} {identifier!r}.", remedy="Check the link, or pick one from the list.")
-
-
-def _key_conflict() -> ConflictError:
-    return ConflictError(
-        "This idempotency key was already used for a different request.",
-        field="Idempotency-Key",
-        remedy="Send a new key with a new request.",
-    )
 
 
 def _subject(session: Session, spec: ExperimentSpec) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -30,6 +30,7 @@ from workers.devices import Device, DevicePool, find_devices
 from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
 from workers.job_log import LogPart, read_from, read_tail
+from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
 from workers.outcome import discard
@@ -76,6 +77,7 @@ class Studio:
         self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
         self.sharing = Sharing(self.data, _location(settings.artefacts_url))
         self.secrets = Secrets(settings.hub_token)
+        self.keys = Keys(database)
         self.datasets = DatasetStore(
             self.data / "datasets",
             DatasetRecords(database),
@@ -90,32 +92,35 @@ class Studio:
     # Asking for jobs
 
     def launch(
-        self, spec: ExperimentSpec, key: str | None, options: LaunchOptions = DEFAULT, by: str = ""
+        self, spec: ExperimentSpec, claim: Claim | None, options: LaunchOptions = DEFAULT, by: str = ""
     ) -> tuple[Experiment, bool]:
-        """Check, create and queue an experiment, or return the one that `key` already made, with False.
+        """Check, create and queue an experiment, or return the one that the same request already made, with False.
 
-        Raises the `GiftError` that training would raise, or `ConflictError`; then nothing is created.
+        Raises the `GiftError` that training would raise, or `KeyConflictError`; then nothing is created.
         """
-        if key is None or self.store.experiment_with_key(key) is None:
+        if self.keys.made(claim) is None:
             self.check_room()
             self._check(spec)
-        experiment, created = self.store.create_experiment(spec, key, options, by)
+        experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
             for run in self.store.runs(experiment.id):
                 self._wake(run)
         return experiment, created
 
-    def submit(self, job: Job, by: str = "") -> Job:
+    def submit(self, job: Job, by: str = "", claim: Claim | None = None) -> Job:
         """Queue a job, or take up again the one with its id if that has ended without finishing.
 
-        Raises `ConflictError` when too many of its kind wait.
+        With a `claim` it is the one that the same request already made, however that is now. Raises `ConflictError`
+        when too many of its kind wait.
         """
+        if (made := self.made(claim)) is not None:
+            return made
         for known in self.store.jobs_with({job.id}):
-            if known.files_removed is not None and known.state == JobState.FINISHED:
+            if _is_there(known):
+                return known
+            if known.state == JobState.FINISHED:
                 # There is nothing to answer with any more: it is made again.
                 self.store.remove(known.id)
-            elif known.state in ACTIVE or known.state in (JobState.QUEUED, JobState.FINISHED):
-                return known
         self.check_room()
         waiting = self.store.jobs(
             JobFilter(kind=JobKind(job.kind), states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING
@@ -123,12 +128,21 @@ class Studio:
         if len(waiting) >= _MOST_WAITING:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
         job.created_by = by
-        known, created = self.store.add_job(job, by)
+        known, created = self.store.add_job(job, by, claim)
         if not created and known.state in ENDED - {JobState.FINISHED}:
             known = self.store.requeue(known.id, by, "asked for again")
         if known.state == JobState.QUEUED:
             self._wake(known)
         return known
+
+    def made(self, claim: Claim | None) -> Job | None:
+        """The job that the same request has made already."""
+        identity = self.keys.made(claim)
+        return next(iter(self.store.jobs_with({identity})), None) if identity else None
+
+    def missing(self, ids: Collection[str]) -> int:
+        """How many of these jobs would be queued if they were asked for: the others wait, run, or have finished."""
+        return len(set(ids) - {job.id for job in self.store.jobs_with(set(ids)) if _is_there(job)})
 
     def new_job(self, kind: JobKind, identity: str, label: str, order: Any) -> Job:
         """The record of a job that runs beside a training where there is no GPU, and waits for one where there is."""
@@ -271,6 +285,13 @@ class Studio:
         require_kept(spec.run.data)
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
+
+
+def _is_there(job: Job) -> bool:
+    """Whether nothing has to be done to answer with it, now or when it has ended."""
+    if job.state == JobState.FINISHED:
+        return job.files_removed is None
+    return job.state in ACTIVE or job.state == JobState.QUEUED
 
 
 def _location(url: SecretStr | None) -> str | None:

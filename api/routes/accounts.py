@@ -68,7 +68,11 @@ def create_key(
     studio: StudioDependency,
     caller: Annotated[Caller, allow(Action.MAKE_KEYS)],
 ) -> NewKeyView:
-    """Make a key for oneself; admins also for an account that they name. Its secret is in this answer only."""
+    """Make a key for oneself; admins also for an account that they name. Its secret is in this answer only.
+
+    It takes no Idempotency-Key: the secret is kept nowhere, so a second answer could not have it. Where the answer was
+    lost, revoke the key that was made, and make another.
+    """
     if caller.key_prefix is not None:
         # Otherwise what a stolen key has made would outlive it.
         raise ForbiddenError(

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter
 
 from api.caller import Caller
-from api.dependencies import DatasetInspectionsDependency
+from api.dependencies import DatasetInspectionsDependency, ServicesDependency
 from api.errors import documented
+from api.idempotency import KeyedDependency
 from api.owners import owner_of_inspection
 from api.permissions import Action, allow
 from api.schemas import DatasetInspectionRequest, DatasetInspectionView
@@ -19,11 +20,12 @@ from workers.records import Job
 router = APIRouter(prefix="/dataset-inspections", tags=["inference"])
 
 
-@router.post("", status_code=202, responses=documented(400, 409, 413))
+@router.post("", status_code=202, responses=documented(400, 409, 413, 429))
 def start(
     request: DatasetInspectionRequest,
-    inspections: DatasetInspectionsDependency,
+    services: ServicesDependency,
     caller: Annotated[Caller, allow(Action.LAUNCH)],
+    keyed: KeyedDependency,
 ) -> DatasetInspectionView:
     """Begin to look at a data set with each checkpoint. What was asked for before is there at once."""
     order = DatasetOrder(
@@ -33,7 +35,9 @@ def start(
         seed=request.seed,
         minimum_count=request.minimum_count,
     )
-    return _view(inspections, inspections.start(order, caller.account_id))
+    inspections = services.dataset_inspections
+    with services.creating(caller, keyed.claim(caller, request), lambda: services.studio.missing([order.id])):
+        return _view(inspections, inspections.start(order, caller.account_id))
 
 
 @router.get("/{inspection_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))

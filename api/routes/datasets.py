@@ -13,6 +13,7 @@ from api.caller import Caller
 from api.dataset_views import CheckOptions, DatasetDetail, UploadOptions
 from api.dependencies import InferenceDependency, ServicesDependency, StudioDependency
 from api.errors import documented
+from api.idempotency import KeyedDependency
 from api.limits import declared_bytes
 from api.owners import owner_of_dataset
 from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
@@ -48,7 +49,8 @@ async def upload_dataset(
     """Receive a file, as the raw body. It is kept only when every row can be used, by the columns that are named.
 
     Sent twice, it is one data set. Where no column is named and none is found, it is kept if all of its rows can be
-    read: its `summary` then has no layout, and a run that learns from it has to name its columns.
+    read: its `summary` then has no layout, and a run that learns from it has to name its columns. It takes no
+    Idempotency-Key: its content is one.
     """
     check = check_items(options.task) if options.task else check_examples(options)
     studio, declared = services.studio, declared_bytes(request.headers)
@@ -76,15 +78,19 @@ async def check_dataset(
 
 
 # A plain function, which FastAPI runs in a thread: it downloads.
-@router.post("/datasets/hub", status_code=201, responses=documented(400, 413))
+@router.post("/datasets/hub", status_code=201, responses=documented(400, 409, 413))
 def fetch_dataset(
-    source: HubSource, studio: StudioDependency, caller: Annotated[Caller, allow(Action.UPLOAD)]
+    source: HubSource,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.UPLOAD)],
+    keyed: KeyedDependency,
 ) -> DatasetDetail:
     """Fetch a split of a data set of the Hugging Face Hub and keep it. No other host is asked.
 
     The commit that it came from is in its `summary`. A studio is kept off the network unless HF_HUB_OFFLINE is 0.
     """
-    dataset = studio.datasets.fetch(source)
+    with studio.keys.held(keyed.claim(caller, source)):
+        dataset = studio.datasets.fetch(source)
     studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)
     return DatasetDetail.of(dataset)
 

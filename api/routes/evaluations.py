@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.caller import Caller
-from api.dependencies import EvaluationsDependency
+from api.dependencies import EvaluationsDependency, ServicesDependency
 from api.errors import documented
+from api.idempotency import KeyedDependency
 from api.owners import owner_of_evaluation
 from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
@@ -25,16 +26,19 @@ router = APIRouter(tags=["evaluations"])
 EvaluationId = Annotated[str, Query(max_length=100)]
 
 
-@router.post("/evaluations", status_code=202, responses=documented(400, 409, 413))
+@router.post("/evaluations", status_code=202, responses=documented(400, 409, 413, 429))
 def evaluate(
     request: EvaluationRequest,
-    evaluations: EvaluationsDependency,
+    services: ServicesDependency,
     caller: Annotated[Caller, allow(Action.LAUNCH)],
+    keyed: KeyedDependency,
 ) -> list[EvaluationView]:
     """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
     settings = request.model_dump(exclude={"checkpoints"})
     orders = [EvaluationOrder.parse(settings | {"checkpoint": checkpoint}) for checkpoint in request.checkpoints]
-    return [EvaluationView.of_job(job) for job in evaluations.start(orders, caller.account_id)]
+    ids = [order.id for order in orders]
+    with services.creating(caller, keyed.claim(caller, request), lambda: services.studio.missing(ids)):
+        return [EvaluationView.of_job(job) for job in services.evaluations.start(orders, caller.account_id)]
 
 
 @router.get("/evaluations", dependencies=[allow(Action.LOOK)], responses=documented(400))

@@ -87,16 +87,16 @@ def resume_job(
     job_id: str, services: ServicesDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
 ) -> JobView:
     """Queue a job again that ended without finishing; it goes on from its last checkpoint, or its last answer."""
-    with services.quotas.launching(caller, 1):
+    with services.quotas.launching(caller, lambda: services.studio.missing([job_id])):
         return JobView.from_record(services.studio.resume(job_id, caller.account_id))
 
 
-@router.post("/jobs/{job_id}/retry", responses=documented(404, 409))
+@router.post("/jobs/{job_id}/retry", responses=documented(404, 409, 429))
 def retry_job(
     job_id: str, services: ServicesDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
 ) -> JobView:
     """The same from the start. Its log stays; what it had reported is replaced."""
-    with services.quotas.launching(caller, 1):
+    with services.quotas.launching(caller, lambda: services.studio.missing([job_id])):
         return JobView.from_record(services.studio.resume(job_id, caller.account_id, fresh=True))
 
 

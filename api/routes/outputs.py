@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter
 from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field, SecretStr
 
 from api.caller import Caller
-from api.dependencies import OutputsDependency
+from api.dependencies import OutputsDependency, ServicesDependency
 from api.errors import documented
+from api.idempotency import KeyedDependency
 from api.output_views import FileView, OutputView
 from api.permissions import Action, allow
 from gift_core.errors import SpecError
@@ -19,10 +20,6 @@ from workers.outputs import zipped
 
 router = APIRouter(tags=["outputs"])
 
-IdempotencyKey = Annotated[
-    str | None, Header(min_length=1, max_length=200, description="Sending it again returns the job it created.")
-]
-
 
 class PushRequest(PushOrder):
     """What to upload, where, and with which token. The token is passed to the uploading process and kept nowhere."""
@@ -30,34 +27,44 @@ class PushRequest(PushOrder):
     token: SecretStr | None = Field(None, description="With the role write; the studio's own if left out.")
 
 
-@router.post("/responses", status_code=202, responses=documented(400, 409, 413))
+@router.post("/responses", status_code=202, responses=documented(400, 409, 413, 429))
 def denoise_batch(
-    order: DenoiseOrder, outputs: OutputsDependency, caller: Annotated[Caller, allow(Action.LAUNCH)]
+    order: DenoiseOrder,
+    services: ServicesDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+    keyed: KeyedDependency,
 ) -> OutputView:
     """Respond to up to 1,000 prompts. What was asked for before is there at once."""
-    return OutputView.of(outputs.denoise(order, caller.account_id))
+    with services.creating(caller, keyed.claim(caller, order), lambda: services.studio.missing([order.id])):
+        return OutputView.of(services.outputs.denoise(order, caller.account_id))
 
 
-@router.post("/exports", status_code=202, responses=documented(400, 404, 409, 413))
+@router.post("/exports", status_code=202, responses=documented(400, 404, 409, 413, 429))
 def export(
-    order: ExportOrder, outputs: OutputsDependency, caller: Annotated[Caller, allow(Action.LAUNCH)]
+    order: ExportOrder,
+    services: ServicesDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+    keyed: KeyedDependency,
 ) -> OutputView:
     """Write a finished run as an adapter, as whole weights, or in the layout of the base's authors."""
-    return OutputView.of(outputs.export(order, caller.account_id))
+    with services.creating(caller, keyed.claim(caller, order), lambda: services.studio.missing([order.id])):
+        return OutputView.of(services.outputs.export(order, caller.account_id))
 
 
-@router.post("/pushes", status_code=202, responses=documented(400, 404, 409, 413))
+@router.post("/pushes", status_code=202, responses=documented(400, 404, 409, 413, 429))
 def push(
     request: PushRequest,
-    outputs: OutputsDependency,
+    services: ServicesDependency,
     caller: Annotated[Caller, allow(Action.LAUNCH)],
-    idempotency_key: IdempotencyKey = None,
+    keyed: KeyedDependency,
 ) -> OutputView:
     """Upload a finished run to the Hugging Face Hub."""
     if request.token is None and not caller.is_admin:
         raise SpecError("Uploads need a token of your own.", field="token", remedy="Make one with the role write.")
     order = PushOrder.model_validate(request.model_dump(exclude={"token"}))
-    return OutputView.of(outputs.push(order, request.token, caller.account_id, caller.key(idempotency_key)))
+    claim = keyed.claim(caller, request)
+    with services.creating(caller, claim, lambda: services.studio.keys.new(claim, 1)):
+        return OutputView.of(services.outputs.push(order, request.token, caller.account_id, claim))
 
 
 @router.get("/jobs/{job_id}/files", dependencies=[allow(Action.LOOK)], responses=documented(404))

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from api.caller import Caller
 from api.dependencies import StudioDependency, TracesDependency
 from api.errors import documented
+from api.idempotency import KeyedDependency
 from api.owners import owner_of_trace
 from api.pages import Cursor, Page, decode, page_of
 from api.permissions import Action, allow
@@ -45,6 +46,7 @@ def denoise(
     traces: TracesDependency,
     studio: StudioDependency,
     caller: Annotated[Caller, allow(Action.TRY)],
+    keyed: KeyedDependency,
 ) -> list[TraceView]:
     """Begin a trace with each checkpoint, on the same noise. What was asked for before is there at once."""
     orders = [
@@ -57,7 +59,8 @@ def denoise(
         )
         for checkpoint in request.checkpoints
     ]
-    return [TraceView.from_record(_claimed(live, studio, caller)) for live in traces.start(orders)]
+    with studio.keys.held(keyed.claim(caller, request)):
+        return [TraceView.from_record(_claimed(live, studio, caller)) for live in traces.start(orders)]
 
 
 @router.get("/traces", dependencies=[allow(Action.LOOK)], responses=documented(400))
@@ -101,10 +104,12 @@ def branch(
     traces: TracesDependency,
     studio: StudioDependency,
     caller: Annotated[Caller, allow(Action.TRY)],
+    keyed: KeyedDependency,
 ) -> TraceView:
     """Go on from a finished trace after some of its steps, with edits, on the noise that it would have had."""
-    branched = traces.branch(trace_id, request.cursor, request.edits)
-    return TraceView.from_record(_claimed(branched, studio, caller))
+    with studio.keys.held(keyed.claim(caller, request)):
+        branched = traces.branch(trace_id, request.cursor, request.edits)
+        return TraceView.from_record(_claimed(branched, studio, caller))
 
 
 @router.get("/comparisons", dependencies=[allow(Action.LOOK)], responses=documented(404, 409))

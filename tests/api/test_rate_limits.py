@@ -1,4 +1,4 @@
-"""How much one caller may ask for: requests, places to compute in, runs that wait, bytes, and time for a body."""
+"""How much one caller may ask for: requests, places to compute in, jobs that wait, bytes, and time for a body."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _caller(name: str, role: Role = Role.OWNER) -> Caller:
 def _launch(studio: Studio, quotas: Quotas, caller: Caller) -> bool:
     spec = ExperimentSpec()
     try:
-        with quotas.launching(caller, len(spec.expand())):
+        with quotas.launching(caller, lambda: len(spec.expand())):
             studio.store.create_experiment(spec, None, by=caller.account_id)
     except QuotaError:
         return False

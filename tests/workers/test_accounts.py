@@ -9,9 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
+from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 from typer.testing import CliRunner
 
@@ -156,7 +157,7 @@ def test_a_studio_from_before_there_were_accounts_is_brought_up_to_date(tmp_path
     with closing(sqlite3.connect(new)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         fresh = _columns(connection, tables)
-    _without_accounts(new, old)
+    _without_accounts(old)
     database = Database.in_file(old)
     database.close()
     with closing(sqlite3.connect(old)) as connection:
@@ -171,16 +172,15 @@ def _columns(connection: sqlite3.Connection, tables: set[str]) -> dict[str, set[
     return {table: {(row[1], row[2], row[3], row[5]) for row in found} for table, found in rows.items()}
 
 
-def _without_accounts(new: Path, old: Path) -> None:
-    """A copy as the version before had it, with an experiment in it."""
-    with closing(sqlite3.connect(new)) as source, closing(sqlite3.connect(old)) as connection:
-        source.backup(connection)
-        for table in ("browser_session", "api_key", "account", "ownership", "audit_entry"):
-            connection.execute(f"DROP TABLE {table}")
+def _without_accounts(path: Path) -> None:
+    """What the version before had, with an experiment in it."""
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        command.upgrade(migrations._config(connection), "0004")
         connection.execute(
-            "INSERT INTO experiment (id, name, created, spec, request_fingerprint, created_by, stop_on_failure) "
-            "VALUES ('exp_1', 'old', 1.0, '{}', '', '', 0)"
+            text(
+                "INSERT INTO experiment (id, name, created, spec, request_fingerprint, created_by, stop_on_failure) "
+                "VALUES ('exp_1', 'old', 1.0, '{}', '', '', 0)"
+            )
         )
-        before = ScriptDirectory(str(Path(migrations.__file__).parent)).get_revision("0005").down_revision
-        connection.execute("UPDATE alembic_version SET version_num = ?", (before,))
-        connection.commit()
+    engine.dispose()

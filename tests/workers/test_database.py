@@ -20,6 +20,7 @@ from gift_core.spec import ExperimentSpec, RunSpec
 from tests.services import PASSWORD, PostgresService
 from workers import records
 from workers.database import Database, StoreUnavailable
+from workers.keys import Claim, Keys
 from workers.locations import LocationError
 from workers.migrations import _config
 
@@ -105,7 +106,7 @@ def test_it_does_so_on_postgresql_too_where_numbers_go_on_after_it(old_studio: s
 def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[str]]:
     """Every row of every table, in the columns that all versions have."""
     queries = {
-        "experiments": "SELECT id, name, created, spec, idempotency_key, request_fingerprint FROM experiment",
+        "experiments": "SELECT id, name, created, spec FROM experiment",
         "runs": "SELECT id, experiment_id, label, position, spec, state, phase, created, started, ended, step,"
         f" total_steps, eta_seconds, result, failure, owner FROM {run}",
         "points": f'SELECT cursor, {run_id}, line, step, time, "values" FROM metric_point',
@@ -135,6 +136,25 @@ def test_specs_of_an_older_studio_are_still_valid(old_studio: str) -> None:
             ExperimentSpec.model_validate_json(spec)
         for (spec,) in connection.execute(f"SELECT spec FROM {RUN}"):
             RunSpec.model_validate_json(spec)
+
+
+def test_a_request_that_is_repeated_after_an_update_finds_what_it_has_made(database_url: str) -> None:
+    with connected(database_url) as connection:
+        command.upgrade(_config(connection), "0005")
+        old = MetaData()
+        old.reflect(connection)
+        asked = {"name": "", "created": 1.0, "spec": {}, "request_fingerprint": "", "created_by": ""}
+        row = asked | {"id": "exp_1", "idempotency_key": "launched", "stop_on_failure": False}
+        connection.execute(old.tables["experiment"].insert(), row)
+        job = records.Job(id="push_1", kind="push", label="", spec={}, created=1.0).model_dump()
+        for number, key in enumerate(("uploaded", "launched", None), 1):
+            connection.execute(old.tables["job"].insert(), job | {"id": f"push_{number}", "idempotency_key": key})
+    with closing(Database(database_url)) as database:
+        keys = Keys(database)
+        made = {key: keys.made(Claim(key, "asked")) for key in ("launched", "uploaded", "new")}
+    assert made == {"launched": "exp_1", "uploaded": "push_1", "new": None}
+    with connected(database_url) as connection:
+        assert compare_metadata(_context(connection), SQLModel.metadata) == []
 
 
 def test_many_may_open_a_new_database_at_once(database_url: str) -> None:

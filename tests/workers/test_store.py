@@ -21,6 +21,7 @@ from workers.attempts import MOST_LOSSES, Orders
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
 from workers.experiments import LaunchOptions
+from workers.keys import Claim, KeyConflictError
 from workers.metrics import MetricLine
 from workers.moves import IllegalTransitionError, move
 from workers.observations import JobFilter
@@ -47,7 +48,7 @@ def test_a_double_click_creates_one_experiment(store: JobStore) -> None:
 
     def create(_: int) -> tuple[str, bool]:
         together.wait()
-        experiment, created = store.create_experiment(SPEC, "one-click")
+        experiment, created = store.create_experiment(SPEC, Claim("one-click", "asked"))
         return experiment.id, created
 
     with ThreadPoolExecutor(8) as threads:
@@ -63,9 +64,9 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
     program = (
         "import sys; from pathlib import Path; from workers.store import JobStore;"
         "from workers.database import Database;"
-        "from gift_core.spec import ExperimentSpec;"
+        "from gift_core.spec import ExperimentSpec; from workers.keys import Claim;"
         "print('ready', flush=True); sys.stdin.read(); store = JobStore(Database.in_file(Path(sys.argv[1])));"
-        "[store.create_experiment(ExperimentSpec(), f'key {i}') for i in range(5)]"
+        "[store.create_experiment(ExperimentSpec(), Claim(f'key {i}', 'asked')) for i in range(5)]"
     )
     with ExitStack() as stack:
         processes = [
@@ -88,9 +89,9 @@ def test_processes_that_open_a_new_store_at_once_share_it(tmp_path: Path) -> Non
 
 
 def test_a_key_used_for_another_experiment_is_a_conflict(store: JobStore) -> None:
-    store.create_experiment(SPEC, "key")
-    with pytest.raises(ConflictError, match="already used") as caught:
-        store.create_experiment(ExperimentSpec(seeds=(2,)), "key")
+    store.create_experiment(SPEC, Claim("key", "asked"))
+    with pytest.raises(KeyConflictError, match="already used") as caught:
+        store.create_experiment(ExperimentSpec(seeds=(2,)), Claim("key", "asked for another"))
     assert caught.value.code == "conflict"
     assert len(store.jobs()) == 2
 
@@ -332,12 +333,16 @@ def test_the_runs_behind_a_failed_one_stop_where_their_experiment_says_so(store:
 
 def test_the_same_key_is_the_same_job(store: JobStore) -> None:
     def push(identity: str, repository: str) -> Job:
-        job = Job(id=identity, kind=JobKind.PUSH, label="push", spec={"repository": repository}, idempotency_key="key")
-        return store.add_job(job)[0]
+        job = Job(id=identity, kind=JobKind.PUSH, label="push", spec={"repository": repository})
+        return store.add_job(job, claim=Claim("key", repository))[0]
 
     assert push("push_1", "me/a").id == push("push_2", "me/a").id == "push_1"
-    with pytest.raises(ConflictError, match="already used"):
+    with pytest.raises(KeyConflictError, match="already used"):
         push("push_3", "me/b")
+    # What was deleted since is made again.
+    bring_to(store, "push_1", JobState.STOPPED)
+    store.remove("push_1")
+    assert push("push_4", "me/a").id == push("push_5", "me/a").id == "push_4"
 
 
 def test_only_what_has_ended_and_is_not_pinned_can_be_removed(store: JobStore, run_ids: list[str]) -> None:

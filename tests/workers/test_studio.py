@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from gift_core.errors import DataError, ModelError
 from gift_core.spec import ExperimentSpec
 from tests.workers.conftest import claim
+from workers.keys import Claim, KeyConflictError
 from workers.records import JobState
 from workers.settings import Settings
-from workers.store import ConflictError, NotFoundError
+from workers.store import NotFoundError
 from workers.studio import Studio
 
 
@@ -28,6 +29,7 @@ def spec_of(**run: object) -> ExperimentSpec:
     return ExperimentSpec.parse({"run": run})
 
 
+ASKED = Claim("key", "asked")
 SMALL = spec_of(data={"source": {"kind": "task", "examples": 8}, "held_out": 2})
 
 
@@ -40,19 +42,19 @@ SMALL = spec_of(data={"source": {"kind": "task", "examples": 8}, "held_out": 2})
 )
 def test_what_cannot_be_trained_creates_nothing(studio: Studio, spec: ExperimentSpec, error: type[Exception]) -> None:
     with pytest.raises(error):
-        studio.launch(spec, "key")
+        studio.launch(spec, ASKED)
     assert studio.store.experiments() == []
     assert studio.queue.pending() == []
 
 
 def test_a_launch_queues_its_runs_once(studio: Studio) -> None:
-    experiment, created = studio.launch(SMALL, "key")
-    again, created_again = studio.launch(SMALL, "key")
+    experiment, created = studio.launch(SMALL, ASKED)
+    again, created_again = studio.launch(SMALL, ASKED)
     assert (created, created_again) == (True, False)
     assert again.id == experiment.id
     assert studio.queue.pending() == [run.id for run in studio.store.runs(experiment.id)]
-    with pytest.raises(ConflictError):
-        studio.launch(spec_of(seed=7), "key")
+    with pytest.raises(KeyConflictError):
+        studio.launch(spec_of(seed=7), Claim("key", "asked for another"))
 
 
 def test_logs_are_found_by_the_record_of_the_run(studio: Studio) -> None:
