@@ -41,6 +41,7 @@ from api.routes import (
 )
 from api.security_headers import SecurityHeaders
 from gift_core.machine import Machine
+from workers.copies import CopyService
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
@@ -103,13 +104,16 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
         redoc_url=None,
     )
     settings = studio.settings
+    inspections = DatasetInspectionService(studio, shelf)
+    evaluated, made = EvaluationService(studio, shelf), OutputService(studio, shelf)
     app.state.services = Services(
         studio=studio,
         inference=InferenceService(studio, shelf),
-        dataset_inspections=DatasetInspectionService(studio, shelf),
+        dataset_inspections=inspections,
         traces=denoisings,
-        evaluations=EvaluationService(studio, shelf),
-        outputs=OutputService(studio, shelf),
+        evaluations=evaluated,
+        outputs=made,
+        copies=CopyService(studio, evaluated, inspections, made),
         preflight=PreflightService(studio.datasets.path, lambda: _machine(studio), lambda: _trained_here(studio)),
         hub=hub,
         limits=Limits(settings),

@@ -14,6 +14,7 @@ from api.events import EventHub
 from api.oauth import HubSignIn
 from api.quotas import Quotas
 from api.rate_limits import Limits
+from workers.copies import CopyService
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
@@ -34,6 +35,7 @@ class Services:
     traces: TraceService
     evaluations: EvaluationService
     outputs: OutputService
+    copies: CopyService
     preflight: PreflightService
     hub: EventHub
     limits: Limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api.schemas import FailureView, StreamEvent, TransitionView, View
 from workers.experiments import LaunchOptions
@@ -138,6 +138,24 @@ class StopRequest(_Request):
     mode: StopMode = Field(
         StopMode.SAVE, description="save: what it can be resumed from, and its result so far; discard: nothing is kept."
     )
+
+
+class CloneRequest(_Request):
+    """What is to be another than in the job that is cloned."""
+
+    changes: Annotated[dict[Annotated[str, Field(max_length=200)], Any], Field(max_length=100)] = Field(
+        default_factory=dict, description="New values by dotted field of the job's spec, such as `training.epochs`."
+    )
+    name: str = Field("", max_length=120, description="Of the experiment, where a run is cloned; made up when empty.")
+    token: SecretStr | None = Field(
+        None, description="Where an upload is cloned: with the role write; the studio's own if left out. Kept nowhere."
+    )
+
+
+class ContinueRequest(_Request):
+    """How much longer to train."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)] = Field(description="So many more.")
 
 
 class LaunchQuery(_Request):

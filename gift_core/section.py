@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
-from gift_core.errors import SpecError, problems_of
+from gift_core.errors import Problem, SpecError, problems_of
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -28,6 +29,19 @@ class Section(BaseModel):
             return cls.model_validate(values)
         except ValidationError as error:
             raise SpecError.of(problems_of(error)) from error
+
+    def replace(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with dotted fields changed, `{"training.epochs": 3}`; raises `SpecError` for unknown ones."""
+        values = self.model_dump(mode="json")
+        for path, value in changes.items():
+            *parents, leaf = path.split(".")
+            section: Any = values
+            for parent in parents:
+                section = section.get(parent) if isinstance(section, dict) else None
+            if not isinstance(section, dict):
+                raise SpecError.of([Problem("There is no such field.", path, "`gift train --help` lists them.")])
+            section[leaf] = value
+        return self.parse(values)
 
     def fingerprint(self) -> str:
         """Hexadecimal digits that equal specs share."""

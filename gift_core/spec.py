@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic import model_validator as check
 
 from gift_core.data_spec import DataSpec
-from gift_core.errors import Problem, SpecError
+from gift_core.errors import SpecError
 from gift_core.section import Positive, Section, Seed, Share, conflict
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
@@ -251,19 +251,6 @@ class RunSpec(Section):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-    def replace(self, changes: dict[str, Any]) -> RunSpec:
-        """A copy with dotted fields changed, `{"training.epochs": 3}`; raises `SpecError` for unknown ones."""
-        values = self.model_dump(mode="json")
-        for path, value in changes.items():
-            *parents, leaf = path.split(".")
-            section: Any = values
-            for parent in parents:
-                section = section.get(parent) if isinstance(section, dict) else None
-            if not isinstance(section, dict):
-                raise SpecError.of([Problem("There is no such field.", path, "`gift train --help` lists them.")])
-            section[leaf] = value
-        return RunSpec.parse(values)
 
     def differences(self, other: RunSpec) -> list[str]:
         """The dotted fields in which two runs differ."""

@@ -11,6 +11,7 @@ from workers.context import JobContext
 from workers.failures import failure_of
 from workers.kinds import KINDS, job_directory
 from workers.metrics import MetricLine
+from workers.outcome import outcome_of
 from workers.records import Job, JobKind, JobState
 from workers.studio import Studio
 
@@ -41,5 +42,7 @@ def carry_out(studio: Studio, job_id: str, then: Callable[[], object] = lambda: 
     except GiftError as error:
         store.end(job_id, owner, JobState.FAILED, error.code, failure=failure_of(error).model_dump())
     else:
-        store.end(job_id, owner, JobState.FINISHED, "finished", result)
+        # A training leaves its result itself.
+        found = result or outcome_of(directory, exit_code=0).result
+        store.end(job_id, owner, JobState.FINISHED, "finished", found)
     return store.job(job_id)

@@ -41,7 +41,7 @@ from gift_core.evaluation_document import LengthComparison
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
-from ui.connection import STREAMING, Connection, StudioError, given, parse_events, part
+from ui.connection import STREAMING, Connection, StudioError, T, given, parse_events, part
 
 StudioEvent = Annotated[
     RunEvent | MetricsEvent | JobEvent | QueueEvent | TraceStreamEvent, Field(discriminator="event")
@@ -77,8 +77,7 @@ class StudioClient(Connection):
         `queued`: priority, devices, device, stop_on_failure.
         """
         body = spec if isinstance(spec, dict) else spec.model_dump(mode="json")
-        headers = {"Idempotency-Key": key}
-        return self._request(ExperimentDetail, "POST", "/experiments", json=body, headers=headers, params=queued)
+        return self._create(ExperimentDetail, "/experiments", body, key, params=queued)
 
     def preflight(self, experiment: ExperimentSpec | object, effect: float = 10) -> PreflightReport:
         """What is wrong with an experiment and what it would take; `effect` is the difference to be told, in points.
@@ -125,6 +124,17 @@ class StudioClient(Connection):
     def retry_job(self, job_id: str) -> JobView:
         """The same from the start."""
         return self._request(JobView, "POST", f"/jobs/{part(job_id)}/retry")
+
+    def clone_job(
+        self, job_id: str, changes: Mapping[str, Any] | None = None, name: str = "", key: str | None = None
+    ) -> JobView:
+        """The same again with dotted fields of its spec changed: a run in an experiment of its own, called `name`."""
+        body = {"changes": dict(changes or {}), "name": name}
+        return self._create(JobView, f"/jobs/{part(job_id)}/clone", body, key)
+
+    def continue_job(self, job_id: str, epochs: int, key: str | None = None) -> JobView:
+        """Train a run's weights for more epochs, as a new run of its experiment."""
+        return self._create(JobView, f"/jobs/{part(job_id)}/continue", {"epochs": epochs}, key)
 
     def change_job(self, job_id: str, **change: Any) -> JobView:
         """`change`: priority, before (another's id), last, pinned."""
@@ -335,6 +345,10 @@ class StudioClient(Connection):
     def compare_evaluations(self, first: str, second: str) -> list[LengthComparison]:
         """The first minus the second, at each length."""
         return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
+
+    def _create(self, kind: type[T], path: str, body: object, key: str | None, **options: Any) -> T:
+        """What a request makes, or has made where it was sent before with the same `key`."""
+        return self._request(kind, "POST", path, json=body, headers=given({"Idempotency-Key": key}), **options)
 
 
 def _plain(edits: Sequence[Edit | dict[str, Any]]) -> list[dict[str, Any]]:

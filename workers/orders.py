@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from gift_core.errors import SpecError
 from gift_core.evaluation_spec import EvaluationPlan
@@ -68,13 +68,11 @@ class EvaluationOrder(EvaluationSettings):
         return plan
 
 
-class DatasetOrder(BaseModel):
+class DatasetOrder(Section):
     """What decides a look at a data set. Two equal orders give the same, so the second is answered with the first's.
 
     Of `run` count the data, what training makes of them, and the rates of the objective.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     checkpoints: tuple[str, ...]
     run: RunSpec

@@ -42,6 +42,7 @@ from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, S
 from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
+from workers.starts import require_trained
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -283,6 +284,7 @@ class Studio:
         from gift_core.preflight import check
 
         require_kept(spec.run.data)
+        require_trained(self.store, spec.run)
         # Its runs differ in method and seed, and none of this depends on those.
         check(spec.run, self.datasets.path)
 

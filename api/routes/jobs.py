@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse
 
 from api.caller import Caller
 from api.dependencies import ServicesDependency, StudioDependency
 from api.errors import documented
-from api.job_views import JobChange, JobDetail, JobView, QueueView, StopRequest, WorkerView
+from api.hub_tokens import require_own_token
+from api.idempotency import KeyedDependency
+from api.job_views import (
+    CloneRequest,
+    ContinueRequest,
+    JobChange,
+    JobDetail,
+    JobView,
+    QueueView,
+    StopRequest,
+    WorkerView,
+)
 from api.owners import owner_of_job
 from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import TransitionView
 from workers.observations import JobFilter
+from workers.orders import PushOrder
 from workers.records import ACTIVE, ENDED, JobKind, JobState
 
 router = APIRouter(tags=["jobs"])
@@ -98,6 +110,53 @@ def retry_job(
     """The same from the start. Its log stays; what it had reported is replaced."""
     with services.quotas.launching(caller, lambda: services.studio.missing([job_id])):
         return JobView.from_record(services.studio.resume(job_id, caller.account_id, fresh=True))
+
+
+@router.post("/jobs/{job_id}/clone", status_code=202, responses=documented(400, 404, 409, 413, 429))
+def clone_job(
+    job_id: str,
+    asked: CloneRequest,
+    request: Request,
+    services: ServicesDependency,
+    caller: Annotated[Caller, allow(Action.LAUNCH)],
+    keyed: KeyedDependency,
+) -> JobView:
+    """Ask for the same again, with changes; anybody's may be cloned. A run is cloned into an experiment of its own.
+
+    Except for runs and uploads, equal orders are one job: without a change, it is answered with the job itself, which
+    is taken up again where it had not finished. An upload that came with a token of its own needs one again.
+    """
+    copies, claim = services.copies, keyed.claim(caller, asked)
+    order = copies.order(job_id, asked.changes)
+    if isinstance(order, PushOrder):
+        require_own_token(caller, asked.token)
+    with services.creating(caller, claim, lambda: copies.new(order, claim)):
+        job = copies.clone(job_id, order, name=asked.name, token=asked.token, claim=claim, by=caller.account_id)
+    request.state.thing = job.id
+    return JobView.from_record(job)
+
+
+@router.post("/jobs/{job_id}/continue", status_code=202, responses=documented(400, 404, 409, 413, 429))
+def continue_job(
+    job_id: str,
+    asked: ContinueRequest,
+    request: Request,
+    services: ServicesDependency,
+    caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)],
+    keyed: KeyedDependency,
+) -> JobView:
+    """Train a run's weights for more epochs, as a new run of the same experiment, which has to be one's own.
+
+    The weights, or the adapter, go on. The optimiser's moments do not: a finished run has none any more. Nor does the
+    learning-rate schedule, which ended with the epochs that were asked for: the new run warms up and decays over its
+    own. Its seed is the next one, so that it does not see the same order and noise again. A run of somebody else's can
+    be launched from: name it in `model.start_from`.
+    """
+    claim = keyed.claim(caller, asked)
+    with services.creating(caller, claim, lambda: services.studio.keys.new(claim, 1)):
+        job = services.copies.prolong(job_id, asked.epochs, claim, caller.account_id)
+    request.state.thing = job.id
+    return JobView.from_record(job)
 
 
 @router.patch("/jobs/{job_id}", dependencies=[allow(Action.CHANGE, owner_of_job)], responses=documented(400, 404, 409))

@@ -11,10 +11,10 @@ from pydantic import Field, SecretStr
 from api.caller import Caller
 from api.dependencies import OutputsDependency, ServicesDependency
 from api.errors import documented
+from api.hub_tokens import require_own_token
 from api.idempotency import KeyedDependency
 from api.output_views import FileView, OutputView
 from api.permissions import Action, allow
-from gift_core.errors import SpecError
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder
 from workers.outputs import zipped
 
@@ -59,8 +59,7 @@ def push(
     keyed: KeyedDependency,
 ) -> OutputView:
     """Upload a finished run to the Hugging Face Hub."""
-    if request.token is None and not caller.is_admin:
-        raise SpecError("Uploads need a token of your own.", field="token", remedy="Make one with the role write.")
+    require_own_token(caller, request.token)
     order = PushOrder.model_validate(request.model_dump(exclude={"token"}))
     claim = keyed.claim(caller, request)
     with services.creating(caller, claim, lambda: services.studio.keys.new(claim, 1)):

@@ -36,10 +36,10 @@ def base_of(directory: Path) -> str:
     return f"{name}@{revision}" if revision else name
 
 
-def lora_of(directory: Path) -> tuple[int, float]:
-    """Rank and alpha of an adapter; raises `ModelError`."""
+def lora_of(directory: Path) -> tuple[int, float, float]:
+    """Rank, alpha and dropout of an adapter; raises `ModelError`."""
     config = _config(directory)
-    return config.get("r", 0), config.get("lora_alpha", 0.0)
+    return config.get("r", 0), config.get("lora_alpha", 0.0), config.get("lora_dropout", 0.0)
 
 
 def merged(base: PreTrainedModel, directory: Path) -> PreTrainedModel:

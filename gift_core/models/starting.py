@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gift_core.errors import ModelError
-from gift_core.models.adapter_files import is_adapter, lora_of, trainable
+from gift_core.models.adapter_files import base_of, is_adapter, lora_of, trainable
+from gift_core.models.catalogue import pinned_name
 from gift_core.models.loading import DiffusionModel, load_base
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import RunSpec, weight_dtype
@@ -33,8 +34,10 @@ def start_model(spec: RunSpec, resolve_run: ResolveRun) -> DiffusionModel:
     if not adapted:
         return load_base(str(checkpoint), dtype=weight_dtype(spec))
     lora = spec.training.lora
-    if lora_of(checkpoint) != (lora.rank, lora.alpha):
-        raise _unusable("Its adapter has another rank or alpha.", "Set training.lora to what that run had.")
+    if lora_of(checkpoint) != (lora.rank, lora.alpha, lora.dropout):
+        raise _unusable("Its adapter has another rank, alpha or dropout.", "Set training.lora to what that run had.")
+    if (name := base_of(checkpoint)) != pinned_name(spec.model.name):
+        raise _unusable(f"Its adapter is of {name}.", f"Set model.name to {name}.")
     base = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
     return replace(base, network=trainable(base.network, checkpoint))
 

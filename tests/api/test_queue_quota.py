@@ -112,6 +112,16 @@ def test_a_push_that_is_repeated_gets_its_job_though_the_quota_is_full(post: Pos
     assert post("/pushes", order, "a").json()["id"] == first.json()["id"]
 
 
+def test_copies_take_a_place_each_time_that_they_are_new(post: Post, trained: Job) -> None:
+    clone, more = f"/jobs/{trained.id}/clone", f"/jobs/{trained.id}/continue"
+    first = post(clone, {}, "a")
+    assert not is_full(post(more, {"epochs": 2}, "b"))
+    assert is_full(post(clone, {}, "c"))
+    assert is_full(post(more, {"epochs": 2}, "d"))
+    assert post(clone, {}, "a").json()["id"] == first.json()["id"]
+    assert not is_full(post(more, {"epochs": 2}, "b"))
+
+
 def test_going_on_takes_a_place_unless_it_waits_already(studio: Studio, post: Post) -> None:
     first, second = post("/experiments", PAIR).json()["runs"]
     assert not is_full(post(f"/jobs/{first['id']}/resume"))

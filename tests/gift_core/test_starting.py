@@ -38,6 +38,15 @@ def test_a_run_begins_where_the_other_ended(spec, tmp_path, adapter, name):
     assert begun["held_out_loss"] == pytest.approx(ended["held_out_loss"])
 
 
+def test_an_adapter_goes_on_only_as_what_it_is(spec, tmp_path):
+    adapted = spec.replace(STILL | {"training.adapter": "lora"})
+    run_training(adapted, tmp_path / "first", Path)
+    more = adapted.replace({"model.start_from": str(tmp_path / "first")})
+    for changes in ({"training.lora.rank": 4}, {"training.lora.alpha": 1.0}, {"training.lora.dropout": 0.5}):
+        with pytest.raises(ModelError, match="rank, alpha or dropout"):
+            run_training(more.replace(changes), tmp_path / "new", Path)
+
+
 def test_what_cannot_be_started_from_is_refused(spec, tmp_path):
     run_training(spec.replace(STILL), tmp_path / "full", Path)
     for changes, said in (

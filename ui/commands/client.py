@@ -26,7 +26,7 @@ class CommandClient(StudioClient):
     def push(self, order: Mapping[str, Any], token: str, key: str) -> OutputView:
         """Begin an upload to the Hub: the fields of a `PushOrder`. The same `key` again begins no second one."""
         body = {**order, "token": token}
-        return self._request(OutputView, "POST", "/pushes", json=body, headers={"Idempotency-Key": key})
+        return self._create(OutputView, "/pushes", body, key)
 
     def files(self, job_id: str) -> list[FileView]:
         """What a job has left to be taken away."""

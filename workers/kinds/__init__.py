@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel
-
+from gift_core.section import Section
 from gift_core.spec import RunSpec
 from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, PushSpec
 from workers.records import Job, JobKind
@@ -27,7 +26,7 @@ class Kind:
     """`request` is what a job's `spec` holds, `folder` where its files lie below the data folder. One that
     `needs_device` waits for one wherever there are GPUs; training waits for one always."""
 
-    request: type[BaseModel]
+    request: type[Section]
     folder: str
     needs_device: bool = True
 
