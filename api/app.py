@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api import health
 from api.auditing import Auditing
+from api.conditional import Conditional
 from api.dependencies import Services
 from api.docs import add_docs
 from api.errors import add_error_handlers, documented, problem_schemas
@@ -122,6 +123,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     )
     streamed = frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED)
     documents = (PREFIX, "/sign-in")
+    app.add_middleware(Conditional, prefix=PREFIX)
     app.add_middleware(BodyTime, whole=documents, streamed=streamed, seconds=settings.body_seconds)
     app.add_middleware(BodyLimit, prefix=documents, streamed=streamed)
     app.add_middleware(Auditing, log=studio.audit)

@@ -11,8 +11,17 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from ui.visitor import Visitors
 
-_PASSED_ON = ("accept", "last-event-id", "content-type")
-_RETURNED = ("content-type", "cache-control", "content-disposition", "location", "retry-after", "www-authenticate")
+_PASSED_ON = ("accept", "last-event-id", "content-type", "if-none-match")
+_RETURNED = (
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "etag",
+    "next-offset",
+    "location",
+    "retry-after",
+    "www-authenticate",
+)
 _SIGNING_IN = ("/sign-in", "/sign-out", "/oauth/login", "/oauth/callback")
 _MOST_FORM_BYTES = 10_000
 

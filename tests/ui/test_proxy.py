@@ -54,6 +54,21 @@ def test_what_is_read_is_what_the_backend_says(url, proxy, create, trainer):
         assert get(proxy, path) == get(url, path)
 
 
+def test_what_a_browser_has_already_is_not_sent_again(proxy, create):
+    _, (sft, _) = create()
+    first = httpx.get(f"{proxy}/api/v1/jobs/{sft.id}")
+    again = httpx.get(f"{proxy}/api/v1/jobs/{sft.id}", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_a_log_can_be_followed_through_it(through, studio, create):
+    _, (sft, _) = create()
+    studio.files(sft).mkdir(parents=True)
+    (studio.files(sft) / "job.log").write_text("one\ntwo\n")
+    assert through.log_part(sft.id, 0, 4) == ("one\n", 4)
+    assert through.log_part(sft.id, 4) == ("two\n", 8)
+
+
 def test_query_parameters_arrive(through, create, trainer):
     experiment, (sft, gift) = create()
     _, (other, _) = create()
