@@ -41,7 +41,7 @@ from gift_core.evaluation_document import LengthComparison
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Trace
-from ui.connection import STREAMING, Connection, StudioError, T, given, parse_events, part
+from ui.connection import STREAMING, Connection, StudioError, given, parse_events, part
 
 StudioEvent = Annotated[
     RunEvent | MetricsEvent | JobEvent | QueueEvent | TraceStreamEvent, Field(discriminator="event")
@@ -126,13 +126,22 @@ class StudioClient(Connection):
         return self._request(JobView, "POST", f"/jobs/{part(job_id)}/retry")
 
     def clone_job(
-        self, job_id: str, changes: Mapping[str, Any] | None = None, name: str = "", key: str | None = None
+        self,
+        job_id: str,
+        changes: Mapping[str, Any] | None = None,
+        name: str = "",
+        *,
+        token: str | None = None,
+        key: str | None = None,
     ) -> JobView:
-        """The same again with dotted fields of its spec changed: a run in an experiment of its own, called `name`."""
-        body = {"changes": dict(changes or {}), "name": name}
+        """The same again with dotted fields of its spec changed: a run in an experiment of its own, called `name`.
+
+        `token` is for a clone of an upload to the Hub. The same `key` again makes no second one.
+        """
+        body = {"changes": dict(changes or {}), "name": name, "token": token}
         return self._create(JobView, f"/jobs/{part(job_id)}/clone", body, key)
 
-    def continue_job(self, job_id: str, epochs: int, key: str | None = None) -> JobView:
+    def continue_job(self, job_id: str, epochs: int, *, key: str | None = None) -> JobView:
         """Train a run's weights for more epochs, as a new run of its experiment."""
         return self._create(JobView, f"/jobs/{part(job_id)}/continue", {"epochs": epochs}, key)
 
@@ -345,10 +354,6 @@ class StudioClient(Connection):
     def compare_evaluations(self, first: str, second: str) -> list[LengthComparison]:
         """The first minus the second, at each length."""
         return self._get(list[LengthComparison], "/evaluation-comparisons", first=first, second=second)
-
-    def _create(self, kind: type[T], path: str, body: object, key: str | None, **options: Any) -> T:
-        """What a request makes, or has made where it was sent before with the same `key`."""
-        return self._request(kind, "POST", path, json=body, headers=given({"Idempotency-Key": key}), **options)
 
 
 def _plain(edits: Sequence[Edit | dict[str, Any]]) -> list[dict[str, Any]]:

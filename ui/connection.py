@@ -101,6 +101,10 @@ class Connection:
                 )
                 raise StudioError([problem], response.status_code) from error
 
+    def _create(self, kind: type[T], path: str, body: object, key: str | None, **options: Any) -> T:
+        """What a request makes, or has made where it was sent before with the same `key`."""
+        return self._request(kind, "POST", path, json=body, headers=given({"Idempotency-Key": key}), **options)
+
     def _compute(self, kind: type[T], path: str, body: object, **options: Any) -> T:
         return self._request(kind, "POST", path, json=body, timeout=_COMPUTING, **options)
 

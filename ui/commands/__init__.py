@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ui.commands import data, evaluating, jobs, launching, looking, outputs, queue, watching
+from ui.commands import copying, data, evaluating, jobs, launching, looking, outputs, queue, watching
 
 _HELP = """What the studio's pages do, from the command line: on this machine, or with `--server URL` on another.
 
@@ -32,6 +32,7 @@ for _command in (
     jobs.stop,
     jobs.resume,
     jobs.retry,
+    copying.clone,
     jobs.delete,
     jobs.log,
     jobs.metrics,
@@ -45,6 +46,8 @@ for _command in (
     outputs.download,
 ):
     app.command()(_command)
+# `continue` is no name that a function can have.
+app.command("continue")(copying.continue_)
 app.add_typer(queue.app, name="queue")
 
 __all__ = ["app"]
