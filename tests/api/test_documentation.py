@@ -63,6 +63,8 @@ ROUTES = {
     ("post", "/jobs/{job_id}/stop"),
     ("post", "/jobs/{job_id}/resume"),
     ("post", "/jobs/{job_id}/retry"),
+    ("post", "/jobs/{job_id}/clone"),
+    ("post", "/jobs/{job_id}/continue"),
     ("get", "/queue"),
     ("post", "/queue/pause"),
     ("post", "/queue/resume"),
