@@ -63,6 +63,10 @@ class Artefacts:
                 raise _missing(folder)
         return path
 
+    def read(self, folder: str, name: str, start: int | None, size: int) -> tuple[bytes, int] | None:
+        """A part of one file as it was last kept at the URL: see `RemoteArtefacts.read`."""
+        return self._remote.read(_checked(folder), name, start, size) if self._remote else None
+
     def exists(self, folder: str) -> bool:
         if self._remote:
             return self._remote.contents(folder) is not None

@@ -34,6 +34,11 @@ def read_from(path: Path, start: int, size: int) -> LogPart:
             data = file.read(size)
     except FileNotFoundError:
         data = b""
+    return part_of(data, start)
+
+
+def part_of(data: bytes, start: int) -> LogPart:
+    """Bytes of a log that begin at `start`, without a character at their end that is not yet whole."""
     decoder = _decoder("replace")
     text = decoder.decode(data)
     unread = len(decoder.getstate()[0])

@@ -114,6 +114,22 @@ class RemoteArtefacts:
                 raise self._damaged(f"{folder}/{damaged}")
         raise self._damaged(folder)
 
+    def read(self, folder: str, name: str, start: int | None, size: int) -> tuple[bytes, int] | None:
+        """At most `size` bytes of one file of the version that counts, its last ones without a `start`, and where they
+        begin; None where there is no such file. Nothing is checked: it is not copied whole."""
+        for _ in range(_ATTEMPTS):
+            found = self.contents(folder)
+            if found is None or name not in found.files:
+                return None
+            file = found.files[name]
+            begin = max(0, file.size - size) if start is None else start
+            end = min(begin + size, file.size)
+            if begin >= end:
+                return b"", begin
+            with self._reached(), suppress(FileNotFoundError):
+                return self._files.cat_file(self._object(folder, file.sha256), start=begin, end=end), begin
+        raise self._damaged(f"{folder}/{name}")
+
     def contents(self, folder: str) -> Contents | None:
         """The version that counts; None where there is none. Raises `ArtefactDamaged`."""
         with self._reached():

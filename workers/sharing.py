@@ -81,6 +81,10 @@ class Sharing:
         _stage([file], file.parent, self._artefacts.path(key))
         self._artefacts.keep(key)
 
+    def read(self, job: Job, name: str, start: int | None, size: int) -> tuple[bytes, int] | None:
+        """A part of one file of a job of another host, without the others: see `RemoteArtefacts.read`."""
+        return self._artefacts.read(_key(job), name, start, size) if self._artefacts is not None else None
+
     @contextmanager
     def sharing(self, job: Job, is_ours: Callable[[], bool]) -> Iterator[None]:
         """Keep what the job has so far, from time to time, until the block ends, and while it `is_ours`.

@@ -29,7 +29,7 @@ from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
 from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
 from workers.experiments import DEFAULT, LaunchOptions
-from workers.job_log import LogPart, read_from, read_tail
+from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
 from workers.observations import JobFilter
@@ -190,7 +190,10 @@ class Studio:
 
     def log_part(self, job_id: str, size: int, start: int | None = None) -> LogPart:
         """At most `size` bytes of a job's log: its end, or those from `start` on. Raises `NotFoundError`."""
-        path = self.files(self.store.job(job_id)) / LOG_FILE
+        job = self.store.job(job_id)
+        if job.host != gethostname() and (found := self.sharing.read(job, LOG_FILE, start, size)) is not None:
+            return part_of(*found)
+        path = job_directory(self.data, job) / LOG_FILE
         return read_tail(path, size) if start is None else read_from(path, start, size)
 
     def files(self, job: Job) -> Path:

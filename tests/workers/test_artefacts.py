@@ -79,6 +79,18 @@ def test_another_host_sees_each_version_whole(here: Artefacts, there: Artefacts)
     assert read(there.path("jobs").parent).keys() == {f"jobs/jo_1/{name}" for name in FIRST}
 
 
+def test_a_part_of_one_file_is_read_without_the_others(here: Artefacts, there: Artefacts) -> None:
+    assert there.read("jobs/jo_1", "job.log", None, 4) is None
+    write(here, FIRST | {"job.log": b"one two three"})
+    here.keep("jobs/jo_1")
+    assert there.read("jobs/jo_1", "job.log", None, 5) == (b"three", 8)
+    assert there.read("jobs/jo_1", "job.log", None, 100) == (b"one two three", 0)
+    assert there.read("jobs/jo_1", "job.log", 4, 3) == (b"two", 4)
+    assert there.read("jobs/jo_1", "job.log", 50, 3) == (b"", 50)
+    assert there.read("jobs/jo_1", "other.log", 0, 3) is None
+    assert not there.path("jobs/jo_1").exists()
+
+
 def test_what_is_not_kept_is_replaced_and_what_was_brought_can_be_written_on(here: Artefacts, there: Artefacts) -> None:
     write(here, FIRST)
     here.keep("jobs/jo_1")
