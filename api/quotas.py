@@ -52,11 +52,27 @@ class Quotas:
         """The body as long as it fits; raises `QuotaError`, at once for one that says that it does not."""
         if caller.is_admin:
             return body
-        most = _own_or(caller.quota("upload_mb"), self._studio.settings.account_upload_mb) * _MEGABYTE
+        most = self._most_bytes(caller)
         left = most - self._uploaded(caller.account_id)
         if declared > left or left <= 0:
             raise _full(most)
         return _up_to(left, body, most)
+
+    def fetching(self, caller: Caller) -> Callable[[int], None]:
+        """What raises `QuotaError` for a data set of more bytes than the account has left."""
+        if caller.is_admin:
+            return lambda _: None
+        most = self._most_bytes(caller)
+        left = most - self._uploaded(caller.account_id)
+
+        def admit(size: int) -> None:
+            if size > left or left <= 0:
+                raise _full(most)
+
+        return admit
+
+    def _most_bytes(self, caller: Caller) -> int:
+        return _own_or(caller.quota("upload_mb"), self._studio.settings.account_upload_mb) * _MEGABYTE
 
     def _uploaded(self, account_id: str) -> int:
         owned = self._studio.accounts.owned("dataset", account_id)
@@ -86,5 +102,5 @@ def _full(most: int) -> QuotaError:
     return QuotaError(
         f"Your data sets may have {most // _MEGABYTE} MB together.",
         field="body",
-        remedy="Upload a smaller file, or ask an admin for more.",
+        remedy="Choose a smaller one, delete one of yours, or ask an admin for more.",
     )

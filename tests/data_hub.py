@@ -45,9 +45,13 @@ class DataHub:
         if not root.is_dir():
             return Response(status_code=404, headers={"X-Error-Code": "RevisionNotFound"})
         files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-        siblings = [{"rfilename": path.relative_to(root).as_posix(), "size": path.stat().st_size} for path in files]
+        siblings = [{"rfilename": path.relative_to(root).as_posix(), "size": self.size_of(path)} for path in files]
         body: dict[str, Any] = {"id": f"{owner}/{name}", "sha": commit, "siblings": siblings}
         return JSONResponse(body)
+
+    def size_of(self, path: Path) -> int | None:
+        """What a listing says of a file's size."""
+        return path.stat().st_size
 
     def file(self, request: Request, owner: str, name: str, revision: str, file: str) -> Response:
         commit = _NAMES[revision]

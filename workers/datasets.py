@@ -116,22 +116,28 @@ class DatasetStore:
         async with self._arriving(name, chunks, declared_bytes) as arrived:
             return await asyncio.to_thread(_problem_list, arrived.path, mapping)
 
-    def fetch(self, source: HubSource) -> Dataset:
+    def fetch(self, source: HubSource, admit: Callable[[int], None] = lambda _: None) -> Dataset:
         """Store a split of a data set of the Hub, as one file. Takes as long as the download: call it from a thread.
 
-        Raises `DataError` where the Hub cannot be asked, there is too much of it, or a row cannot be used.
+        Raises `DataError` where the Hub cannot be asked, there is too much of it, or a row cannot be used, and what
+        `admit` raises for a number of bytes: the Hub's, before anything is fetched, and those of the one file.
         """
         from gift_core.data.hub import fetch_split, join_parts, origin_of
 
-        files, parts = fetch_split(source, self._limit)
+        files, parts = fetch_split(source, self._limit, admit)
         with self._partial(parts[0].suffix.lower() if len(parts) == 1 else ".jsonl") as partial:
             join_parts(parts, partial)
+            size = partial.stat().st_size
+            if size > self._limit:
+                # Rows take more room as JSONL than they did as Parquet.
+                raise self._too_large(source.dataset)
+            admit(size)
             found = summary_of([partial], source, MOST_PROBLEMS, needs_layout=False)
             summary = found.model_copy(update={"origin": origin_of(source, files)})
             with partial.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
             label = f"{source.dataset} {source.split}{partial.suffix}"
-            arrived = _Arrived(partial, label, partial.stat().st_size, _id(digest, partial.suffix))
+            arrived = _Arrived(partial, label, size, _id(digest, partial.suffix))
             return self._accept(arrived, Checked(summary.rows, summary))
 
     def path(self, dataset_id: str) -> Path:

@@ -81,7 +81,8 @@ async def check_dataset(
 @router.post("/datasets/hub", status_code=201, responses=documented(400, 409, 413))
 def fetch_dataset(
     source: HubSource,
-    studio: StudioDependency,
+    request: Request,
+    services: ServicesDependency,
     caller: Annotated[Caller, allow(Action.UPLOAD)],
     keyed: KeyedDependency,
 ) -> DatasetDetail:
@@ -89,9 +90,11 @@ def fetch_dataset(
 
     The commit that it came from is in its `summary`. A studio is kept off the network unless HF_HUB_OFFLINE is 0.
     """
+    studio = services.studio
     with studio.keys.held(keyed.claim(caller, source)):
-        dataset = studio.datasets.fetch(source)
+        dataset = studio.datasets.fetch(source, services.quotas.fetching(caller))
     studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)
+    request.state.thing = dataset.id
     return DatasetDetail.of(dataset)
 
 

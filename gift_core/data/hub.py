@@ -10,7 +10,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -66,12 +66,15 @@ def find_split(source: HubSource) -> HubFiles:
     return HubFiles(name, tuple(files), sum(listing.sizes[file] for file in files))
 
 
-def fetch_split(source: HubSource, most_bytes: int | None = None) -> tuple[HubFiles, list[Path]]:
+def fetch_split(
+    source: HubSource, most_bytes: int | None = None, admit: Callable[[int], None] = lambda _: None
+) -> tuple[HubFiles, list[Path]]:
     """The split's files in the local cache, fetched where they are not there; raises `DataError`.
 
-    One that takes more than `most_bytes` is refused before anything of it is fetched.
+    One that takes more than `most_bytes`, or so many that `admit` raises, is refused before anything of it is fetched.
     """
     found = find_split(source)
+    admit(found.bytes)
     if most_bytes is not None and found.bytes > most_bytes:
         raise DataError(
             f"{source.dataset} has {found.bytes / 2**20:,.1f} MB in split {source.split}; the most is "

@@ -19,6 +19,7 @@ from api.quotas import QuotaError, Quotas
 from api.rate_limits import BusyError, Places, TokenBuckets, TooManyError
 from gift_core.spec import ExperimentSpec
 from tests.api.secured import key_of, person, secured_studio
+from tests.data_hub import serving_data
 from tests.serving import serve
 from workers.account_records import Role
 from workers.studio import Studio
@@ -167,6 +168,31 @@ def test_data_sets_of_one_account_have_a_limit_together(
     assert (refused.status_code, refused.json()["code"]) == (429, "quota")
     assert upload(3, 200_000).status_code == 201
     assert sorted(path.suffix for path in (studio.settings.data_dir / "datasets").iterdir()) == [".jsonl"] * 2
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_what_is_fetched_from_the_hub_counts_as_well(
+    limited: tuple[Studio, httpx.Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    studio, http = limited
+    row, key = '{"prompt": "a", "response": "%d"}\n', key_of(studio.accounts, person(studio.accounts, "first"))
+
+    def fetch(name: str) -> httpx.Response:
+        return http.post("/api/v1/datasets/hub", json={"dataset": name}, headers=key)
+
+    with serving_data(tmp_path / "hub", monkeypatch) as hub:
+        if not is_told:
+            # The Hub does not say of every file how large it is.
+            monkeypatch.setattr(hub, "size_of", lambda _: None)
+        for number in (1, 2):
+            hub.put(f"a/rows{number}", "train.jsonl", (row % number * (700_000 // len(row))).encode())
+        assert fetch("a/rows1").status_code == 201
+        refused = fetch("a/rows2")
+        assert (refused.status_code, refused.json()["code"]) == (429, "quota")
+        assert hub.fetched == ["train.jsonl"] * (1 if is_told else 2)
+    uploaded = http.post("/api/v1/datasets?name=a.jsonl", content=(row % 3).encode() * 20_000, headers=key)
+    assert uploaded.status_code == 429
+    assert len(studio.datasets.list()) == 1
 
 
 @pytest.mark.parametrize(("path", "parts"), [("/api/v1/experiments", 1), ("/api/v1/datasets?name=a.jsonl", 3)])
