@@ -166,6 +166,11 @@ class AccountStore:
             if session.get(Ownership, thing) is None:
                 session.add(Ownership(thing=thing, account_id=account_id))
 
+    def disclaim(self, thing: str) -> None:
+        """Forget whose a thing was that is gone: whoever makes the same again owns it."""
+        with self._write() as session:
+            session.connection().execute(delete(Ownership).where(col(Ownership.thing) == thing))
+
     def owner(self, thing: str) -> str | None:
         with self._read() as session:
             found = session.get(Ownership, thing)

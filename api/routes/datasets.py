@@ -125,6 +125,7 @@ def show_dataset(dataset_id: str, studio: StudioDependency) -> DatasetDetail:
 def delete_dataset(dataset_id: str, studio: StudioDependency) -> None:
     """Delete a data set; refused while a run that has not ended learns from it."""
     studio.datasets.delete(dataset_id)
+    studio.accounts.disclaim(f"dataset/{dataset_id}")
 
 
 # A plain function, which FastAPI runs in a thread: it may read a whole file.

@@ -170,6 +170,16 @@ def test_data_sets_of_one_account_have_a_limit_together(
     assert sorted(path.suffix for path in (studio.settings.data_dir / "datasets").iterdir()) == [".jsonl"] * 2
 
 
+def test_who_uploads_what_another_has_deleted_owns_it(limited: tuple[Studio, httpx.Client]) -> None:
+    studio, http = limited
+    first, second = (key_of(studio.accounts, person(studio.accounts, name)) for name in ("first", "second"))
+    row = b'{"prompt": "a", "response": "b"}\n'
+    for key in (first, second):
+        uploaded = http.post("/api/v1/datasets?name=a.jsonl", content=row, headers=key).json()["id"]
+        assert http.delete(f"/api/v1/datasets/{uploaded}", headers=key).status_code == 204
+        assert studio.accounts.owner(f"dataset/{uploaded}") is None
+
+
 @pytest.mark.parametrize("is_told", [True, False])
 def test_what_is_fetched_from_the_hub_counts_as_well(
     limited: tuple[Studio, httpx.Client], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_told: bool

@@ -117,6 +117,9 @@ def test_who_asked_first_owns_a_thing(accounts: AccountStore) -> None:
     assert accounts.owner("trace/3") is None
     assert accounts.owned("trace", "hub:2") == {"2"}
     assert accounts.owned("tr", "hub:2") == set()
+    accounts.disclaim("trace/1")
+    accounts.claim("trace/1", "hub:2")
+    assert accounts.owned("trace", "hub:2") == {"1", "2"}
 
 
 def test_the_audit_log_is_read_page_by_page(database: Database) -> None:
