@@ -5,12 +5,8 @@ from __future__ import annotations
 from api.dependencies import StudioDependency
 
 
-def owner_of_experiment(experiment_id: str, studio: StudioDependency) -> str:
-    return studio.store.experiment(experiment_id).created_by
-
-
 def owner_of_run(run_id: str, studio: StudioDependency) -> str:
-    return studio.store.job(run_id).created_by
+    return studio.store.run(run_id).created_by
 
 
 def owner_of_job(job_id: str, studio: StudioDependency) -> str:

@@ -25,6 +25,7 @@ from workers.records import (
     Dataset,
     Experiment,
     Job,
+    JobKind,
     JobState,
     StopMode,
     Switch,
@@ -112,6 +113,13 @@ class JobStore(Attempts):
         """Raises `NotFoundError`."""
         with self._read() as session:
             return _job(session, job_id)
+
+    def run(self, run_id: str) -> Job:
+        """A job that trains. Raises `NotFoundError` for one that does something else."""
+        job = self.job(run_id)
+        if job.kind != JobKind.TRAIN:
+            raise _not_found("run", run_id)
+        return job
 
     # Jobs, as people handle them
 

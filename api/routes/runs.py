@@ -45,7 +45,7 @@ def list_runs(
 @router.get("/runs/{run_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
 def get_run(run_id: str, studio: StudioDependency) -> RunDetail:
     """A run with its spec and its history."""
-    record = studio.store.job(run_id)
+    record = studio.store.run(run_id)
     history = studio.store.transitions(job_id=run_id)
     return RunDetail(
         **dict(RunView.from_record(record)),
@@ -69,7 +69,7 @@ def get_log(
     run_id: str, studio: StudioDependency, tail_bytes: Annotated[int, Query(ge=1, le=1_000_000)] = 64_000
 ) -> str:
     """The end of a run's log."""
-    return studio.log(run_id, tail_bytes)
+    return studio.log(studio.store.run(run_id).id, tail_bytes)
 
 
 @router.get(
@@ -77,6 +77,6 @@ def get_log(
 )
 def get_spec(run_id: str, studio: StudioDependency) -> YamlResponse:
     """The exact spec, as the YAML file that `gift train` takes."""
-    record = studio.store.job(run_id)
+    record = studio.store.run(run_id)
     disposition = f'attachment; filename="{record.id}.yaml"'
     return YamlResponse(RunSpec.parse(record.spec).to_yaml(), headers={"Content-Disposition": disposition})

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from ui.connection import StudioError
+from workers.records import Job, JobKind
 
 
 def test_runs_are_found_by_experiment_and_state(client, create, trainer):
@@ -98,3 +99,11 @@ def test_a_wrong_query_value_is_named(client):
     with pytest.raises(StudioError) as refused:
         client.runs(state="sleeping")
     assert refused.value.problems[0].field.startswith("state")
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", ""), ("GET", "/log"), ("GET", "/spec"), ("POST", "/stop")])
+def test_a_job_that_is_no_training_is_no_run(url, studio, method, path):
+    job, _ = studio.store.add_job(Job(id="ev_1", kind=JobKind.EVALUATE, label="looks", spec={}))
+    answer = httpx.request(method, f"{url}/api/v1/runs/{job.id}{path}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert studio.store.job(job.id).state == "queued"
