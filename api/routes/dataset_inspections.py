@@ -10,7 +10,7 @@ from api.caller import Caller
 from api.dependencies import DatasetInspectionsDependency, ServicesDependency
 from api.errors import documented
 from api.idempotency import KeyedDependency
-from api.owners import owner_of_inspection
+from api.owners import check_taken_up, owner_of_inspection
 from api.permissions import Action, allow
 from api.schemas import DatasetInspectionRequest, DatasetInspectionView
 from workers.dataset_inspections import DatasetInspectionService
@@ -36,6 +36,7 @@ def start(
         minimum_count=request.minimum_count,
     )
     inspections = services.dataset_inspections
+    check_taken_up(services.studio, caller, [order.id])
     with services.creating(caller, keyed.claim(caller, request), lambda: services.studio.missing([order.id])):
         return _view(inspections, inspections.start(order, caller.account_id))
 

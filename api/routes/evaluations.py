@@ -10,7 +10,7 @@ from api.caller import Caller
 from api.dependencies import EvaluationsDependency, ServicesDependency
 from api.errors import documented
 from api.idempotency import KeyedDependency
-from api.owners import owner_of_evaluation
+from api.owners import check_taken_up, owner_of_evaluation
 from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import AnswerView, EvaluationDetail, EvaluationRequest, EvaluationView
@@ -33,10 +33,11 @@ def evaluate(
     caller: Annotated[Caller, allow(Action.LAUNCH)],
     keyed: KeyedDependency,
 ) -> list[EvaluationView]:
-    """Begin an evaluation of each checkpoint, or go on with one that was stopped."""
+    """Begin an evaluation of each checkpoint, or go on with one of one's own that was stopped."""
     settings = request.model_dump(exclude={"checkpoints"})
     orders = [EvaluationOrder.parse(settings | {"checkpoint": checkpoint}) for checkpoint in request.checkpoints]
     ids = [order.id for order in orders]
+    check_taken_up(services.studio, caller, ids)
     with services.creating(caller, keyed.claim(caller, request), lambda: services.studio.missing(ids)):
         return [EvaluationView.of_job(job) for job in services.evaluations.start(orders, caller.account_id)]
 

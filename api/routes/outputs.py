@@ -14,6 +14,7 @@ from api.errors import documented
 from api.hub_tokens import require_own_token
 from api.idempotency import KeyedDependency
 from api.output_views import FileView, OutputView
+from api.owners import check_taken_up
 from api.permissions import Action, allow
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder
 from workers.outputs import zipped
@@ -35,6 +36,7 @@ def denoise_batch(
     keyed: KeyedDependency,
 ) -> OutputView:
     """Respond to up to 1,000 prompts. What was asked for before is there at once."""
+    check_taken_up(services.studio, caller, [order.id])
     with services.creating(caller, keyed.claim(caller, order), lambda: services.studio.missing([order.id])):
         return OutputView.of(services.outputs.denoise(order, caller.account_id))
 
@@ -47,6 +49,7 @@ def export(
     keyed: KeyedDependency,
 ) -> OutputView:
     """Write a finished run as an adapter, as whole weights, or in the layout of the base's authors."""
+    check_taken_up(services.studio, caller, [order.id])
     with services.creating(caller, keyed.claim(caller, order), lambda: services.studio.missing([order.id])):
         return OutputView.of(services.outputs.export(order, caller.account_id))
 
