@@ -161,7 +161,9 @@ class ContinueRequest(_Request):
 class LaunchQuery(_Request):
     """How an experiment's runs are queued; none of it changes their numbers."""
 
-    priority: Annotated[int, Field(ge=-100, le=100)] = Field(0, description="Of those that wait, the highest is next.")
+    priority: Annotated[int, Field(ge=-100, le=100)] = Field(
+        0, description="Of those that wait, the highest is next; above 0 for admins."
+    )
     devices: Annotated[int, Field(ge=1, le=64)] = Field(1, description="On how many devices each run is trained.")
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)?$")] = Field(
         "", description="On which, or which kind; any if left out."
@@ -175,9 +177,9 @@ class LaunchQuery(_Request):
 class JobChange(_Request):
     """What to change of a job; what is left out stays."""
 
-    priority: Annotated[int, Field(ge=-100, le=100)] | None = None
+    priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(None, description="Above 0 for admins only.")
     before: Annotated[str, Field(max_length=200)] | None = Field(
-        None, description="A waiting job, whose place and priority it gets."
+        None, description="A waiting job, whose place and priority it gets; for all but admins one of their own."
     )
     last: bool = Field(False, description="Whether it goes behind all that wait now.")
     pinned: bool | None = None

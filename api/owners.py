@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from api.caller import Caller
 from api.dependencies import StudioDependency
-from api.permissions import Action, check_owner
+from api.permissions import Action, ForbiddenError, check_owner
 from workers.records import ENDED, JobState
 from workers.studio import Studio
 
@@ -47,3 +47,19 @@ def check_taken_up(studio: Studio, caller: Caller, ids: Collection[str]) -> None
     for job in studio.store.jobs_with(set(ids)):
         if job.state in ENDED - {JobState.FINISHED}:
             check_owner(Action.CHANGE, caller, job.created_by)
+
+
+def check_hurry(caller: Caller, priority: int) -> None:
+    """Only an admin puts something before what others wait for; raises `ForbiddenError`."""
+    if priority > 0 and not caller.is_admin:
+        raise ForbiddenError("Only an admin gives a priority above 0.", field="priority", remedy="Leave it out.")
+
+
+def check_place(studio: Studio, caller: Caller, before: str) -> None:
+    """The same for a place in the queue: below an admin, before one's own. Raises `NotFoundError` as well."""
+    if not caller.is_admin and studio.store.job(before).created_by != caller.account_id:
+        raise ForbiddenError(
+            "What it would be placed before is somebody else's.",
+            field="before",
+            remedy="Place it before another one of yours, or ask an admin of this studio.",
+        )

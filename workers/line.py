@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,7 +50,30 @@ def place_before(session: Session, job: Job, other: Job) -> None:
     waiting = session.exec(in_line().where(Job.priority == other.priority, Job.id != job.id)).all()
     ids = [waits.id for waits in waiting]
     ids.insert(ids.index(other.id), job.id)
-    last = max(waits.rank for waits in waiting)
+    _line_up(session, ids, max(waits.rank for waits in waiting))
+    session.refresh(job)
+
+
+def change_places(session: Session, job: Job, other: Job) -> None:
+    """Give a waiting job the place before another one of the same person's, who has as many places as before, and the
+    same ones: nobody else's job comes sooner or later for it. Both wait for devices, or both beside those that do.
+    """
+    line = session.exec(in_line().where((col(Job.devices) == 0) == (job.devices == 0))).all()
+    places = [(place, waits.priority) for place, waits in enumerate(line) if waits.created_by == job.created_by]
+    own = [line[place] for place, _ in places if line[place].id != job.id]
+    own.insert(own.index(other), job)
+    order = list(line)
+    for (place, priority), each in zip(places, own, strict=True):
+        order[place] = each
+        each.priority = priority
+    session.flush()
+    for priority in {priority for _, priority in places}:
+        level = [each for each in order if each.priority == priority]
+        _line_up(session, [each.id for each in level], max(each.rank for each in level))
+    session.refresh(job)
+
+
+def _line_up(session: Session, ids: Sequence[str], last: float) -> None:
+    """Give jobs of one priority the ranks of this order, up to `last`."""
     ranks = [{"id": identity, "rank": last - _DISTANCE * behind} for behind, identity in enumerate(reversed(ids))]
     session.execute(update(Job), ranks)
-    session.refresh(job)

@@ -16,7 +16,7 @@ from workers.attempts import PAUSED, Attempts, is_paused, progress_of
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
 from workers.keys import Claim, key_record
-from workers.line import place_before
+from workers.line import change_places, place_before
 from workers.metrics import MetricLine
 from workers.moves import move, requeue
 from workers.observations import add_points
@@ -169,19 +169,36 @@ class JobStore(Attempts):
             return job
 
     def reorder(
-        self, job_id: str, *, priority: int | None = None, before: str | None = None, last: bool = False
+        self,
+        job_id: str,
+        *,
+        priority: int | None = None,
+        before: str | None = None,
+        last: bool = False,
+        among_own: bool = False,
     ) -> Job:
         """Give a queued job another priority, or the place before another queued one, whose priority it takes, or the
         one behind all others.
 
-        Raises `NotFoundError`, and `ConflictError` where one of them does not wait any more.
+        `among_own`: the other one is the same person's, and only their jobs change places. Raises `NotFoundError`, and
+        `ConflictError` where one of them does not wait any more, or one waits for a device and the other does not.
         """
         with self._write() as session:
             job = _waiting_job(session, job_id)
             if priority is not None:
                 job.priority = priority
             if before is not None and before != job_id:
-                place_before(session, job, _waiting_job(session, before))
+                other = _waiting_job(session, before)
+                if not among_own:
+                    place_before(session, job, other)
+                elif (job.devices == 0) == (other.devices == 0):
+                    change_places(session, job, other)
+                else:
+                    raise ConflictError(
+                        f"{job.label} and {other.label} do not wait for the same thing.",
+                        field="before",
+                        remedy="Choose another job.",
+                    )
             if last:
                 ends = select(func.min(Job.priority), func.max(Job.rank)).where(Job.state == JobState.QUEUED)
                 job.priority, highest = session.exec(ends).one()

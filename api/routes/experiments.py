@@ -11,6 +11,7 @@ from api.dependencies import ServicesDependency, StudioDependency
 from api.errors import documented
 from api.idempotency import KeyedDependency
 from api.job_views import LaunchQuery
+from api.owners import check_hurry
 from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, allow
 from api.schemas import ExperimentDetail, ExperimentView, RunView
@@ -39,6 +40,7 @@ def create_experiment(
     queued: Annotated[LaunchQuery, Query()],
 ) -> ExperimentDetail:
     """Queue an experiment's runs. Nothing is created when any of them could not be trained."""
+    check_hurry(caller, queued.priority)
     studio = services.studio
     claim = keyed.claim(caller, spec, queued)
     with services.creating(caller, claim, lambda: studio.keys.new(claim, len(spec.expand()))):

@@ -22,7 +22,7 @@ from api.job_views import (
     StopRequest,
     WorkerView,
 )
-from api.owners import owner_of_job
+from api.owners import check_hurry, check_place, owner_of_job
 from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import TransitionView
@@ -159,12 +159,24 @@ def continue_job(
     return JobView.from_record(job)
 
 
-@router.patch("/jobs/{job_id}", dependencies=[allow(Action.CHANGE, owner_of_job)], responses=documented(400, 404, 409))
-def change_job(job_id: str, change: JobChange, studio: StudioDependency) -> JobView:
-    """Move a waiting job in the queue, or protect the files of any from being cleaned up."""
+@router.patch("/jobs/{job_id}", responses=documented(400, 404, 409))
+def change_job(
+    job_id: str,
+    change: JobChange,
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)],
+) -> JobView:
+    """Move a waiting job in the queue, or protect the files of any from being cleaned up.
+
+    Below an admin its priority is 0 at most, and it changes places with jobs of one's own only.
+    """
     store = studio.store
+    if change.before is not None:
+        check_place(studio, caller, change.before)
     if change.priority is not None or change.before is not None or change.last:
-        store.reorder(job_id, priority=change.priority, before=change.before, last=change.last)
+        check_hurry(caller, change.priority or 0)
+        place = change.model_dump(exclude={"pinned"})
+        store.reorder(job_id, **place, among_own=not caller.is_admin)
     if change.pinned is not None:
         store.pin(job_id, change.pinned)
     return JobView.from_record(store.job(job_id))

@@ -63,3 +63,28 @@ def test_asking_again_goes_on_with_ones_own_only(site: Site, path: str, body: di
     assert asked("alice") == (202, "queued", alices)
     site.ask("alice", "POST", f"/jobs/{job.id}/stop")
     assert asked("admin") == (202, "queued", alices)
+
+
+def test_nobody_but_an_admin_jumps_the_line(site: Site) -> None:
+    def launch(name: str, query: str = "") -> httpx.Response:
+        source = {"kind": "task", "task": "word_problems", "examples": 16}
+        spec = {"run": {"data": {"source": source, "held_out": 4}}, "methods": ["sft"]}
+        return site.ask(name, "POST", f"/experiments{query}", spec)
+
+    def line() -> list[str]:
+        return [job.created_by.removeprefix("hub:id-of-") for job in site.studio.store.waiting()]
+
+    alices, bobs, bobs_second = (launch(name).json()["runs"][0]["id"] for name in ("alice", "bob", "bob"))
+    refused = launch("bob", "?priority=1")
+    assert (refused.status_code, refused.json()["problems"][0]["field"]) == (403, "priority")
+    for change, field in (({"priority": 1}, "priority"), ({"before": alices}, "before")):
+        refused = site.ask("bob", "PATCH", f"/jobs/{bobs}", change)
+        assert (refused.status_code, refused.json()["problems"][0]["field"]) == (403, field)
+    assert line() == ["alice", "bob", "bob"]
+    assert site.ask("bob", "PATCH", f"/jobs/{bobs_second}", {"before": bobs}).status_code == 200
+    assert [job.id for job in site.studio.store.waiting()] == [alices, bobs_second, bobs]
+    assert site.ask("alice", "PATCH", f"/jobs/{alices}", {"priority": -1}).status_code == 200
+    assert line() == ["bob", "bob", "alice"]
+    assert site.ask("admin", "PATCH", f"/jobs/{alices}", {"priority": 1}).status_code == 200
+    assert launch("admin", "?priority=2").status_code == 201
+    assert line() == ["admin", "alice", "bob", "bob"]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from gift_core.spec import ExperimentSpec
 from tests.workers.conftest import claim
 from workers import line
+from workers.database import Database
 from workers.experiments import LaunchOptions
 from workers.records import Job, JobKind
 from workers.store import ConflictError, JobStore, NotFoundError
@@ -70,6 +76,56 @@ def test_a_place_has_its_priority(store: JobStore, run_ids: list[str]) -> None:
     assert waiting(store) == [gift, sft]
     assert store.reorder(sft, before=gift).priority == 2
     assert waiting(store) == [sft, gift]
+
+
+@pytest.fixture(scope="module")
+def emptied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], JobStore]]:
+    """One store for many examples, without a job each time."""
+    with closing(JobStore(Database.in_file(tmp_path_factory.mktemp("line") / "store.sqlite3"))) as store:
+
+        def empty() -> JobStore:
+            for job in store.waiting():
+                store.request_stop(job.id, "test")
+                store.remove(job.id)
+            return store
+
+        yield empty
+
+
+@given(
+    jobs=st.lists(st.tuples(st.sampled_from("ab"), st.integers(-2, 2), st.booleans()), min_size=2, max_size=8),
+    data=st.data(),
+)
+@settings(max_examples=40)
+def test_whoever_changes_places_with_oneself_moves_nobody_else(
+    emptied: Callable[[], JobStore], jobs: list[tuple[str, int, bool]], data: st.DataObject
+) -> None:
+    store = emptied()
+    for number, (owner, priority, aside) in enumerate(jobs):
+        job = Job(id=f"j{number}", kind=JobKind.INSPECT, label="look", spec={}, created_by=owner, rank=number // 3)
+        job.priority, job.devices = priority, int(not aside)
+        store.add_job(job)
+    moved, before = (store.job(data.draw(st.sampled_from(waiting(store)))) for _ in range(2))
+    assume(moved.created_by == before.created_by and moved.devices == before.devices)
+    lines = [line_of(store, devices) for devices in (0, 1)]
+    store.reorder(moved.id, before=before.id, among_own=True)
+    now = [line_of(store, devices) for devices in (0, 1)]
+    for was, is_now in zip(lines, now, strict=True):
+        assert [(job.created_by, job.priority) for job in was] == [(job.created_by, job.priority) for job in is_now]
+        others = [(place, job.id) for place, job in enumerate(was) if job.created_by != moved.created_by]
+        assert all(is_now[place].id == identity for place, identity in others)
+    own = [job.id for job in now[moved.devices] if job.created_by == moved.created_by]
+    assert moved.id == before.id or own.index(moved.id) == own.index(before.id) - 1
+
+
+def line_of(store: JobStore, devices: int) -> list[Job]:
+    return [job for job in store.waiting() if job.devices == devices]
+
+
+def test_one_who_waits_for_a_device_has_no_place_among_those_who_do_not(store: JobStore, run_ids: list[str]) -> None:
+    store.add_job(Job(id="look", kind=JobKind.INSPECT, label="look", spec={}, devices=0))
+    with pytest.raises(ConflictError, match="the same thing"):
+        store.reorder(run_ids[0], before="look", among_own=True)
 
 
 def test_only_what_waits_has_a_place(store: JobStore, run_ids: list[str]) -> None:
