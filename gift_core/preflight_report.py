@@ -13,6 +13,7 @@ from gift_core.data.examples import Example
 from gift_core.data.sources import ResolveDataset, Split, load_split, no_examples
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.data_overlap import Overlap, overlap
+from gift_core.data_spec import DataSpec
 from gift_core.errors import GiftError, Problem
 from gift_core.machine import Machine
 from gift_core.models.catalogue import find_model
@@ -46,6 +47,7 @@ class Surroundings:
     `earlier` are runs that finished on the device that these would have. `effect` is the difference in score that is to
     be told, in shares of 1. `local_models` admits folders and any model in the Hub's cache, as the command line does.
     Of more than `most_characters` of text only the first examples are counted, and the rest is inferred from them.
+    `check_data` raises for data that may not be used here, before any of it is read.
     """
 
     machine: Machine = field(default_factory=Machine)
@@ -53,6 +55,7 @@ class Surroundings:
     effect: float = USUAL_EFFECT
     local_models: bool = False
     most_characters: int | None = None
+    check_data: Callable[[DataSpec], None] = lambda _: None
 
 
 def report(
@@ -97,7 +100,7 @@ class _Inquiry:
             self._attempt(check_compiler)
         split = None
         if given("data.source", "data.held_out"):
-            split = self._attempt(lambda: load_split(self._run.data, self._resolve))
+            split = self._attempt(self._split)
         data = None
         if split and model and given("data", "sampling.block_length"):
             data = self._data(split, model)
@@ -125,6 +128,10 @@ class _Inquiry:
         name = self._run.model.name
         folder = find_model(name, local_folders=self._surroundings.local_models)
         return Model(folder, architecture(name), context_length(name))
+
+    def _split(self) -> Split:
+        self._surroundings.check_data(self._run.data)
+        return load_split(self._run.data, self._resolve)
 
     def _data(self, split: Split, model: Model) -> _Data | None:
         tokenizer = self._attempt(lambda: load_tokenizer(self._run.model.name))

@@ -13,6 +13,7 @@ from gift_core.data_spec import TaskName, TaskSource
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.recording import InspectionRequest, Recording
 from gift_core.spec import ObjectiveSpec, RunSpec
+from workers.dataset_uses import require_kept
 from workers.store import ConflictError
 
 if TYPE_CHECKING:
@@ -79,12 +80,17 @@ class InferenceService:
         return Recording.bundled()
 
     def preview(self, run: RunSpec, start: int, rows: int) -> DatasetPreview:
-        """How rows `start` to `start + rows` look to the run's model; raises `DataError` or `ModelError`."""
+        """How rows `start` to `start + rows` look to the run's model.
+
+        Raises `DataError`, `ModelError`, and `SpecError` for data that would have to be downloaded.
+        """
         from gift_core.data.previews import preview
         from gift_core.data.sources import read_source, task_contents
         from gift_core.models.catalogue import find_model
         from gift_core.models.loading import context_length, load_tokenizer
 
+        # Everybody may look; nobody has the server download for that.
+        require_kept(run.data)
         find_model(run.model.name)
         source = run.data.source
         own = not isinstance(source, TaskSource)

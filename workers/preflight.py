@@ -11,6 +11,7 @@ from gift_core.errors import SpecError
 from gift_core.machine import Machine
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import RunSpec
+from workers.dataset_uses import require_kept
 from workers.store import ConflictError
 from workers.turns import Turns
 
@@ -68,6 +69,8 @@ class PreflightService:
                     earlier=self._earlier(),
                     effect=effect,
                     most_characters=_MOST_CHARACTERS,
+                    # Everybody may look; nobody has the server download for that.
+                    check_data=require_kept,
                 )
                 return report(experiment, self._resolve_dataset, surroundings)
         finally:

@@ -149,8 +149,11 @@ def test_a_split_of_the_hub_becomes_a_data_set(client, tmp_path, monkeypatch):
         assert client.fetch_dataset({"dataset": "a/rows", "revision": COMMIT}).id == fetched.id
         preview = client.preview({"data": {"source": {"kind": "file", "dataset": fetched.id}}}, start=3, rows=1)
         assert preview.examples[0].row == 4
-        run = {"data": {"source": {"kind": "hub", "dataset": "a/rows"}}}
-        assert client.preview(run).rows == 6
+        run, before = {"data": {"source": {"kind": "hub", "dataset": "a/other"}}}, list(hub.fetched)
+        hub.put("a/other", "train.jsonl", b'{"prompt": "p", "response": "r"}\n')
+        assert "Fetch it first" in str(refused(lambda: client.preview(run)))
+        assert "Fetch it first" in client.preflight({"run": run}).problems[0].remedy
+        assert hub.fetched == before, "a look downloads nothing"
         assert "Fetch it first" in str(refused(lambda: client.create_experiment({"run": run}, "key")))
         hub.put("a/large", "train.jsonl", b"x" * (2**20 + 1))
         assert "the most is 1 MB" in str(refused(lambda: client.fetch_dataset({"dataset": "a/large"})))
