@@ -38,6 +38,6 @@ class Caller:
         return None if given is None else f"{self.limited_as}:{given}"
 
     @property
-    def limited_as(self) -> str:
-        """What its requests are counted under."""
+    def known_as(self) -> str:
+        """Its account, or the address that it asks from: what its requests are counted under, and its traces are."""
         return self.account_id or f"address {self.address}"

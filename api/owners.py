@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from api.caller import Caller
-from api.dependencies import StudioDependency
+from api.dependencies import StudioDependency, TracesDependency
 from api.permissions import Action, ForbiddenError, check_owner
 from workers.records import ENDED, JobState
 from workers.studio import Studio
@@ -27,8 +27,9 @@ def owner_of_evaluation(evaluation_id: str, studio: StudioDependency) -> str:
     return studio.store.job(evaluation_id).created_by
 
 
-def owner_of_trace(trace_id: str, studio: StudioDependency) -> str | None:
-    return studio.accounts.owner(f"trace/{trace_id}")
+def owner_of_trace(trace_id: str, traces: TracesDependency) -> str:
+    # Of one that has ended there is nothing to cancel, and nobody is remembered.
+    return traces.live(trace_id).by
 
 
 def owner_of_dataset(dataset_id: str, studio: StudioDependency) -> str | None:

@@ -30,7 +30,8 @@ class Rule:
     """The least role and the scope that an action needs.
 
     `own`: below an admin, only on what the caller made. `logged`: goes into the audit log. `changes`: counts against
-    the limit of changes. `computes`: takes one of the places for requests that compute. `open`: nobody is turned away.
+    the limit of changes. `computes`: takes one of the places for requests that compute. `examines`: takes one of those
+    for looks at what has to be worked out first, such as scores. `open`: nobody is turned away.
     """
 
     role: Role
@@ -39,6 +40,7 @@ class Rule:
     logged: bool = False
     changes: bool = False
     computes: bool = False
+    examines: bool = False
     open: bool = False
 
 
@@ -47,7 +49,9 @@ class Action(Enum):
 
     ENTER = Rule(Role.VISITOR, Scope.READ, open=True)
     LOOK = Rule(Role.VISITOR, Scope.READ)
+    EXAMINE = Rule(Role.VISITOR, Scope.READ, examines=True)
     TRY = Rule(Role.VISITOR, Scope.LAUNCH, changes=True, computes=True)
+    CANCEL = Rule(Role.VISITOR, Scope.LAUNCH, own=True, changes=True)
     LAUNCH = Rule(Role.OWNER, Scope.LAUNCH, changes=True, logged=True)
     UPLOAD = Rule(Role.OWNER, Scope.LAUNCH, changes=True, logged=True, computes=True)
     STOP = Rule(Role.OWNER, Scope.MANAGE, own=True, changes=True, logged=True)
@@ -92,7 +96,7 @@ def check(action: Action, caller: Caller, *, public: bool) -> None:
 
 def check_owner(action: Action, caller: Caller, owner: str | None) -> None:
     """Whether this caller may do it to a thing that `owner` made; raises `ForbiddenError`."""
-    if action.rule.own and not caller.is_admin and not (caller.is_known and caller.account_id == owner):
+    if action.rule.own and not caller.is_admin and caller.known_as != owner:
         raise ForbiddenError(
             "Somebody else made this.", remedy="Ask them, or an admin of this studio. You can make your own."
         )
@@ -108,7 +112,7 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
 
     async def entitled(request: Request, caller: CallerDependency, services: ServicesDependency) -> Caller:
         if caller.is_limited:
-            services.limits.count(caller.limited_as, changes=action.rule.changes)
+            services.limits.count(caller.known_as, changes=action.rule.changes)
         request.state.audit = (action, caller)
         check(action, caller, public=services.studio.settings.is_public)
         return caller
@@ -120,7 +124,7 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
         owner: str | None = Depends(owner_of or _nobody),
     ) -> AsyncIterator[Caller]:
         check_owner(action, caller, owner)
-        with _place(services.limits, caller) if action.rule.computes else nullcontext():
+        with _place(services.limits, caller, action.rule):
             yield caller
 
     allowed.action = action  # type: ignore[attr-defined]
@@ -128,9 +132,13 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
     return Depends(allowed, scope="function")
 
 
-def _place(limits: Limits, caller: Caller) -> AbstractContextManager[None]:
+def _place(limits: Limits, caller: Caller, rule: Rule) -> AbstractContextManager[None]:
+    if rule.examines:
+        return limits.look(caller.known_as)
+    if not rule.computes:
+        return nullcontext()
     most = caller.quota("computations") if caller.is_limited else limits.places
-    return limits.place(caller.limited_as, most)
+    return limits.place(caller.known_as, most)
 
 
 async def _nobody() -> None:

@@ -19,6 +19,9 @@ from workers.settings import Settings
 _MOST_BUCKETS = 10_000
 _SIGN_INS_PER_MINUTE = 10
 _PLACE_SECONDS = 2
+# Looks at once, of all and of one caller: a browser has six connections to a host. Each holds a thread of the server's.
+_LOOKS = 16
+_OWN_LOOKS = 8
 
 
 class TooManyError(GiftError):
@@ -97,6 +100,7 @@ class Limits:
         self._changes = TokenBuckets(settings.changes_per_minute)
         self._sign_ins = TokenBuckets(_SIGN_INS_PER_MINUTE)
         self._taken = Places(settings.computations)
+        self._looks = Places(_LOOKS)
 
     def count(self, name: str, *, changes: bool = False) -> None:
         """Raises `TooManyError` when this is one request too many."""
@@ -107,6 +111,10 @@ class Limits:
     def count_sign_in(self, address: str) -> None:
         """Raises `TooManyError` for an address that tries too many passwords."""
         self._sign_ins.take(address)
+
+    def look(self, name: str) -> AbstractContextManager[None]:
+        """A place for a look that computes; raises what `place` does."""
+        return self._looks.one(name, _OWN_LOOKS)
 
     def place(self, name: str, most: int | None) -> AbstractContextManager[None]:
         """A place to compute in, of `most` or the setting's; raises `TooManyError` or `BusyError` when none is free."""

@@ -11,14 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from gift_core.errors import GiftError
 from workers.store import ConflictError
 
 
 class Job(Protocol):
-    """`cancelled` asks it to end, `ended` says that it has; `withdraw` ends it where it has not begun."""
+    """`cancelled` asks it to end, `ended` says that it has; `withdraw` ends it where it has not begun.
+
+    `by` is who began it, "" for somebody who is not limited.
+    """
 
     @property
     def id(self) -> str: ...
+    @property
+    def by(self) -> str: ...
     @property
     def ended(self) -> bool: ...
     @property
@@ -29,15 +35,23 @@ class Job(Protocol):
 J = TypeVar("J", bound=Job)
 
 
+class TooManyJobsError(GiftError):
+    """Somebody has begun as much as they may at once."""
+
+    code = "too_many_requests"
+
+
 class Jobs(Generic[J]):
     """Jobs by id: those that wait or run, `at_once` in threads, and `remembered` ended ones that left no file.
 
-    `busy` says, after their number, what those who wait are doing.
+    `busy` says, after their number, what those who wait are doing. At most `most` wait or run, and `most_own` of one
+    person.
     """
 
-    def __init__(self, name: str, busy: str, *, at_once: int, most: int, remembered: int) -> None:
+    def __init__(self, name: str, busy: str, *, at_once: int, most: int, most_own: int, remembered: int) -> None:
         self._busy = busy
         self._most = most
+        self._most_own = most_own
         self._remembered = remembered
         self._jobs: OrderedDict[str, J] = OrderedDict()
         self._lock = threading.RLock()
@@ -54,21 +68,31 @@ class Jobs(Generic[J]):
     def begin(
         self, identity: str, otherwise: Callable[[], J | None], make: Callable[[], J], run: Callable[[J], None]
     ) -> J:
-        """The job under way, or what `otherwise` finds, or a new one; raises `ConflictError` when too many wait."""
+        """The job under way, or what `otherwise` finds, or a new one.
+
+        Raises `ConflictError` when too many wait, and `TooManyJobsError` when those of one person do.
+        """
         with self._lock:
             known = self._jobs.get(identity)
             if known and not known.ended and not known.cancelled.is_set():
                 return known
             if found := otherwise():
                 return found
-            waiting = sum(not job.ended for job in self._jobs.values())
-            if waiting >= self._most:
-                raise ConflictError(f"{waiting} {self._busy}.", remedy="Try again when some have ended.")
-            job = self._jobs[identity] = make()
+            job = make()
+            self._check_room(job.by)
+            self._jobs[identity] = job
             self._jobs.move_to_end(identity)
             self._forget()
         self._pool.submit(run, job)
         return job
+
+    def _check_room(self, by: str) -> None:
+        waiting = [job for job in self._jobs.values() if not job.ended]
+        if len(waiting) >= self._most:
+            raise ConflictError(f"{len(waiting)} {self._busy}.", remedy="Try again when some have ended.")
+        own = sum(job.by == by for job in waiting)
+        if by and own >= self._most_own:
+            raise TooManyJobsError(f"{own} of yours {self._busy}.", remedy="Cancel one, or wait until one has ended.")
 
     def drop(self, job: J) -> None:
         """Its result has become a file. Unless it was cancelled in its last moment, and asked for again."""

@@ -27,10 +27,14 @@ ENDED = frozenset({TraceState.FINISHED, TraceState.CANCELLED, TraceState.FAILED}
 
 
 class LiveTrace:
-    """Written by one thread, ended and read by any. `events` only grows, and not after the end."""
+    """Written by one thread, ended and read by any. `events` only grows, and not after the end.
 
-    def __init__(self, identity: str, checkpoint: str, label: str) -> None:
+    `by` is who asked for it first, as the caller of the service names them; "" where it does not.
+    """
+
+    def __init__(self, identity: str, checkpoint: str, label: str, by: str = "") -> None:
         self.id = identity
+        self.by = by
         self.checkpoint = checkpoint
         self.label = label
         self.state = TraceState.QUEUED

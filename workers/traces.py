@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8
 _MOST_WAITING = 64
+# Of one person: two comparisons of as many checkpoints as a request may name.
+_MOST_OWN = 8
 # Ended traces that are remembered without their file: why they failed, who cancelled them.
 _REMEMBERED = 200
 # Files beyond this many go, those used longest ago first.
@@ -62,15 +64,21 @@ class TraceService:
         self._shelf = shelf
         self._files = KeptFiles(directory, "tr", ".json.gz", _KEPT)
         self._jobs: Jobs[LiveTrace] = Jobs(
-            "denoising", "traces are being made", at_once=_AT_ONCE, most=_MOST_WAITING, remembered=_REMEMBERED
+            "denoising",
+            "traces are being made",
+            at_once=_AT_ONCE,
+            most=_MOST_WAITING,
+            most_own=_MOST_OWN,
+            remembered=_REMEMBERED,
         )
 
-    def start(self, orders: Sequence[TraceOrder]) -> list[LiveTrace]:
-        """Begin what was not begun before; raises `ModelError`, or `ConflictError` when too many wait already."""
+    def start(self, orders: Sequence[TraceOrder], by: str = "") -> list[LiveTrace]:
+        """Begin what was not begun before; raises `ModelError`, `ConflictError` when too many wait already, and
+        `TooManyJobsError` when too many of `by` do."""
         labels = [self._shelf.checkpoint(order.checkpoint).label for order in orders]
-        return [self._start(order, label) for order, label in zip(orders, labels, strict=True)]
+        return [self._start(order, label, by) for order, label in zip(orders, labels, strict=True)]
 
-    def branch(self, identity: str, cursor: int, edits: Sequence[Edit]) -> LiveTrace:
+    def branch(self, identity: str, cursor: int, edits: Sequence[Edit], by: str = "") -> LiveTrace:
         """Go on from a finished trace after `cursor` of its steps, with the same model, settings and noise."""
         start = self.trace(identity).start
         order = TraceOrder(
@@ -81,7 +89,7 @@ class TraceService:
             edits=tuple(edits),
             branch=Branch(trace=identity, cursor=cursor),
         )
-        return self.start([order])[0]
+        return self.start([order], by)[0]
 
     def live(self, identity: str) -> LiveTrace:
         """A trace, whether it is being made or is there; raises `NotFoundError`."""
@@ -124,13 +132,16 @@ class TraceService:
         """Stop everything after the steps it is in."""
         self._jobs.close()
 
-    def _start(self, order: TraceOrder, label: str) -> LiveTrace:
+    def _start(self, order: TraceOrder, label: str, by: str) -> LiveTrace:
         def stored() -> LiveTrace | None:
             found = self._recorded.get(order.id) or self._readable(order.id)
             return LiveTrace.of(order.id, found) if found else None
 
         return self._jobs.begin(
-            order.id, stored, lambda: LiveTrace(order.id, order.checkpoint, label), lambda live: self._run(live, order)
+            order.id,
+            stored,
+            lambda: LiveTrace(order.id, order.checkpoint, label, by),
+            lambda live: self._run(live, order),
         )
 
     @cached_property

@@ -41,7 +41,7 @@ def start(
         return _view(inspections, inspections.start(order, caller.account_id))
 
 
-@router.get("/{inspection_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
+@router.get("/{inspection_id}", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
 def get(inspection_id: str, inspections: DatasetInspectionsDependency) -> DatasetInspectionView:
     """How far it is, and in the end what was found."""
     return _view(inspections, inspections.job(inspection_id))

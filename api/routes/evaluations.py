@@ -55,7 +55,7 @@ def list_evaluations(
     return page_of(found, limit, EvaluationView.of_job, place_of_job)
 
 
-@router.get("/evaluations/{evaluation_id}", dependencies=[allow(Action.LOOK)], responses=documented(404))
+@router.get("/evaluations/{evaluation_id}", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
 def get_evaluation(
     evaluation_id: str,
     evaluations: EvaluationsDependency,
@@ -71,7 +71,7 @@ def get_evaluation(
     return EvaluationDetail(**dict(view), **header, missing=result.missing, conditions=result.conditions)
 
 
-@router.get("/evaluations/{evaluation_id}/answers", dependencies=[allow(Action.LOOK)], responses=documented(404))
+@router.get("/evaluations/{evaluation_id}/answers", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
 def list_answers(
     evaluation_id: str,
     evaluations: EvaluationsDependency,
@@ -112,7 +112,7 @@ def stop(
     return EvaluationView.of_job(evaluations.stop(evaluation_id, caller.account_id))
 
 
-@router.get("/evaluation-comparisons", dependencies=[allow(Action.LOOK)], responses=documented(404))
+@router.get("/evaluation-comparisons", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
 def compare(first: EvaluationId, second: EvaluationId, evaluations: EvaluationsDependency) -> list[LengthComparison]:
     """The first minus the second, on the items that both have answered."""
     return compare_evaluations(_answered(evaluations, first), _answered(evaluations, second))

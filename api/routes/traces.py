@@ -22,7 +22,6 @@ from api.trace_stream import parse_position, stream
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from workers.live_traces import LiveTrace
-from workers.studio import Studio
 from workers.traces import TraceOrder, TracePlace
 
 router = APIRouter(tags=["traces"])
@@ -60,7 +59,7 @@ def denoise(
         for checkpoint in request.checkpoints
     ]
     with studio.keys.held(keyed.claim(caller, request)):
-        return [TraceView.from_record(_claimed(live, studio, caller)) for live in traces.start(orders)]
+        return [TraceView.from_record(live) for live in traces.start(orders, _as(caller))]
 
 
 @router.get("/traces", dependencies=[allow(Action.LOOK)], responses=documented(400))
@@ -85,15 +84,17 @@ async def stream_traces(
             yield ServerSentEvent(data=event.data, event=event.event, id=event.id)
 
 
-@router.get("/traces/{trace_id}", dependencies=[allow(Action.LOOK)], responses=documented(404, 409))
+@router.get("/traces/{trace_id}", dependencies=[allow(Action.EXAMINE)], responses=documented(404, 409))
 def get_trace(trace_id: str, traces: TracesDependency) -> Trace:
     """A finished trace, as docs/trace.md describes it."""
     return traces.trace(trace_id)
 
 
-@router.post("/traces/{trace_id}/cancel", dependencies=[allow(Action.STOP, owner_of_trace)], responses=documented(404))
+@router.post(
+    "/traces/{trace_id}/cancel", dependencies=[allow(Action.CANCEL, owner_of_trace)], responses=documented(404)
+)
 def cancel(trace_id: str, traces: TracesDependency) -> TraceView:
-    """Stop a trace after the step it is in; nothing happens to one that has ended."""
+    """Stop a trace that one has begun after the step it is in; nothing happens to one that has ended."""
     return TraceView.from_record(traces.cancel(trace_id))
 
 
@@ -108,17 +109,15 @@ def branch(
 ) -> TraceView:
     """Go on from a finished trace after some of its steps, with edits, on the noise that it would have had."""
     with studio.keys.held(keyed.claim(caller, request)):
-        branched = traces.branch(trace_id, request.cursor, request.edits)
-        return TraceView.from_record(_claimed(branched, studio, caller))
+        return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits, _as(caller)))
 
 
-@router.get("/comparisons", dependencies=[allow(Action.LOOK)], responses=documented(404, 409))
+@router.get("/comparisons", dependencies=[allow(Action.EXAMINE)], responses=documented(404, 409))
 def compare_traces(first: TraceId, second: TraceId, traces: TracesDependency) -> TraceComparison:
     """Where two finished traces part, and how they differ at every position."""
     return compare(traces.trace(first), traces.trace(second))
 
 
-def _claimed(live: LiveTrace, studio: Studio, caller: Caller) -> LiveTrace:
-    if caller.is_known:
-        studio.accounts.claim(f"trace/{live.id}", caller.account_id)
-    return live
+def _as(caller: Caller) -> str:
+    """Who began a trace, who may cancel it; nobody in particular where there is nobody to be told apart from."""
+    return caller.known_as if caller.is_limited else ""

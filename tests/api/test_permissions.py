@@ -18,8 +18,10 @@ from gift_core.spec import ExperimentSpec
 from tests.api.secured import key_of, person, secured_studio, session_of
 from tests.serving import serve
 from workers.account_records import Role, Scope
+from workers.live_traces import LiveTrace
 from workers.records import Job, JobKind
 from workers.studio import Studio
+from workers.traces import TraceService
 
 # The description of the API and its own files hold nothing of anybody's.
 WITHOUT_RULE = {"/openapi.json", "/docs/files"}
@@ -77,9 +79,12 @@ def _calls(dependant: Any) -> Iterator[Any]:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     studio = secured_studio(tmp_path_factory.mktemp("studio"))
     open_studio = Studio(studio.settings.model_copy(update={"public": True}))
-    with serve(create_api(studio)) as private, serve(create_api(open_studio)) as public:
+    apps = [create_api(studio), create_api(open_studio)]
+    with serve(apps[0]) as private, serve(apps[1]) as public:
         made = World(studio, private, public, _askers(studio))
         made.ids = {"own": _things(studio, "owner"), "other": _things(studio, "somebody")}
+        for app, name in product(apps, ("owner", "somebody")):
+            _begin_trace(app.state.services.traces, f"trace-of-{name}", person(studio.accounts, name).id)
         yield made
     studio.close()
     open_studio.close()
@@ -118,8 +123,7 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
     account = person(studio.accounts, name).id
     experiment, _ = studio.store.create_experiment(ExperimentSpec(), None, by=account)
     key, _ = studio.accounts.create_key(account, "spare", [Scope.READ], None)
-    for kind in ("trace", "dataset"):
-        studio.accounts.claim(f"{kind}/{kind}-of-{name}", account)
+    studio.accounts.claim(f"dataset/dataset-of-{name}", account)
     jobs = {}
     for kind in (JobKind.INSPECT, JobKind.EVALUATE, JobKind.EXPORT):
         job = Job(id=f"{kind}-of-{name}", kind=kind, label=kind, spec={}, created_by=account)
@@ -138,13 +142,22 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
     }
 
 
+def _begin_trace(traces: TraceService, identity: str, by: str) -> None:
+    """A trace that has begun, and in which nothing happens."""
+    traces._jobs.begin(identity, lambda: None, lambda: LiveTrace(identity, "tiny", "Tiny", by), lambda _: None)
+
+
 def verdict(endpoint: Endpoint, asker: Asker, *, is_own: bool, public: bool) -> int | None:
     """What the rules say: 401, 403, or None where the caller is let through."""
     rule = endpoint.action.rule
     if asker.invalid:
         return 401
+    if asker.role is None and not (public and rule.role is Role.VISITOR):
+        return 401
+    # Nobody has anything of their own here but the owner.
+    is_own = is_own and asker.role is Role.OWNER
     if asker.role is None:
-        return None if public and rule.role is Role.VISITOR else 401
+        return 403 if rule.own else None
     if list(Role).index(asker.role) < list(Role).index(rule.role) or rule.scope not in asker.scopes:
         return 403
     return 403 if rule.own and not is_own and asker.role is not Role.ADMIN else None
