@@ -25,6 +25,8 @@ from workers.settings import Settings, prepare_environment, read_settings
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
 _MEGABYTE = 2**20
+# An event carries the values of a page's inputs.
+_MOST_EVENT_BYTES = 8 * _MEGABYTE
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -34,6 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
         settings.check_exposure()
     import gradio as gr
 
+    from api.limits import BodyLimit
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
@@ -50,7 +53,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
     refuse_downloads()
     # Innermost: behind what stands in front of everything.
-    doors = [Middleware(NoFetching)]
+    doors = [
+        Middleware(NoFetching),
+        # Gradio holds an event in memory as a whole. Files come as streams, and are limited where they are received.
+        Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
+    ]
     # Whether a backend elsewhere has accounts, only it can say.
     has_accounts = settings.has_accounts or settings.api_url is not None
     if has_accounts:
@@ -71,6 +78,13 @@ def create_app(settings: Settings) -> FastAPI:
             # Above the backend's own limit, whose message says more than Gradio's.
             max_file_size=5 * settings.upload_limit_mb * _MEGABYTE,
         )
+
+
+def _streamed() -> frozenset[str]:
+    from api.app import PREFIX
+    from api.routes.datasets import STREAMED
+
+    return frozenset({"/gradio_api/upload", *(f"{PREFIX}{path}" for path in STREAMED)})
 
 
 def _backend(settings: Settings) -> FastAPI:

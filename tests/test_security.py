@@ -179,6 +179,7 @@ def test_a_front_end_elsewhere_has_the_same_door_and_no_key_of_its_own(site: Sit
             Script(site, site.headers("other"), url).fire("runs", "submit", data={"name": "stop", "run": run})
             assert state(site, run) == "queued"
             assert "password" in browser.get("/sign-in").text
+            assert browser.post("/sign-in", content=b"x" * 20_000, headers={"Origin": url}).status_code == 413
             signed_in = browser.post("/sign-in", data={"secret": SECRET, "next": "/runs"}, headers={"Origin": url})
             assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/runs")
             site.keys.append(browser.cookies["gift_session"])
@@ -194,6 +195,15 @@ def test_another_sites_page_cannot_fire_an_event(site: Site) -> None:
     headers = site.headers("mine") | {"Origin": "https://evil.example"}
     assert Script(site, headers).fire("runs", "submit", data={"run": run}) == 403
     assert state(site, run) == "queued"
+
+
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict"])
+@pytest.mark.parametrize("is_declared", [True, False])
+def test_an_event_is_held_in_memory_only_if_it_is_small(site: Site, path: str, is_declared: bool) -> None:
+    body = b'{"data": ["' + b"x" * 9 * 2**20 + b'"]}'
+    content = body if is_declared else iter([body[: 2**20], body[2**20 :]])
+    answer = httpx.post(f"{site.url}{path}", content=content, headers=site.headers("mine"), timeout=60)
+    assert answer.status_code == 413
 
 
 def test_a_visitor_may_not_hand_gradio_a_file(site: Site) -> None:
