@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -14,11 +13,12 @@ from api.auditing import Auditing
 from api.conditional import Conditional
 from api.dependencies import Services
 from api.docs import add_docs
-from api.errors import add_error_handlers, documented, problem_schemas
+from api.errors import add_error_handlers, documented
 from api.events import EventHub
 from api.limits import BodyLimit, BodyTime
 from api.monitoring import Monitoring
 from api.oauth import HubSignIn
+from api.openapi import StudioApi
 from api.origins import LoopbackOnly, SameOrigin
 from api.quotas import Quotas
 from api.rate_limits import Limits
@@ -75,13 +75,6 @@ api_routers = (
 )
 
 
-class StudioApi(FastAPI):
-    def openapi(self) -> dict[str, Any]:
-        schema = super().openapi()
-        schema["components"]["schemas"].update(problem_schemas())
-        return schema
-
-
 def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     """The application over this studio. `events_interval`: seconds between looks for news to stream."""
     hub = EventHub(studio.store, events_interval)
@@ -97,6 +90,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
             await asyncio.to_thread(denoisings.close)
 
     app = StudioApi(
+        prefix=PREFIX,
         title="GIFT Studio",
         description="Fine-tune masked diffusion language models with GIFT, and see what it does.",
         version="1",
@@ -134,7 +128,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     add_error_handlers(app)
     add_docs(app)
     for router in api_routers:
-        app.include_router(router, prefix=PREFIX, responses=documented(401, 403, 422, 429, 500))
+        app.include_router(router, prefix=PREFIX, responses=documented(401, 403, 422, 429, 500, 503))
     app.include_router(sign_in.pages)
     app.include_router(health.router)
     app.state.monitoring = Monitoring(studio)

@@ -42,7 +42,7 @@ async def ready(studio: StudioDependency) -> JSONResponse:
     "/metrics",
     dependencies=[allow(Action.MEASURE)],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}}},
+    responses={200: {"content": {"text/plain": {}}}, **documented(401, 403, 429)},
 )
 def metrics(request: Request) -> Response:
     """In Prometheus' text format; see docs/operations.md for what they mean."""

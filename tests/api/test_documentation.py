@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import httpx
 import pytest
+from fastapi.routing import iter_route_contexts
 
+from api.app import create_api
+from api.examples import EXAMPLES
 from gift_core.tasks.registry import TASKS
 
 ROUTES = {
@@ -98,10 +102,43 @@ def test_lists_every_route(schema):
 def test_every_error_is_described_as_a_problem_document(schema):
     for (_, path), operation in operations(schema).items():
         errors = {status: answer for status, answer in operation["responses"].items() if status >= "4"}
-        assert errors or path in PROBES
+        assert errors or path == "/healthz"
         for answer in errors.values():
             reference = answer["content"]["application/problem+json"]["schema"]["$ref"]
             assert reference.rsplit("/", 1)[-1] in schema["components"]["schemas"]
+
+
+def test_every_way_in_which_a_route_can_fail_is_described(schema):
+    for (method, path), operation in operations(schema).items():
+        if path in PROBES:
+            continue
+        wanted = {"401", "403", "422", "429", "500", "503"}
+        wanted |= {"404"} if "{" in path else set()
+        wanted |= {"400", "408", "413"} if "requestBody" in operation else set()
+        assert wanted <= set(operation["responses"]), f"{method} {path}"
+
+
+def test_every_body_has_an_example_that_its_route_accepts(schema, studio):
+    routes, asked = iter_route_contexts(create_api(studio).routes), 0
+    bodies = ((each.methods, each.path, getattr(each, "body_field", None)) for each in routes)
+    fields = {(method.lower(), path): field for methods, path, field in bodies for method in methods or ()}
+    for (method, path), operation in operations(schema).items():
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            examples = [each["value"] for each in content.get("examples", {}).values()]
+            assert examples, f"{method} {path} has no example of its body"
+            asked += 1
+            if media_type != "application/json":
+                assert all(json.loads(line) for each in examples for line in each.splitlines())
+                continue
+            for example in examples:
+                _, errors = fields[method, path].validate(example, {}, loc=("body",))
+                assert not errors, f"{method} {path}: {example}"
+    assert asked == len(EXAMPLES), "an example is of a body that there is"
+
+
+def test_an_example_of_a_launch_is_one_that_can_be_preflighted(client):
+    looked_at = {name: client.preflight(example) for name, example in EXAMPLES["POST /preflights"].items()}
+    assert [report.ok for report in looked_at.values()] == [True, False]
 
 
 def test_the_documentation_page_and_the_health_check_answer(url):
