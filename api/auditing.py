@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import secrets
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.caller import Caller
@@ -16,13 +13,11 @@ from workers.account_records import AuditEntry
 from workers.audit import AuditLog
 
 _log = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}")
-_HEADER = "X-Request-ID"
 _MOST_CHARACTERS = 200
 
 
 class Auditing:
-    """Names every request, and logs those whose route found them worth it: `allow` leaves action and caller.
+    """Logs the requests whose route found them worth it: `allow` leaves action and caller, `RequestLog` the id.
 
     A route may leave `request.state.thing`, what it made; otherwise the path says what it was about.
     """
@@ -35,12 +30,9 @@ class Auditing:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state = scope.setdefault("state", {})
-        name = state.setdefault("request_id", _given(scope) or secrets.token_hex(8))
 
         async def audited(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault(_HEADER, name)
                 # Before the answer: who reads the log after it finds the entry.
                 await self._note(scope, message["status"])
             await send(message)
@@ -70,8 +62,3 @@ class Auditing:
             except Exception:
                 # What was done is done. The answer says so, and the server's log that its trace is missing.
                 _log.exception("The audit log could not be written: %s", entry)
-
-
-def _given(scope: Scope) -> str | None:
-    given = Headers(scope=scope).get(_HEADER, "")
-    return given if _REQUEST_ID.fullmatch(given) else None
