@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, tuple_
 from sqlmodel import Session, col, select
 
 from workers.account_records import Account, ApiKey, BrowserSession, Ownership, Role, Scope, Source
@@ -56,9 +56,13 @@ class AccountStore:
         with self._read() as session:
             return _account(session, account_id)
 
-    def accounts(self) -> list[Account]:
+    def accounts(self, limit: int | None = None, after: tuple[float, str] | None = None) -> list[Account]:
+        """The newest first; `after` is `created` and `id` of the last one that the reader has."""
+        query = select(Account).order_by(col(Account.created).desc(), col(Account.id).desc()).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(col(Account.created), col(Account.id)) < after)
         with self._read() as session:
-            return list(session.exec(select(Account).order_by(col(Account.created), col(Account.id))))
+            return list(session.exec(query))
 
     def change(self, account_id: str, changes: dict[str, Any]) -> Account:
         """Role, quotas, or whether it is disabled. Raises `NotFoundError`."""
@@ -88,9 +92,13 @@ class AccountStore:
             session.add(key)
         return key, made
 
-    def api_keys(self, account_id: str | None = None) -> list[ApiKey]:
-        """All, or one account's, the newest first."""
-        query = select(ApiKey).order_by(col(ApiKey.created).desc())
+    def api_keys(
+        self, account_id: str | None = None, limit: int | None = None, after: tuple[float, str] | None = None
+    ) -> list[ApiKey]:
+        """All, or one account's, the newest first; `after` is `created` and `prefix` of the last one that was had."""
+        query = select(ApiKey).order_by(col(ApiKey.created).desc(), col(ApiKey.prefix).desc()).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(col(ApiKey.created), col(ApiKey.prefix)) < after)
         if account_id is not None:
             query = query.where(ApiKey.account_id == account_id)
         with self._read() as session:

@@ -20,6 +20,7 @@ from api.caller import Caller
 from api.dependencies import StudioDependency
 from api.errors import documented
 from api.owners import owner_of_key
+from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, ForbiddenError, allow
 from gift_core.errors import SpecError
 from workers.account_records import Account, Role, Source
@@ -31,10 +32,11 @@ _DAY = 86_400
 router = APIRouter(tags=["accounts"])
 
 
-@router.get("/accounts", dependencies=[allow(Action.SEE_ACCOUNTS)], responses=documented(401, 403))
-def list_accounts(studio: StudioDependency) -> list[AccountView]:
-    """Everybody who has signed in or has a key."""
-    return [AccountView.from_record(account) for account in studio.accounts.accounts()]
+@router.get("/accounts", dependencies=[allow(Action.SEE_ACCOUNTS)], responses=documented(400))
+def list_accounts(studio: StudioDependency, limit: Limit = 50, cursor: Cursor = None) -> Page[AccountView]:
+    """Everybody who has signed in or has a key, the newest first."""
+    found = studio.accounts.accounts(limit + 1, decode(cursor, TIME_PLACE))
+    return page_of(found, limit, AccountView.from_record, lambda each: (each.created, each.id))
 
 
 @router.patch("/accounts/{account_id}", responses=documented(400, 401, 403, 404))
@@ -54,11 +56,17 @@ def change_account(
     return AccountView.from_record(studio.accounts.change(account_id, given))
 
 
-@router.get("/keys", responses=documented(401, 403))
-def list_keys(studio: StudioDependency, caller: Annotated[Caller, allow(Action.SEE_KEYS)]) -> list[KeyView]:
-    """One's own keys; for admins everybody's."""
-    found = studio.accounts.api_keys(None if caller.is_admin else caller.account_id)
-    return [KeyView.from_record(key) for key in found]
+@router.get("/keys", responses=documented(400))
+def list_keys(
+    studio: StudioDependency,
+    caller: Annotated[Caller, allow(Action.SEE_KEYS)],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[KeyView]:
+    """One's own keys, for admins everybody's; the newest first."""
+    whose = None if caller.is_admin else caller.account_id
+    found = studio.accounts.api_keys(whose, limit + 1, decode(cursor, TIME_PLACE))
+    return page_of(found, limit, KeyView.from_record, lambda each: (each.created, each.prefix))
 
 
 @router.post("/keys", status_code=201, responses=documented(400, 401, 403, 409))

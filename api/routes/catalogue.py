@@ -29,9 +29,15 @@ async def list_presets() -> dict[str, ExperimentSpec]:
 
 
 @router.get("/checkpoints", dependencies=[allow(Action.LOOK)])
-def list_checkpoints(studio: StudioDependency) -> list[CheckpointView]:
-    """The models that can be inspected and sampled from: base models, and what finished runs made of them."""
-    return [CheckpointView.from_record(checkpoint) for checkpoint in studio.checkpoints()]
+def list_checkpoints(
+    studio: StudioDependency,
+    limit: Annotated[int, Query(ge=0, le=1000, description="At most so many runs, the newest.")] = 500,
+) -> list[CheckpointView]:
+    """The models that can be inspected and sampled from: base models, and what finished runs made of them.
+
+    Older runs are not listed here; each can still be named by its id, which GET /runs tells page by page.
+    """
+    return [CheckpointView.from_record(checkpoint) for checkpoint in studio.checkpoints(limit)]
 
 
 @router.get("/examples", dependencies=[allow(Action.LOOK)])

@@ -85,6 +85,10 @@ ROUTES = {
 PROBES = ("/healthz", "/readyz", "/metrics")
 
 
+# Lists that are short whatever the studio holds: what is on offer, the hosts, the files of one export, one comparison.
+SHORT = {"/models", "/devices", "/jobs/{job_id}/files", "/evaluation-comparisons"}
+
+
 @pytest.fixture
 def schema(url):
     return httpx.get(f"{url}/openapi.json").json()
@@ -116,6 +120,16 @@ def test_every_way_in_which_a_route_can_fail_is_described(schema):
         wanted |= {"404"} if "{" in path else set()
         wanted |= {"400", "408", "413"} if "requestBody" in operation else set()
         assert wanted <= set(operation["responses"]), f"{method} {path}"
+
+
+def test_no_list_grows_without_a_bound(schema):
+    lists = set()
+    for (method, path), operation in operations(schema).items():
+        answer = operation["responses"].get("200", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        bounds = {each["name"] for each in operation.get("parameters", [])} & {"limit", "count"}
+        if method == "get" and answer.get("type") == "array" and not bounds:
+            lists.add(path.removeprefix("/api/v1"))
+    assert lists == SHORT
 
 
 def test_every_body_has_an_example_that_its_route_accepts(schema, studio):

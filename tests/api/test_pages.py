@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from api.pages import JOB_PLACE, TIME_PLACE, CursorError, decode, encode
 from gift_core.recording import Recording
 from gift_core.trace import save_trace
+from workers.account_records import Role, Scope, Source
 from workers.orders import EvaluationOrder
 from workers.records import Dataset, Job, JobKind
 
-LISTS = ("experiments", "runs", "jobs", "datasets", "evaluations", "traces")
+LISTS = ("experiments", "runs", "jobs", "datasets", "evaluations", "traces", "accounts", "keys")
 COUNT = 5
 
 
@@ -33,8 +34,14 @@ def filled(studio, create) -> None:
         studio.store.add_job(Job(id=order.id, kind=JobKind.EVALUATE, label=order.checkpoint, spec=order.model_dump()))
         studio.datasets._records.add(Dataset(id=f"ds_{number}", name=f"{number}.csv", suffix=".csv", bytes=1, rows=1))
         studio.trace_files.mkdir(exist_ok=True)
+        account = studio.accounts.ensure(Source.KEY, f"program {number}", f"program {number}", Role.OWNER)
+        studio.accounts.create_key(account.id, "a key", [Scope.READ], None)
         save_trace(trace, studio.trace_files / f"tr_{number:032x}.json.gz")
         time.sleep(0.001)
+
+
+def ids(page: dict[str, Any]) -> list[str]:
+    return [item["prefix"] if "prefix" in item else item["id"] for item in page["items"]]
 
 
 def walk(get: Callable[..., Any], path: str, size: int, between: Callable[[], object] = lambda: None) -> list[str]:
@@ -43,7 +50,7 @@ def walk(get: Callable[..., Any], path: str, size: int, between: Callable[[], ob
     while True:
         page = get(path, {"limit": size, **cursor})
         assert len(page["items"]) <= size
-        seen += [item["id"] for item in page["items"]]
+        seen += ids(page)
         if page["next"] is None:
             return seen
         cursor = {"cursor": page["next"]}
@@ -65,7 +72,7 @@ def get(url: str) -> Iterator[Callable[..., Any]]:
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("path", LISTS)
 def test_every_page_size_gives_the_same_list(get, path):
-    whole = [item["id"] for item in get(path, {"limit": 100})["items"]]
+    whole = ids(get(path, {"limit": 100}))
     assert len(whole) == len(set(whole)) == (2 * COUNT if path == "jobs" else COUNT)
     for size in (1, 2, COUNT):
         assert walk(get, path, size) == whole

@@ -149,7 +149,7 @@ def test_a_key_makes_no_keys_and_an_admin_makes_them_for_others(opened: Open) ->
     listed = browser.get("/api/v1/keys").text
     assert made["prefix"] in listed
     assert made["key"] not in listed
-    account = next(each for each in browser.get("/api/v1/accounts").json() if each["name"] == "nightly")
+    account = next(each for each in browser.get("/api/v1/accounts").json()["items"] if each["name"] == "nightly")
     assert account["role"] == "visitor"
     browser.patch(f"/api/v1/accounts/{account['id']}", json={"role": "owner", "queued_runs": 3})
     changed = studio.accounts.account(account["id"])
