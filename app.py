@@ -141,6 +141,12 @@ def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
 
 
+def who_forwards(settings: Settings) -> list[str]:
+    """Whom to believe when they say whose request it is: others could name any address, and never meet a limit."""
+    # The front end asks the backend in its visitors' names, from the address that the studio listens on.
+    return ["127.0.0.1", _reachable(settings.host), *map(str, settings.trusted_proxies)]
+
+
 class _OpenTabs(logging.Filter):
     """Leaves out what uvicorn logs about the streams of open tabs when it ends them at shutdown: pages of traceback."""
 
@@ -171,8 +177,7 @@ def main() -> None:
         # Its own handlers would write what ours leave out.
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        # The front end names its visitors' addresses, from the address that the studio listens on.
-        forwarded_allow_ips=f"127.0.0.1,{_reachable(settings.host)}",
+        forwarded_allow_ips=who_forwards(settings),
     )
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from app import SHUTDOWN_SECONDS, create_app
+from api.auth import request_address
+from app import SHUTDOWN_SECONDS, create_app, who_forwards
 from gift_core.spec import ExperimentSpec
 from tests.api.hub import CLIENT_ID, CLIENT_SECRET, Hub
 from tests.api.secured import SECRET, key_of, person, session_of
@@ -283,6 +287,43 @@ def test_it_does_not_start_where_everybody_could_do_everything(tmp_path: Path, s
 @pytest.mark.parametrize("settings", [{"host": "0.0.0.0", "secret": SECRET}, {"host": "::1"}, {"host": "localhost"}])
 def test_it_starts_where_somebody_has_to_sign_in_or_nobody_else_comes(settings: dict[str, Any]) -> None:
     Settings(**settings).check_exposure()
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted", "counted"),
+    [
+        ("10.0.0.5", "", "10.0.0.5"),
+        ("10.0.0.5", "10.0.0.0/24", "203.0.113.9"),
+        ("10.0.0.5", "10.0.0.6, 10.0.0.5", "203.0.113.9"),
+        ("10.0.1.5", "10.0.0.0/24", "10.0.1.5"),
+        ("127.0.0.1", "", "203.0.113.9"),
+    ],
+)
+def test_an_address_is_believed_of_a_proxy_that_was_named(peer: str, trusted: str, counted: str) -> None:
+    settings, app = Settings(trusted_proxies=trusted), FastAPI()
+    app.add_api_route("/address", _address(settings))
+    served = ProxyHeadersMiddleware(app, trusted_hosts=who_forwards(settings))
+
+    async def ask() -> str:
+        transport = httpx.ASGITransport(served, client=(peer, 1234))
+        async with httpx.AsyncClient(transport=transport, base_url="http://studio") as http:
+            # The first is what the visitor claims.
+            return (await http.get("/address", headers={"X-Forwarded-For": "198.51.100.1, 203.0.113.9"})).json()
+
+    assert asyncio.run(ask()) == counted
+
+
+def _address(settings: Settings) -> Callable[[Request], str]:
+    def address(request: Request) -> str:
+        return request_address(request, settings)
+
+    return address
+
+
+@pytest.mark.parametrize("trusted", ["0.0.0.0/0", "::/0", "*", "proxy.example"])
+def test_nobody_is_believed_whom_nobody_named(trusted: str) -> None:
+    with pytest.raises(ValueError, match="trusted_proxies"):
+        Settings(trusted_proxies=trusted)
 
 
 def test_a_short_secret_is_refused_and_not_shown() -> None:

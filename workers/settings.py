@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
     Field,
+    IPvAnyNetwork,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
@@ -124,6 +125,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="Address of the pages as browsers see it, where a proxy in front changes it."
     )
+    trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        (), description="Addresses or networks of proxies that say in X-Forwarded-For whose request they pass on."
+    )
     session_hours: PositiveFloat = Field(168.0, description="How long a browser stays signed in.")
     requests_per_minute: PositiveInt = Field(600, description="Of one account, or of one address without one.")
     changes_per_minute: PositiveInt = Field(60, description="Of those, requests that start, stop or change something.")
@@ -161,10 +165,17 @@ class Settings(BaseSettings):
             raise ValueError(f"{problem.message} {problem.remedy}") from None
         return url
 
-    @field_validator("webhook_urls", mode="before")
+    @field_validator("webhook_urls", "trusted_proxies", mode="before")
     @classmethod
-    def _separated(cls, urls: object) -> object:
-        return [part for part in re.split(r"[,\s]+", urls) if part] if isinstance(urls, str) else urls
+    def _separated(cls, given: object) -> object:
+        return [part for part in re.split(r"[,\s]+", given) if part] if isinstance(given, str) else given
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_some(cls, networks: tuple[IPv4Network | IPv6Network, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+        if any(network.prefixlen == 0 for network in networks):
+            raise ValueError("whoever asks could say where they ask from. Name the proxies.")
+        return networks
 
     @field_validator("webhook_urls")
     @classmethod
