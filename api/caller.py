@@ -35,7 +35,7 @@ class Caller:
 
     def key(self, given: str | None) -> str | None:
         """An idempotency key as it is stored: two people may think of the same one."""
-        return None if given is None else f"{self.limited_as}:{given}"
+        return None if given is None else f"{self.known_as}:{given}"
 
     @property
     def known_as(self) -> str:

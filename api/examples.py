@@ -52,6 +52,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "POST /responses": {"two prompts": {"checkpoint": "tiny", "prompts": [_TEXT, "What is 3 * 4?"]}},
     "POST /exports": {"whole weights": {"run": "run_0123456789", "layout": "merged"}},
     "POST /pushes": {"to a private repository": {"run": "run_0123456789", "repository": "owner/name", "private": True}},
+    "POST /jobs/{job_id}/clone": {
+        "the same again": {},
+        "with another learning rate": {"changes": {"training.learning_rate": 1e-4}, "name": "A smaller step"},
+    },
+    "POST /jobs/{job_id}/continue": {"for two more epochs": {"epochs": 2}},
     "PATCH /jobs/{job_id}": {
         "behind all others": {"last": True},
         "before another one": {"before": "run_0123456789"},

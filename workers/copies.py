@@ -49,14 +49,19 @@ class CopyService:
             asked = PushOrder(**asked.model_dump(exclude={"own_token"}))
         return asked.replace(changes)
 
-    def new(self, order: Section, claim: Claim | None) -> int:
-        """How many jobs `clone` would queue: what the same order decides may be there."""
+    def decided(self, order: Section) -> list[str]:
+        """The id of the job that is every equal order's; none where each makes a new one."""
         match order:
             case PushOrder():
-                return self._studio.keys.new(claim, 1)
+                return []
             case EvaluationOrder() | DatasetOrder() | DenoiseOrder() | ExportOrder():
-                return self._studio.missing([order.id])
-        return self._studio.keys.new(claim, 1)
+                return [order.id]
+        return []
+
+    def new(self, order: Section, claim: Claim | None) -> int:
+        """How many jobs `clone` would queue: what the same order decides may be there."""
+        decided = self.decided(order)
+        return self._studio.missing(decided) if decided else self._studio.keys.new(claim, 1)
 
     def clone(
         self,
@@ -114,7 +119,7 @@ class CopyService:
             label=f"{old.label} + {epochs} epoch{'s' if epochs > 1 else ''}",
             position=1 + max(run.position for run in store.runs(old.experiment_id)),
             spec=spec.replace(changes).model_dump(mode="json"),
-            priority=old.priority,
+            priority=_unhurried(old),
             devices=old.devices,
             device=old.device,
         )
@@ -122,7 +127,7 @@ class CopyService:
 
     def _launch(self, job: Job, spec: RunSpec, name: str, claim: Claim | None, by: str) -> Job:
         alone = ExperimentSpec(name=name, run=spec, methods=(spec.objective.method,), seeds=(spec.seed,))
-        options = LaunchOptions(job.priority, job.devices, job.device)
+        options = LaunchOptions(_unhurried(job), job.devices, job.device)
         experiment, _ = self._studio.launch(alone, claim, options, by)
         for run in self._studio.store.runs(experiment.id):
             return run
@@ -136,3 +141,8 @@ class CopyService:
                 remedy="Give the clone one with the role write.",
             )
         return self._outputs.push(order, token, by, claim)
+
+
+def _unhurried(job: Job) -> int:
+    """That an admin let one job go before others is not for its copies."""
+    return min(job.priority, 0)

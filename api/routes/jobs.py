@@ -22,7 +22,7 @@ from api.job_views import (
     StopRequest,
     WorkerView,
 )
-from api.owners import check_hurry, check_place, owner_of_job
+from api.owners import check_hurry, check_place, check_taken_up, owner_of_job
 from api.pages import JOB_PLACE, Cursor, Limit, Page, decode, page_of, place_of_job
 from api.permissions import Action, allow
 from api.schemas import TransitionView
@@ -130,6 +130,7 @@ def clone_job(
     order = copies.order(job_id, asked.changes)
     if isinstance(order, PushOrder):
         require_own_token(caller, asked.token)
+    check_taken_up(services.studio, caller, copies.decided(order))
     with services.creating(caller, claim, lambda: copies.new(order, claim)):
         job = copies.clone(job_id, order, name=asked.name, token=asked.token, claim=claim, by=caller.account_id)
     request.state.thing = job.id

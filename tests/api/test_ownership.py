@@ -59,6 +59,7 @@ def test_asking_again_goes_on_with_ones_own_only(site: Site, path: str, body: di
     (job,) = site.studio.store.jobs()
     assert site.ask("alice", "POST", f"/jobs/{job.id}/stop").json()["state"] == "stopped"
     assert asked("bob") == (403, "stopped", alices)
+    assert site.ask("bob", "POST", f"/jobs/{job.id}/clone", {}).status_code == 403
     assert site.ask("bob", "POST", f"/jobs/{job.id}/resume").status_code == 403
     assert asked("alice") == (202, "queued", alices)
     site.ask("alice", "POST", f"/jobs/{job.id}/stop")
@@ -86,5 +87,7 @@ def test_nobody_but_an_admin_jumps_the_line(site: Site) -> None:
     assert site.ask("alice", "PATCH", f"/jobs/{alices}", {"priority": -1}).status_code == 200
     assert line() == ["bob", "bob", "alice"]
     assert site.ask("admin", "PATCH", f"/jobs/{alices}", {"priority": 1}).status_code == 200
+    clone = site.ask("bob", "POST", f"/jobs/{alices}/clone", {})
+    assert (clone.status_code, clone.json()["priority"]) == (202, 0)
     assert launch("admin", "?priority=2").status_code == 201
-    assert line() == ["admin", "alice", "bob", "bob"]
+    assert line() == ["admin", "alice", "bob", "bob", "bob"]
