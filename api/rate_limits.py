@@ -1,4 +1,4 @@
-"""How often, and how many at once: token buckets and places, in memory, since there is exactly one web process.
+"""How often, and how many at once: token buckets and places, in the memory of each web process.
 
 Time is the monotonic clock's: setting the machine's clock neither lets anybody in nor shuts anybody out.
 """

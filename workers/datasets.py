@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Protocol
 
 from gift_core.data.checking import all_problems, summary_of, write_problems
 from gift_core.data.files import SUFFIXES, unknown_kind
@@ -67,6 +67,14 @@ class TooLargeError(DataError):
     code = "too_large"
 
 
+class Shared(Protocol):
+    """What other hosts see of the data sets, where there are any."""
+
+    def keep_dataset(self, file: Path) -> None: ...
+    def bring_dataset(self, dataset_id: str) -> None: ...
+    def remove_dataset(self, dataset_id: str) -> None: ...
+
+
 @dataclass(frozen=True)
 class _Arrived:
     path: Path
@@ -76,7 +84,10 @@ class _Arrived:
 
 
 class DatasetStore:
-    """Files in `directory`, named by their ids; `records` says what is known of them, `uses` who needs one."""
+    """Files in `directory`, named by their ids; `records` says what is known of them, `uses` who needs one.
+
+    A file that another host has received is `shared`, and comes here when it is asked for.
+    """
 
     def __init__(
         self,
@@ -84,13 +95,13 @@ class DatasetStore:
         records: DatasetRecords,
         limit_bytes: int,
         uses: Uses = lambda _: (),
-        share: Callable[[Path], None] = lambda _: None,
+        shared: Shared | None = None,
     ) -> None:
         self._directory = directory
         self._records = records
         self._limit = limit_bytes
         self._uses = uses
-        self._share = share
+        self._shared = shared
         directory.mkdir(parents=True, exist_ok=True)
 
     async def receive(
@@ -143,7 +154,16 @@ class DatasetStore:
     def path(self, dataset_id: str) -> Path:
         """The data set's file; raises `DataError` where there is none."""
         dataset = self.get(dataset_id)
-        return self._directory / f"{dataset.id}{dataset.suffix}"
+        file = self._file(dataset)
+        if self._shared and not file.exists():
+            self._shared.bring_dataset(dataset.id)
+        if not file.exists():
+            raise DataError(
+                f"The file of {dataset.name} is not here.",
+                field="data.source.dataset",
+                remedy="Upload it again: it is the same data set.",
+            )
+        return file
 
     def get(self, dataset_id: str) -> Dataset:
         """Raises `DataError` when there is no such data set."""
@@ -180,8 +200,14 @@ class DatasetStore:
                 field="dataset",
                 remedy="Stop them first, or wait until they have ended.",
             )
-        self._records.remove(dataset_id)
-        (self._directory / f"{dataset.id}{dataset.suffix}").unlink(missing_ok=True)
+        if self._shared:
+            # First: where it cannot be reached now, the data set can be deleted later.
+            self._shared.remove_dataset(dataset.id)
+        self._records.remove(dataset.id)
+        self._file(dataset).unlink(missing_ok=True)
+
+    def _file(self, dataset: Dataset) -> Path:
+        return self._directory / f"{dataset.id}{dataset.suffix}"
 
     @asynccontextmanager
     async def _arriving(self, name: str, chunks: AsyncIterator[bytes], declared_bytes: int) -> AsyncIterator[_Arrived]:
@@ -216,7 +242,8 @@ class DatasetStore:
         suffix, summary = arrived.path.suffix, checked.summary
         kept = arrived.path.replace(self._directory / f"{arrived.id}{suffix}")
         # Before anybody can ask for it: a worker on another host needs the file.
-        self._share(kept)
+        if self._shared:
+            self._shared.keep_dataset(kept)
         return self._records.add(
             Dataset(
                 id=arrived.id,

@@ -51,7 +51,7 @@ class Sharing:
             return
         needed = inputs_of(job)
         for dataset in needed.datasets:
-            self._fetch(f"{_DATASETS}/{dataset}", self.data / _DATASETS)
+            self.bring_dataset(dataset)
         for checkpoint in needed.checkpoints:
             self.bring_run(checkpoint)
         if not self._was_here(job):
@@ -84,6 +84,15 @@ class Sharing:
     def read(self, job: Job, name: str, start: int | None, size: int) -> tuple[bytes, int] | None:
         """A part of one file of a job of another host, without the others: see `RemoteArtefacts.read`."""
         return self._artefacts.read(_key(job), name, start, size) if self._artefacts is not None else None
+
+    def bring_dataset(self, dataset_id: str) -> None:
+        """Have an uploaded file here. Raises `ArtefactsUnavailable`."""
+        self._fetch(f"{_DATASETS}/{dataset_id}", self.data / _DATASETS)
+
+    def remove_dataset(self, dataset_id: str) -> None:
+        """Let nobody else see an uploaded file any more. Raises `ArtefactsUnavailable`."""
+        if self._artefacts is not None:
+            self._artefacts.remove(f"{_DATASETS}/{dataset_id}")
 
     @contextmanager
     def sharing(self, job: Job, is_ours: Callable[[], bool]) -> Iterator[None]:

@@ -84,7 +84,7 @@ class Studio:
             DatasetRecords(database),
             settings.upload_limit_mb * _MEGABYTE,
             lambda dataset: jobs_in_need(self.store, dataset),
-            self.sharing.keep_dataset,
+            self.sharing,
         )
         self.counts = Counts(self.store.database.read)
         self.sizes = FileSizes(self.data)

@@ -91,7 +91,7 @@ SHORT = {"/models", "/devices", "/jobs/{job_id}/files", "/evaluation-comparisons
 
 @pytest.fixture
 def schema(url):
-    return httpx.get(f"{url}/openapi.json").json()
+    return httpx.get(f"{url}/openapi.json", timeout=60).json()
 
 
 def operations(schema):

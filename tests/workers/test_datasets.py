@@ -10,6 +10,10 @@ from workers.database import Database
 from workers.dataset_records import DatasetRecords
 from workers.datasets import DatasetStore, TooLargeError
 from workers.records import Dataset
+from workers.remote_artefacts import RemoteArtefacts
+from workers.settings import Settings
+from workers.store import NotFoundError
+from workers.studio import Studio
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 GOOD = b'{"prompt": "p", "response": "r"}\n{"prompt": "q", "response": "s"}\n'
@@ -148,3 +152,38 @@ def test_real_gsm8k_rows_are_accepted(store: DatasetStore) -> None:
     content = (SHARED / "gsm8k_train.jsonl").read_bytes()
     dataset = receive(store, "gsm8k.jsonl", *(content[i : i + 65536] for i in range(0, len(content), 65536)))
     assert dataset.rows == len(read_examples(store.path(dataset.id)).examples) == 7473
+
+
+@pytest.fixture(params=["file", "s3"])
+def two_hosts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Studio, Studio, str]]:
+    """Two studios with a folder each, one store, and one place for files."""
+    url = f"file://{tmp_path}/shared" if request.param == "file" else request.getfixturevalue("s3_server").url
+    places = {"store_url": f"sqlite:///{tmp_path}/store.sqlite3", "artefacts_url": url}
+    first, second = (Studio(Settings(data_dir=tmp_path / host, **places)) for host in ("first", "second"))
+    yield first, second, url
+    first.close()
+    second.close()
+
+
+def test_a_file_comes_to_the_host_that_is_asked_for_it_and_goes_with_its_data_set(
+    two_hosts: tuple[Studio, Studio, str],
+) -> None:
+    first, second, url = two_hosts
+    dataset = receive(first.datasets, "a.jsonl", GOOD)
+    assert second.datasets.path(dataset.id).read_bytes() == GOOD
+    second.datasets.delete(dataset.id)
+    assert RemoteArtefacts(url).contents(f"datasets/{dataset.id}") is None
+    assert not list(second.data.rglob(f"{dataset.id}*"))
+    with pytest.raises(NotFoundError):
+        first.datasets.find(dataset.id)
+    assert receive(first.datasets, "a.jsonl", GOOD).id == dataset.id
+    assert second.datasets.path(dataset.id).read_bytes() == GOOD
+
+
+def test_a_file_that_is_nowhere_is_said_to_be(store: DatasetStore) -> None:
+    dataset = receive(store, "a.jsonl", GOOD)
+    store.path(dataset.id).unlink()
+    with pytest.raises(DataError, match=r"a\.jsonl is not here.*Upload it again"):
+        store.path(dataset.id)
+    receive(store, "a.jsonl", GOOD)
+    assert store.path(dataset.id).read_bytes() == GOOD
