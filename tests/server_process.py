@@ -1,0 +1,87 @@
+"""The backend as a process of its own, behind uvicorn, which can be killed and started again at the same address."""
+
+from __future__ import annotations
+
+import multiprocessing
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from api.app import create_api
+from tests.services import wait_until
+from workers.settings import Settings
+from workers.studio import Studio
+
+# Forked from a process that has imported everything, what checks a spec included: it is there at once.
+_FORKED = multiprocessing.get_context("forkserver")
+_FORKED.set_forkserver_preload([__name__, "gift_core.data.tokenisation", "gift_core.models.loading"])
+_HOST = "127.0.0.1"
+
+
+class ServerProcess:
+    """A web server without a worker, over a data folder. Starts when it is made."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        # Bound and never listened at: nobody else is given the port while the server is away.
+        self._kept = _bound(0)
+        self._port: int = self._kept.getsockname()[1]
+        self.url = f"http://{_HOST}:{self._port}"
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid or 0
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process: BaseProcess = _FORKED.Process(target=_serve, args=(self._data, self._port))
+        self._process.start()
+        wait_until(self._answers, lambda: f"the server does not answer (exit status {self._process.exitcode})")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.join()
+
+    def close(self) -> None:
+        self.kill()
+        self._kept.close()
+
+    def _answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/healthz", timeout=1, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def server_process(data: Path) -> Iterator[ServerProcess]:
+    """A server until the block ends."""
+    server = ServerProcess(data)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def _serve(data: Path, port: int) -> None:
+    # A lab's worth of requests from one address.
+    generous = {"requests_per_minute": 1_000_000, "changes_per_minute": 1_000_000}
+    studio = Studio(Settings(data_dir=data, embedded_worker=False, **generous))
+    listener = _bound(port)
+    listener.listen()
+    uvicorn.Server(uvicorn.Config(create_api(studio), log_level="critical")).run(sockets=[listener])
+
+
+def _bound(port: int) -> socket.socket:
+    # The protocol is named: asyncio turns Nagle's delay off only where it is.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((_HOST, port))
+    return bound
