@@ -72,8 +72,9 @@ def server_process(data: Path) -> Iterator[ServerProcess]:
 
 def _serve(data: Path, port: int) -> None:
     # A lab's worth of requests from one address.
-    generous = {"requests_per_minute": 1_000_000, "changes_per_minute": 1_000_000}
-    studio = Studio(Settings(data_dir=data, embedded_worker=False, **generous))
+    often = 1_000_000
+    settings = Settings(data_dir=data, embedded_worker=False, requests_per_minute=often, changes_per_minute=often)
+    studio = Studio(settings)
     listener = _bound(port)
     listener.listen()
     uvicorn.Server(uvicorn.Config(create_api(studio), log_level="critical")).run(sockets=[listener])
