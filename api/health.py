@@ -17,7 +17,7 @@ from gift_core.errors import GiftError, Problem
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], responses=documented(401, 429))
 
 _PATIENCE_SECONDS = 5.0
 Check = Callable[[], None]

@@ -73,7 +73,11 @@ def get_log(
 
 
 @router.get(
-    "/runs/{run_id}/spec", dependencies=[allow(Action.LOOK)], response_class=YamlResponse, responses=documented(404)
+    "/runs/{run_id}/spec",
+    dependencies=[allow(Action.LOOK)],
+    response_class=YamlResponse,
+    # The schema is that of the document which the text is.
+    responses={200: {"content": {YamlResponse.media_type: {"schema": {"type": "object"}}}}, **documented(404)},
 )
 def get_spec(run_id: str, studio: StudioDependency) -> YamlResponse:
     """The exact spec, as the YAML file that `gift train` takes."""
