@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
+
+from fastapi.sse import ServerSentEvent
 
 from api.schemas import TracePart, TraceStreamEvent
 from workers.live_traces import LiveTrace
@@ -46,6 +48,13 @@ async def stream(traces: Sequence[LiveTrace], had: Sequence[int]) -> AsyncGenera
             if not open_:
                 return
             await news.wait()
+
+
+async def sent(events: AsyncGenerator[TraceStreamEvent, None]) -> AsyncGenerator[ServerSentEvent, None]:
+    """The same in the form in which they are sent."""
+    async with aclosing(events):
+        async for event in events:
+            yield ServerSentEvent(raw_data=event.data.model_dump_json(), event=event.event, id=event.id)
 
 
 def _event(kind: str, position: Sequence[int], data: TracePart) -> TraceStreamEvent:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, Header, Query, Response
 
+from api import event_response
 from api.dependencies import HubDependency, StudioDependency, TracesDependency
 from api.errors import documented
+from api.event_response import EventResponse
 from api.multiplex import EVENT_ID, Place, multiplexed
 from api.permissions import Action, allow
 from api.topics import TopicNames, Topics
@@ -38,13 +37,18 @@ def _watched(topic: TopicNames, studio: StudioDependency, traces: TracesDependen
     return Watched(topics, [traces.live(identity) for identity in topics.traces])
 
 
-@router.get("/events", dependencies=[allow(Action.LOOK)], response_class=EventSourceResponse, responses=documented(404))
+@router.get(
+    "/events",
+    dependencies=[allow(Action.LOOK)],
+    response_class=Response,
+    responses={**event_response.DOCUMENTED, **documented(404)},
+)
 async def stream_events(
     hub: HubDependency,
     watched: Annotated[Watched, Depends(_watched)],
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID)] = None,
     after: Annotated[str | None, Query(pattern=EVENT_ID, description="An event id to go on from.")] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventResponse:
     """First all there is about the topics, or all after the event named, then whatever happens.
 
     `run` and `job` say how a run of an experiment, or a job, is now; `metrics` brings `{run_id, points}`; `queue` says
@@ -54,6 +58,4 @@ async def stream_events(
     # A browser that reconnects by itself sends the header and repeats the address, `after` included.
     start = last_event_id or after
     place = Place.parse(start) if start else None
-    async with aclosing(multiplexed(hub, watched.topics, watched.traces, place)) as events:
-        async for event in events:
-            yield event
+    return EventResponse(multiplexed(hub, watched.topics, watched.traces, place))

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import TypeAdapter
 
+from api import event_response
 from api.caller import Caller
 from api.dependencies import StudioDependency, TracesDependency
 from api.errors import documented
+from api.event_response import EventResponse
 from api.idempotency import KeyedDependency
 from api.owners import owner_of_trace
 from api.pages import Cursor, Page, decode, page_of
 from api.permissions import Action, allow
 from api.schemas import BranchRequest, DenoisingRequest, TraceView
-from api.trace_stream import parse_position, stream
+from api.trace_stream import parse_position, sent, stream
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
 from workers.live_traces import LiveTrace
@@ -72,16 +71,17 @@ def list_traces(
 
 
 @router.get(
-    "/traces/events", dependencies=[allow(Action.LOOK)], response_class=EventSourceResponse, responses=documented(404)
+    "/traces/events",
+    dependencies=[allow(Action.LOOK)],
+    response_class=Response,
+    responses={**event_response.DOCUMENTED, **documented(404)},
 )
 async def stream_traces(
     watched: Annotated[list[LiveTrace], Depends(_watched)],
     last_event_id: Annotated[str | None, Header(pattern=_EVENT_ID)] = None,
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventResponse:
     """All parts of these traces, or those after the event named, and then each as soon as it is there."""
-    async with aclosing(stream(watched, parse_position(last_event_id, len(watched)))) as events:
-        async for event in events:
-            yield ServerSentEvent(data=event.data, event=event.event, id=event.id)
+    return EventResponse(sent(stream(watched, parse_position(last_event_id, len(watched)))))
 
 
 @router.get("/traces/{trace_id}", dependencies=[allow(Action.EXAMINE)], responses=documented(404, 409))
