@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Query
 
-from gift_core.preflight_document import PreflightReport
+from gift_core.preflight_document import LEAST_EFFECT, PreflightReport
 from gift_core.spec import ExperimentSpec
 
 # Taken as it comes: an experiment that is wrong in several places is to be told all of them, and what else is wrong.
@@ -19,7 +19,7 @@ GivenExperiment = Annotated[
 ]
 EffectInPoints = Annotated[
     float,
-    Query(gt=0, le=100, description="The difference in score, in points, that the experiment is to tell."),
+    Query(ge=LEAST_EFFECT, le=100, description="The difference in score, in points, that the experiment is to tell."),
 ]
 
 __all__ = ["EffectInPoints", "GivenExperiment", "PreflightReport"]

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gift_core.cli_common import Changes, console, parse_changes
+from gift_core.preflight_document import LEAST_EFFECT
 from gift_core.spec import METHODS, RunSpec, read_yaml
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def check(
     changes: Changes = None,
     output: Annotated[Path, typer.Option(help="Where the runs will lie.", file_okay=False)] = Path("runs"),
     effect: Annotated[
-        float, typer.Option(help="The difference in score, in points, that the runs are to tell.", min=0.1, max=100)
+        float,
+        typer.Option(help="The difference in score, in points, that the runs are to tell.", min=LEAST_EFFECT, max=100),
     ] = 10.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:

@@ -9,6 +9,9 @@ from pydantic import Field
 from gift_core.documents import Document
 from gift_core.errors import Problem
 
+# In points. How many items tell a difference grows with its square: for this one, a million.
+LEAST_EFFECT = 0.1
+
 WarningCode = Literal[
     "no_checkpoint",
     "eos_tail",

@@ -6,7 +6,7 @@ Valid and invalid requests, by an admin with a key, and by nobody at a studio wh
 name things that there are, which random text never would. The suite asks for few examples, always the same. More of
 them, others each time:
 
-    GIFT_FUZZ_EXAMPLES=300 python -m pytest -n 2 tests/api/test_schemathesis.py
+    GIFT_FUZZ_EXAMPLES=300 python -m pytest -n 2 --timeout 1200 tests/api/test_schemathesis.py
 
 A stream has no end: of an answer that is one, the status, the type and the first line are read, within a time limit.
 """
@@ -36,14 +36,14 @@ from schemathesis.specs.openapi.checks import (
 
 from api import health
 from api.app import PREFIX, api_routers, create_api
-from gift_core.spec import ExperimentSpec
+from gift_core.spec import ExperimentSpec, RunSpec
 from tests.api.secured import key_of, person, secured_studio
 from tests.carrying_out import carry_out
 from tests.serving import serve
 from ui.client import StudioClient
 from workers.account_records import Role, Scope
-from workers.orders import EvaluationOrder
-from workers.records import Job, JobKind
+from workers.orders import DatasetOrder, EvaluationOrder
+from workers.records import JobKind
 from workers.studio import Studio
 
 MORE = int(os.environ.get("GIFT_FUZZ_EXAMPLES", "0"))
@@ -110,7 +110,8 @@ def _known(studio: Studio, url: str, key: dict[str, str]) -> dict[str, list[Any]
     queued, trained = studio.store.runs(experiment.id)[0].id, studio.store.trained()[0].id
     account = person(studio.accounts, "somebody").id
     spare, _ = studio.accounts.create_key(account, "spare", [Scope.READ], None)
-    look, _ = studio.store.add_job(Job(id="a-look", kind=JobKind.INSPECT, label="a look", spec={}))
+    order = DatasetOrder(checkpoints=("tiny",), run=RunSpec(), examples=4, seed=1, minimum_count=1)
+    look, _ = studio.store.add_job(studio.new_job(JobKind.INSPECT, "a-look", "a look", order))
     evaluation, trace, dataset = _evaluation(studio), *_made_over_http(url, key)
     things: list[tuple[tuple[str, ...], list[Any]]] = [
         (("experiment_id", "experiment"), [experiment.id, "exp_recorded"]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gift_core.cli_common import Changes, parse_changes
+from gift_core.preflight_document import LEAST_EFFECT
 from gift_core.spec import METHODS
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect, persistently
 from ui.commands.output import duration, print_json, print_list, print_table, say
@@ -92,7 +93,9 @@ def check(
     seed: SeedOption = None,
     changes: Changes = None,
     data: DataOption = None,
-    effect: Annotated[float, typer.Option(help="The difference in score to tell, in points.", min=0.1, max=100)] = 10.0,
+    effect: Annotated[
+        float, typer.Option(help="The difference in score to tell, in points.", min=LEAST_EFFECT, max=100)
+    ] = 10.0,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
 ) -> None:
