@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Inspections at once, the one that computes included.
 _MOST_WAITING = 8
+# Held-out ones of each task; fewer of them are the first of these.
+MOST_EXAMPLES = 20
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,19 @@ class InferenceService:
         return preview(contents, tokenizer, run.data, run.sampling, context, rows_shown, find_duplicates=own)
 
     def examples(self, count: int) -> list[HeldOutExample]:
-        """`count` held-out problems of each built-in task with their reference responses."""
+        """`count` held-out problems of each built-in task with their reference responses; at most `MOST_EXAMPLES`."""
+        return [example for of_task in self._held_out for example in of_task[:count]]
+
+    @cached_property
+    def _held_out(self) -> list[list[HeldOutExample]]:
+        # Made once: Sudoku takes half a second, and everybody may ask.
         from gift_core.data.sources import task_problems
         from gift_core.tasks.registry import TASKS
 
         return [
-            HeldOutExample(name, f"{task.title} {number}: {problem.title}", problem.prompt, problem.response)
+            [
+                HeldOutExample(name, f"{task.title} {number}: {problem.title}", problem.prompt, problem.response)
+                for number, problem in enumerate(task_problems(TaskSource(task=name, examples=1), MOST_EXAMPLES)[1], 1)
+            ]
             for name, task in TASKS.items()
-            for number, problem in enumerate(task_problems(TaskSource(task=name, examples=1), count)[1], start=1)
         ]

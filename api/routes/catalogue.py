@@ -12,6 +12,7 @@ from api.schemas import CheckpointView, ExampleView, ModelView
 from gift_core.models.catalogue import offered_models
 from gift_core.presets import PRESETS
 from gift_core.spec import ExperimentSpec
+from workers.inference import MOST_EXAMPLES
 
 router = APIRouter(tags=["catalogue"])
 
@@ -41,6 +42,8 @@ def list_checkpoints(
 
 
 @router.get("/examples", dependencies=[allow(Action.LOOK)])
-def list_examples(inference: InferenceDependency, count: Annotated[int, Query(ge=1, le=20)] = 5) -> list[ExampleView]:
+def list_examples(
+    inference: InferenceDependency, count: Annotated[int, Query(ge=1, le=MOST_EXAMPLES)] = 5
+) -> list[ExampleView]:
     """`count` held-out examples of each built-in task: no run learns from them."""
     return [ExampleView.from_record(example) for example in inference.examples(count)]

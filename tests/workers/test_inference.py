@@ -135,6 +135,11 @@ def test_labels_are_those_of_the_checkpoints(studio: Studio, inference: Inferenc
     assert (run.entropy, run.top) == (base.entropy, base.top), "these weights are the base's own"
 
 
+def test_held_out_examples_are_made_once_however_many_are_asked_for(inference):
+    assert len(inference.examples(20)) == 4 * len(inference.examples(5)) > 0
+    assert inference.examples(5)[1] is inference.examples(20)[1]
+
+
 @pytest.mark.slow
 def test_what_a_real_run_made_can_be_looked_at_next_to_its_base(
     studio: Studio, inference: InferenceService, traces: TraceService, until: Until
