@@ -181,5 +181,8 @@ class JobChange(_Request):
     before: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="A waiting job, whose place and priority it gets; for all but admins one of their own."
     )
+    first: bool = Field(
+        False, description="Whether it goes before all that wait now, or, below an admin, all of one's own."
+    )
     last: bool = Field(False, description="Whether it goes behind all that wait now.")
     pinned: bool | None = None

@@ -146,7 +146,7 @@ class StudioClient(Connection):
         return self._create(JobView, f"/jobs/{part(job_id)}/continue", {"epochs": epochs}, key)
 
     def change_job(self, job_id: str, **change: Any) -> JobView:
-        """`change`: priority, before (another's id), last, pinned."""
+        """`change`: priority, before (another's id), first, last, pinned."""
         return self._request(JobView, "PATCH", f"/jobs/{part(job_id)}", json=change)
 
     def delete_job(self, job_id: str) -> None:

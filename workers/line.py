@@ -43,6 +43,15 @@ def next_in_line(session: Session, reach: Reach | None = None) -> list[Job]:
     return [*session.exec(aside.limit(_LOOKED_AT)), *session.exec(others.limit(_LOOKED_AT))]
 
 
+def first_in_line(session: Session, job: Job, *, among_own: bool = False) -> Job:
+    """Who is first of all that wait, or of those of the same person's that wait for the same thing as `job`."""
+    line = in_line()
+    if among_own:
+        line = line.where(Job.created_by == job.created_by, (col(Job.devices) == 0) == (job.devices == 0))
+    found: Job = session.exec(line).first() or job
+    return found
+
+
 def place_before(session: Session, job: Job, other: Job) -> None:
     """Give a waiting job the place before another one, and its priority. Nobody loses a place to who comes later."""
     job.priority = other.priority

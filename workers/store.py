@@ -16,7 +16,7 @@ from workers.attempts import PAUSED, Attempts, is_paused, progress_of
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
 from workers.keys import Claim, key_record
-from workers.line import change_places, place_before
+from workers.line import change_places, first_in_line, place_before
 from workers.metrics import MetricLine
 from workers.moves import move, requeue
 from workers.observations import add_points
@@ -174,11 +174,12 @@ class JobStore(Attempts):
         *,
         priority: int | None = None,
         before: str | None = None,
+        first: bool = False,
         last: bool = False,
         among_own: bool = False,
     ) -> Job:
-        """Give a queued job another priority, or the place before another queued one, whose priority it takes, or the
-        one behind all others.
+        """Give a queued job another priority, or the place before another queued one, whose priority it takes, or
+        before or behind all others.
 
         `among_own`: the other one is the same person's, and only their jobs change places. Raises `NotFoundError`, and
         `ConflictError` where one of them does not wait any more, or one waits for a device and the other does not.
@@ -187,6 +188,8 @@ class JobStore(Attempts):
             job = _waiting_job(session, job_id)
             if priority is not None:
                 job.priority = priority
+            if first:
+                before = first_in_line(session, job, among_own=among_own).id
             if before is not None and before != job_id:
                 other = _waiting_job(session, before)
                 if not among_own:

@@ -174,7 +174,7 @@ def change_job(
     store = studio.store
     if change.before is not None:
         check_place(studio, caller, change.before)
-    if change.priority is not None or change.before is not None or change.last:
+    if change.priority is not None or change.before is not None or change.first or change.last:
         check_hurry(caller, change.priority or 0)
         place = change.model_dump(exclude={"pinned"})
         store.reorder(job_id, **place, among_own=not caller.is_admin)

@@ -146,6 +146,8 @@ def test_the_queue_is_reordered_paused_and_gone_on_with(client, create):
     assert client.queue().waiting[0].id == second.id
     client.change_job(second.id, last=True)
     assert client.queue().waiting[-1].id == second.id
+    client.change_job(second.id, first=True)
+    assert client.queue().waiting[0].id == second.id
     assert client.pause_queue().paused
     assert not client.resume_queue().paused
 

@@ -84,6 +84,8 @@ def test_nobody_but_an_admin_jumps_the_line(site: Site) -> None:
     assert line() == ["alice", "bob", "bob"]
     assert site.ask("bob", "PATCH", f"/jobs/{bobs_second}", {"before": bobs}).status_code == 200
     assert [job.id for job in site.studio.store.waiting()] == [alices, bobs_second, bobs]
+    assert site.ask("bob", "PATCH", f"/jobs/{bobs}", {"first": True}).status_code == 200
+    assert [job.id for job in site.studio.store.waiting()] == [alices, bobs, bobs_second]
     assert site.ask("alice", "PATCH", f"/jobs/{alices}", {"priority": -1}).status_code == 200
     assert line() == ["bob", "bob", "alice"]
     assert site.ask("admin", "PATCH", f"/jobs/{alices}", {"priority": 1}).status_code == 200

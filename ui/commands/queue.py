@@ -45,7 +45,7 @@ def go_on(as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
 def move(
     job: Annotated[str, typer.Argument(help="A job that waits.")],
     before: Annotated[str | None, typer.Option(help="Put it before this one, which waits too.")] = None,
-    first: Annotated[bool, typer.Option("--first", help="Put it before all.")] = False,
+    first: Annotated[bool, typer.Option("--first", help="Put it before all whose places you may change.")] = False,
     last: Annotated[bool, typer.Option("--last", help="Put it behind all that wait, whatever their priority.")] = False,
     priority: Annotated[
         int | None, typer.Option(help="Of those that wait, the highest is next; 0 unless set.", min=-100, max=100)
@@ -59,11 +59,7 @@ def move(
             "Where to is not clear.", field="move", remedy="Give one of --before, --first, --last and --priority."
         )
     with connect(server) as client:
-        if first:
-            waiting = client.queue().waiting
-            # Before itself is no move, and is refused where it does not wait.
-            before = waiting[0].id if waiting else job
-        client.change_job(job, priority=priority, before=before, last=last)
+        client.change_job(job, priority=priority, before=before, first=first, last=last)
         found = client.queue()
     _show(found, as_json)
 

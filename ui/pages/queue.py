@@ -46,9 +46,7 @@ def act_on(client: StudioClient, name: str, job: str) -> None:
         case "retry":
             client.retry_job(job)
         case "first":
-            waiting = client.queue().waiting
-            if waiting:
-                client.change_job(job, before=waiting[0].id)
+            client.change_job(job, first=True)
         case "later":
             client.change_job(job, last=True)
         case "pause":

@@ -73,7 +73,7 @@ class JobRow {
     this.#names = names;
     const { state, name, about, doing, failure, links } = this.#parts;
     this.#actions = new JobActions((action) => onAction(action, { job: this.job.id }));
-    this.#first = el('button', { type: 'button', title: 'Before all others', onclick: () => onAction('first', { job: this.job.id }) }, 'Next');
+    this.#first = el('button', { type: 'button', title: 'Before all others that you may move', onclick: () => onAction('first', { job: this.job.id }) }, 'Next');
     this.#later = el('button', { type: 'button', title: 'After all others', onclick: () => onAction('later', { job: this.job.id }) }, 'Last');
     this.root = el('li', {},
       el('div', { class: 'gs-job-text' }, el('div', {}, state, name, doing), about, failure),
