@@ -11,6 +11,9 @@ from pydantic import TypeAdapter, ValidationError
 
 T = TypeVar("T")
 
+# The launch page's parameter: the id of the run or the experiment that its form is filled from.
+FROM = "from"
+
 # Puts the address of what is shown into the address bar, so that a reload or a copied link shows it again.
 REMEMBER = "(address) => { if (address) history.replaceState(null, '', address); }"
 GO = "(address) => { if (address) window.location.assign(address); }"

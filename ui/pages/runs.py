@@ -11,13 +11,20 @@ from api.schemas import ExperimentDetail, RunView
 from ui.client import StudioClient
 from ui.components import data_of, view
 from ui.connection import StudioError
-from ui.links import address, parameters
+from ui.links import FROM, address, parameters
+from ui.pages.launch_preflight import key_of
 from ui.pages.problems import refusal
 from ui.pages.queue import act_on
 
 _LISTED = 50
 # As the browser reaches it from this page.
 _API = "api/v1"
+_LINKS = {
+    "tokens": "tokens?experiment={experiment}",
+    "denoise": "denoise?experiment={experiment}",
+    "clone": f"./?{FROM}={{run}}",
+    "again": f"./?{FROM}={{experiment}}",
+}
 
 
 class RunsPage:
@@ -58,8 +65,7 @@ class RunsPage:
             }
             for experiment in listed
         ]
-        links = {"tokens": "tokens?experiment={experiment}", "denoise": "denoise?experiment={experiment}"}
-        board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": links} if opened else None
+        board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": _LINKS} if opened else None
         return data_of({"selected": wanted, "api": _API, "experiments": entries}), data_of(board), trouble
 
     def _find(self, wanted: str | None) -> tuple[ExperimentDetail | None, str]:
@@ -73,8 +79,16 @@ class RunsPage:
 
     def _act(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
+        name, run = str(data.get("name")), str(data.get("run"))
         try:
-            act_on(self._client, str(data.get("name")), str(data.get("run")))
+            if name == "train_on":
+                self._train_on(run, data.get("epochs"), data.get("key"))
+            else:
+                act_on(self._client, name, run)
         except StudioError as error:
             return refusal("That was not done", error)
         return ""
+
+    def _train_on(self, run: str, epochs: Any, nonce: Any) -> None:
+        """Pressed twice it is one run; the backend judges the number."""
+        self._client.continue_job(run, epochs, key=key_of({"run": run, "epochs": epochs, "nonce": nonce}))

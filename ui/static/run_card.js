@@ -2,11 +2,15 @@
 
 import { el } from './dom.js';
 import { JobActions } from './job_actions.js';
-import { isLive, stateShape } from './run_state.js';
+import { hasWeights, isLive, stateShape } from './run_state.js';
 import { decimal, duration, integer, percent, seriesDash, seriesStyle } from './scale.js';
 import { tailWarning } from './tail_warning.js';
+import { TrainOn } from './train_on.js';
 
-/** `links(run)` gives {log, spec, tokens, denoise} addresses; `act(name, id)` is called as `JobActions` says. */
+/**
+ * `links(run)` gives {log, spec, tokens, denoise, clone} addresses; `act(name, id)` is called as `JobActions` says, and for
+ * `train_on` with {epochs, key} as `TrainOn` says.
+ */
 export class RunCard {
   #run;
   #measured = {};
@@ -20,11 +24,13 @@ export class RunCard {
   };
   #bar = el('div', { class: 'gs-progress', role: 'progressbar', 'aria-valuemin': 0 }, this.#parts.fill);
   #actions;
+  #trainOn;
 
   constructor(position, links, act) {
     this.position = position;
     this.#links = links;
     this.#actions = new JobActions((name) => act(name, this.#run.id));
+    this.#trainOn = new TrainOn((epochs, key) => act('train_on', this.#run.id, { epochs, key }));
     const { label, chip, phase, steps, speed, left, elapsed, warning, outcome, links: nav } = this.#parts;
     this.root = el('article', { class: 'gs-card' },
       el('header', {}, el('h3', {}, swatch(position), label), chip),
@@ -34,7 +40,7 @@ export class RunCard {
         fact('Tokens/s', speed), fact('Remaining', left), fact('Elapsed', elapsed)),
       warning,
       outcome,
-      el('footer', {}, nav, this.#actions.root));
+      el('footer', {}, nav, this.#actions.root, this.#trainOn.root));
   }
 
   update(run) {
@@ -51,10 +57,16 @@ export class RunCard {
     this.#phase();
     this.tick();
     this.#actions.update(run.state);
+    this.#trainOn.update(hasWeights(run));
     const shown = ({ state, result, files_removed: removed }) => JSON.stringify([state, result, removed]);
     if (before && shown(before) === shown(run)) return;
     this.#parts.outcome.replaceChildren(...outcome(run));
     this.#parts.links.replaceChildren(...links(run, this.#links(run)));
+  }
+
+  /** There is another run; whether it is what was asked for here. */
+  answered() {
+    return this.#trainOn.answered();
   }
 
   /** Takes new points; a value holds until a later point has another. */
@@ -135,12 +147,13 @@ function score({ correct, n, share, low, high }) {
     el('div', { class: 'gs-interval', 'aria-hidden': true }, el('i'), el('b')));
 }
 
-function links({ state, started, result, files_removed: removed }, { log, spec, tokens, denoise }) {
-  const trained = !removed && (state === 'finished' || (state === 'stopped' && result));
+function links(run, { log, spec, tokens, denoise, clone }) {
+  const trained = hasWeights(run);
   return [
     trained && tokens ? el('a', { href: tokens }, 'Tokens') : null,
     trained && denoise ? el('a', { href: denoise }, 'Denoise') : null,
     el('a', { href: spec, download: true }, 'Spec (YAML)'),
-    started ? el('a', { href: log, target: '_blank', rel: 'noopener' }, 'Log') : null,
+    clone ? el('a', { href: clone, title: 'The launch form, filled with what this run was asked for' }, 'Clone') : null,
+    run.started ? el('a', { href: log, target: '_blank', rel: 'noopener' }, 'Log') : null,
   ].filter(Boolean);
 }

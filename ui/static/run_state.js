@@ -20,3 +20,8 @@ export function isLive(state) {
 export function isOpen(state) {
   return state === 'queued' || isLive(state);
 }
+
+/** Whether there are weights to look at, and to go on from. */
+export function hasWeights({ state, result, files_removed: removed }) {
+  return !removed && (state === 'finished' || (state === 'stopped' && Boolean(result)));
+}

@@ -1,7 +1,7 @@
 /**
- * An experiment's runs, live. `data` is {experiment, name, api, links: {tokens, denoise}}: the experiment's id and name, the root
- * of the API, and addresses in which {experiment} and {run} stand for ids. Of a run, onAction gets
- * stop, discard, resume or retry with {run}.
+ * An experiment's runs, live. `data` is {experiment, name, api, links: {tokens, denoise, clone, again}}: the experiment's id and name, the
+ * root of the API, and addresses in which {experiment} and {run} stand for ids. Of a run, onAction gets stop, discard, resume or
+ * retry with {run}, and train_on with {run, epochs, key}.
  */
 
 import { component, el } from './dom.js';
@@ -30,10 +30,13 @@ function draw({ experiment, name, api, links }, onAction, signal) {
       grid.replaceChildren();
       grid.removeAttribute('aria-busy');
     }
-    const made = new RunCard(run.position, (each) => addresses(each, api, links), (name, id) => onAction(name, { run: id }));
+    const asked = [...cards.values()].filter((each) => each.answered()).length > 0;
+    const act = (name, id, more) => onAction(name, { run: id, ...more });
+    const made = new RunCard(run.position, (each) => addresses(each, api, links), act);
     const later = [...cards.values()].find((each) => each.position > run.position);
     cards.set(run.id, made);
     grid.insertBefore(made.root, later?.root ?? null);
+    if (asked) requestAnimationFrame(() => made.root.scrollIntoView({ block: 'nearest' }));
     return made;
   }
 
@@ -58,12 +61,21 @@ function draw({ experiment, name, api, links }, onAction, signal) {
   }, signal);
   const clock = setInterval(() => cards.forEach((each) => each.tick()), 1000);
   signal.addEventListener('abort', () => clearInterval(clock));
-  return [el('header', { class: 'gs-title' }, el('h2', {}, name), status, notifications.root), grid, curves.root];
+  const again = links?.again ? el('a', {
+    href: filled(links.again, { experiment }), title: 'The launch form, filled with what this experiment was asked for',
+  }, 'Clone all') : null;
+  return [el('header', { class: 'gs-title' }, el('h2', {}, name), status, again, notifications.root), grid, curves.root];
 }
 
-function addresses(run, api, { tokens, denoise } = {}) {
+function addresses(run, api, { tokens, denoise, clone } = {}) {
   const id = encodeURIComponent(run.id);
-  const fill = (template) => template
-    ?.replaceAll('{experiment}', encodeURIComponent(run.experiment_id)).replaceAll('{run}', id);
-  return { log: `${api}/runs/${id}/log`, spec: `${api}/runs/${id}/spec`, tokens: fill(tokens), denoise: fill(denoise) };
+  const ids = { experiment: run.experiment_id, run: run.id };
+  return {
+    log: `${api}/runs/${id}/log`, spec: `${api}/runs/${id}/spec`,
+    tokens: filled(tokens, ids), denoise: filled(denoise, ids), clone: filled(clone, ids),
+  };
+}
+
+function filled(template, ids) {
+  return template?.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(ids[name]));
 }
