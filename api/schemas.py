@@ -131,6 +131,7 @@ class ExperimentView(View):
     name: str
     created: float
     spec: ExperimentSpec
+    stop_on_failure: bool = Field(False, description="Whether the runs that wait are stopped when one of them fails.")
 
 
 class ExperimentDetail(ExperimentView):

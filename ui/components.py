@@ -15,6 +15,7 @@ Module = Literal[
     "evaluations",
     "experiments",
     "inspection",
+    "origin",
     "preflight",
     "preview",
     "problems",

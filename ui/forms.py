@@ -178,8 +178,11 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
 
 
 def shown(value: Any) -> Any:
-    """A value as its input takes it: real numbers as text."""
-    return f"{value:g}" if isinstance(value, float) else value
+    """A value as its input takes it: real numbers as text, which is short unless that would round them."""
+    if not isinstance(value, float):
+        return value
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def task_fields() -> list[Field]:

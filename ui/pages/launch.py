@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from gift_core.errors import Problem
-from gift_core.spec import ExperimentSpec
 from ui.client import StudioClient
 from ui.components import data_of, view
 from ui.connection import StudioError
@@ -23,18 +21,18 @@ from ui.forms import (
     input_for,
     nested,
     section_id,
-    shown,
     task_choices,
     task_fields,
 )
-from ui.links import GO, address
+from ui.links import FROM, GO, address, parameters
+from ui.pages.launch_filling import FILE, TASK, Choices, Filling
+from ui.pages.launch_origin import find_origin
 from ui.pages.launch_preflight import PreflightPanel, key_of, places
 from ui.pages.launch_queue import QueueOptions, device_choices
 from ui.pages.own_data import OwnData
 from ui.pages.problems import problems_of, refusal
 from ui.pages.wording import CONTROLS, INTRODUCTION, METHODS, SECTION_HELP, WHY_CONTROLS
 
-TASK, FILE = "Built-in task", "My own file"
 _PREVIEWED_ROWS = 3
 # Fields that change which examples there are, or how they are rendered; and the probe, which not every tail goes with.
 _TASK, _DIFFICULTY = "data.source.task", "data.source.difficulty"
@@ -53,6 +51,7 @@ class LaunchPage:
     def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
         self._client = client
         gr.Markdown(INTRODUCTION)
+        self._origin, self._gone = view("origin", "origin"), view("problems", "origin-problems")
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self._own = OwnData(client)
         self._queue = QueueOptions()
@@ -71,10 +70,24 @@ class LaunchPage:
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
         self._nonce = nonce
+        self._filling = Filling(
+            own=self._own,
+            queue=self._queue,
+            model=self._model,
+            kind=self._kind,
+            methods=self._methods,
+            controls=self._controls,
+            seeds=self._seeds,
+            name=self._name,
+            fields=self._fields,
+            control_section=self._control_section,
+            task_group=self._task_group,
+            file_group=self._file_group,
+        )
         demo.load(
             self._open,
             None,
-            [nonce, self._preset, self._model, self._queue.device],
+            [nonce, self._preset, *self._filling.all, self._origin, self._gone],
             api_visibility="private",
             show_progress="hidden",
         )
@@ -150,7 +163,7 @@ class LaunchPage:
         self._preset.input(
             self._fill,
             self._preset,
-            [self._kind, *chosen, self._control_section, self._seeds, *self._fields.values()],
+            [*self._filling.by_preset, self._origin],
             api_visibility="private",
             show_progress="hidden",
         )
@@ -193,27 +206,32 @@ class LaunchPage:
             trigger_mode="always_last",
         )
 
-    def _open(self) -> tuple[str, Any, Any, Any]:
+    def _open(self, request: gr.Request) -> dict[Any, Any]:
         try:
             models, presets = self._client.models(), list(self._client.presets())
             devices = device_choices(self._client.devices())
         except StudioError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from error
         choices = [(model.title, model.name) for model in models]
-        return (
-            str(uuid.uuid4()),
-            gr.update(choices=presets, value=presets[0]),
-            gr.update(choices=choices, value=choices[0][1]),
-            gr.update(choices=devices),
-        )
+        identity = parameters(request).get(FROM, "")
+        filled = self._fill_from(identity, choices, devices) if identity else {}
+        return filled | {
+            self._nonce: str(uuid.uuid4()),
+            self._preset: gr.update(choices=presets, value=None if self._model in filled else presets[0]),
+            self._model: gr.update(choices=choices, value=filled.get(self._model, choices[0][1])),
+            self._queue.device: gr.update(choices=devices, value=filled.get(self._queue.device, "")),
+        }
 
-    def _fill(self, name: str) -> list[Any]:
-        preset: ExperimentSpec = self._client.presets()[name]
-        run = preset.run.model_dump()
-        fields = [shown(_at(run, path)) for path in self._fields]
-        methods, controls = (_offered(group, preset.methods) for group in (METHODS, CONTROLS))
-        seeds = ", ".join(map(str, preset.seeds))
-        return [TASK, methods, controls, gr.update(open=bool(controls)), seeds, *fields]
+    def _fill(self, name: str) -> dict[Any, Any]:
+        return self._filling.of_preset(self._client.presets()[name]) | {self._origin: ""}
+
+    def _fill_from(self, identity: str, models: Choices, devices: Choices) -> dict[Any, Any]:
+        try:
+            origin = find_origin(self._client, identity)
+            filled, said = self._filling.of_origin(origin, models, devices, self._run_of)
+        except StudioError as error:
+            return {self._gone: refusal("This cannot be cloned: the form has its defaults", error)}
+        return filled | {self._origin: said}
 
     def _preview(self, values: dict[Any, Any]) -> tuple[str, Any]:
         run = self._run_of(values)
@@ -264,12 +282,6 @@ class LaunchPage:
         return "", address("runs", experiment=created.id)
 
 
-def _offered(group: Sequence[tuple[str, str]], methods: Sequence[str]) -> list[str]:
-    """Those of `methods` that a group of checkboxes has."""
-    offered = {method for _, method in group}
-    return [method for method in methods if method in offered]
-
-
 def _in_order(methods: list[str], controls: list[str]) -> list[str]:
     """All that are run, in the order they are offered rather than ticked in. A preset may name one twice."""
     return sorted([*methods, *controls], key=_ORDER.index)
@@ -284,10 +296,3 @@ def _visibility(needed: str, paths: list[str], value: Any) -> Any:
     updates = [gr.update(visible=in_effect(path, {needed: value})) for path in paths]
     # Gradio takes a list for one output as that output's value.
     return updates if len(updates) > 1 else updates[0]
-
-
-def _at(values: dict[str, Any], path: str) -> Any:
-    found: Any = values
-    for part in path.split("."):
-        found = found[part]
-    return found

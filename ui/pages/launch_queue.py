@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from api.job_views import WorkerView
+from gift_core.errors import Problem
 from ui.forms import field_id
 
 SECTION = "section-queue"
@@ -58,6 +59,17 @@ class QueueOptions:
         """What was entered, without what was left empty."""
         entered = {name: values[part] for name, part in self._parts.items()}
         return {name: value for name, value in entered.items() if value not in (None, "")}
+
+    def filled(
+        self, queued: Mapping[str, Any], devices: Sequence[tuple[str, str]]
+    ) -> tuple[dict[Any, Any], list[Problem]]:
+        """The inputs' values for what was given before, and what of it there is not; `devices` are the choices."""
+        values = {self._parts[name]: value for name, value in queued.items()}
+        device = queued.get("device", "")
+        if device in (value for _, value in devices):
+            return values, []
+        gone = Problem(f"No worker has {device} now; it is any device here.", "device", "Choose another.")
+        return values | {self.device: ""}, [gone]
 
 
 def _number(name: str, value: int, label: str, info: str) -> gr.Number:

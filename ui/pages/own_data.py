@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from api.dataset_views import DatasetDetail
-from gift_core.data_spec import ColumnMapping
+from gift_core.data_spec import ColumnMapping, FileSource
 from ui.client import StudioClient
 from ui.connection import StudioError
 from ui.forms import file_source
@@ -54,6 +54,8 @@ class OwnData:
 
     def lay_out(self) -> None:
         """Draw the inputs here."""
+        # Of a data set that came without a file nothing else on the page says what it is.
+        self._held = gr.Textbox(label="Data set", visible=False, interactive=False, elem_id="held-dataset")
         self._upload = gr.File(label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, elem_id="upload", height=140)
         with gr.Accordion("Or from the Hugging Face Hub", open=False, elem_id="section-hub"):
             gr.Markdown(_HUB_HELP, elem_classes="form-help")
@@ -95,9 +97,35 @@ class OwnData:
             file_source(dataset, **self._chosen([values[part] for part in self.mapping.values()])) if dataset else None
         )
 
+    @property
+    def filled_inputs(self) -> list[Any]:
+        """What `filled` sets."""
+        return [self.dataset, self.arrived, self._held, *self.mapping.values()]
+
+    def filled(self, source: FileSource) -> dict[Any, Any]:
+        """The inputs set to a data set that the studio has, and the columns that a run read. Raises `StudioError`."""
+        detail = self._client.dataset(source.dataset)
+        choices = detail.summary.columns if detail.summary else []
+        unused = _UNUSED.get(source.layout, set())
+        return {
+            self.dataset: source.dataset,
+            self.arrived: _now(),
+            self._held: _held(detail),
+            self.mapping["layout"]: source.layout,
+            **{
+                self.mapping[name]: gr.update(choices=choices, value=getattr(source, name), visible=name not in unused)
+                for name in _LABELS
+            },
+        }
+
+    def values(self, source: FileSource) -> dict[Any, Any]:
+        """What `source` reads, as `filled` sets it."""
+        mapping = {part: getattr(source, name) for name, part in self.mapping.items()}
+        return {self.dataset: source.dataset, self.refused: "", **mapping}
+
     def wire(self, shows_progress: gr.HTML) -> None:
         """Take in files; what they hold is drawn by whoever listens to `arrived`."""
-        outputs = [self.dataset, self.refused, self.arrived, *self.mapping.values()]
+        outputs = [self.dataset, self.refused, self.arrived, self._held, *self.mapping.values()]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shows_progress}
         self._upload.change(self._receive, self._upload, outputs, **options)
         where = [self._repository, self._config, self._split, self._revision]
@@ -108,7 +136,7 @@ class OwnData:
             [part.input for part in self.mapping.values()],
             self._try_again,
             [self._upload, self.dataset, *self.mapping.values()],
-            [self.dataset, self.refused, self.arrived],
+            [self.dataset, self.refused, self.arrived, self._held],
             **options,
         )
 
@@ -131,12 +159,12 @@ class OwnData:
     def _try_again(self, path: str | None, dataset: str | None, *mapping: str | None) -> list[Any]:
         """A refused file may be usable by other columns; one that was taken in is there already."""
         if path is None or dataset:
-            return [gr.skip()] * 3
+            return [gr.skip()] * 4
         try:
             detail = self._client.upload(Path(path), Path(path).name, mapping=self._chosen(mapping))
         except StudioError as error:
-            return [None, refusal("This file cannot be used", error), _now()]
-        return [detail.id, "", _now()]
+            return [None, refusal("This file cannot be used", error), _now(), gr.update(visible=False)]
+        return [detail.id, "", _now(), _held(detail)]
 
     def _chosen(self, values: Any) -> dict[str, str]:
         """The fields of the mapping that were chosen and that the layout reads."""
@@ -148,11 +176,18 @@ class OwnData:
         found = _mapping_of(detail)
         choices = detail.summary.columns if detail.summary else []
         updates = [gr.update(choices=choices, value=found.get(name)) for name in _LABELS]
-        return [detail.id, "", _now(), found["layout"], *updates]
+        return [detail.id, "", _now(), _held(detail), found["layout"], *updates]
 
     @staticmethod
     def _nothing(refused: str) -> list[Any]:
-        return [None, refused, _now(), "auto", *[gr.update(choices=[], value=None)] * len(_LABELS)]
+        return [
+            None,
+            refused,
+            _now(),
+            gr.update(visible=False),
+            "auto",
+            *[gr.update(choices=[], value=None)] * len(_LABELS),
+        ]
 
 
 def _mapping_of(detail: DatasetDetail) -> dict[str, Any]:
@@ -164,6 +199,10 @@ def _mapping_of(detail: DatasetDetail) -> dict[str, Any]:
     if summary.layout in _CONVERSATIONS:
         return found | {"conversation_column": summary.prompt_column}
     return found | {"prompt_column": summary.prompt_column, "response_column": summary.response_column}
+
+
+def _held(detail: DatasetDetail) -> Any:
+    return gr.update(value=f"{detail.name}, {detail.rows:,} rows", visible=True)
 
 
 def _visible(layout: str) -> list[Any]:
