@@ -15,7 +15,8 @@ from gift_core.errors import SpecError
 from gift_core.spec import ExperimentSpec, Method, RunSpec, field_table
 from ui.client import StudioClient
 from ui.forms import NEEDS, SECTIONS, Field, field_of, nested, task_fields
-from ui.pages.launch import FILE, TASK, LaunchPage, _launch_label
+from ui.pages.launch import LaunchPage, _launch_label
+from ui.pages.launch_filling import FILE, TASK
 from ui.pages.launch_queue import device_choices
 from ui.pages.wording import CONTROLS, METHODS
 from workers.studio import Studio
@@ -82,6 +83,24 @@ def other_values(field: Field) -> list[Any]:
 
 
 CHANGES = [(field.path, value) for field in FIELDS for value in other_values(field)]
+# These exclude another that is changed.
+EXCLUDED = {"sampling.confidence_threshold", "sampling.cfg_scale"}
+# Where a field has to agree with another, it keeps the value that does.
+AGREEING = {
+    "data.source.examples": 40,
+    "data.max_length": 300,
+    # The one that goes with any probe.
+    "data.eos_tail": "one",
+    "training.batch_size": 32,
+    "training.micro_batch_size": 8,
+    "sampling.length": 96,
+    "sampling.block_length": 32,
+    "sampling.steps": 48,
+    "sampling.remasking": "entropy",
+    "sampling.cache": "prefix",
+}
+# One change of every field.
+EVERYTHING = {path: value for path, value in (dict(reversed(CHANGES)) | AGREEING).items() if path not in EXCLUDED}
 
 
 class Form:
@@ -262,30 +281,14 @@ def test_a_preset_fills_both_groups_and_opens_the_second(page: LaunchPage, monke
     }
     monkeypatch.setattr(page._client, "presets", lambda: presets)
     for name, methods, controls in (("All", ["sft", "gift"], ["cart", "nll"]), ("Twice", ["gift", "gift"], [])):
-        _, filled, others, section, *_ = page._fill(name)
-        assert (filled, others, section["open"]) == (methods, controls, bool(controls))
+        filled = page._fill(name)
+        assert (filled[page._methods], filled[page._controls]) == (methods, controls)
+        assert filled[page._control_section]["open"] == bool(controls)
 
 
 def test_everything_that_was_changed_reaches_the_stored_runs(client: StudioClient, studio: Studio) -> None:
     form = Form(lay_out(client))
-    # One change of every field; the few that have to agree with another keep the value that does.
-    changes = dict(reversed(CHANGES)) | {
-        "data.source.examples": 40,
-        "data.max_length": 300,
-        # The one that goes with any probe.
-        "data.eos_tail": "one",
-        "training.batch_size": 32,
-        "training.micro_batch_size": 8,
-        "sampling.length": 96,
-        "sampling.block_length": 32,
-        "sampling.steps": 48,
-        "sampling.remasking": "entropy",
-        "sampling.cache": "prefix",
-    }
-    # These exclude another that is changed.
-    excluded = {"sampling.confidence_threshold", "sampling.cfg_scale"}
-    changes = {path: value for path, value in changes.items() if path not in excluded}
-    for path, value in changes.items():
+    for path, value in EVERYTHING.items():
         form.type(path, value)
     form.typed |= {form.page._seeds: "3, 4", form.page._methods: ["sft"], form.page._name: "everything"}
 
@@ -295,7 +298,7 @@ def test_everything_that_was_changed_reaches_the_stored_runs(client: StudioClien
     experiment = studio.store.experiments()[0]
     assert destination == f"runs?experiment={experiment.id}"
     assert experiment.name == "everything"
-    wanted = BASE.replace(changes | {"objective.method": "sft"})
-    assert all(value_at(wanted, path) != value_at(BASE, path) for path in set(form.page._fields) - excluded)
+    wanted = BASE.replace(EVERYTHING | {"objective.method": "sft"})
+    assert all(value_at(wanted, path) != value_at(BASE, path) for path in set(form.page._fields) - EXCLUDED)
     stored = [RunSpec.parse(run.spec) for run in studio.store.runs(experiment.id)]
     assert stored == [wanted.replace({"seed": seed}) for seed in (3, 4)]

@@ -31,8 +31,9 @@ def written(path: Path, *rows: object) -> str:
 
 def filled(answer: list[Any]) -> tuple[str | None, str, dict[str, Any]]:
     """The data set, what was refused, and the mapping that the page shows."""
-    dataset, refused, arrived, layout, *columns = answer
+    dataset, refused, arrived, held, layout, *columns = answer
     assert arrived
+    assert held["visible"] == bool(dataset), "what is read is named"
     values = {name: update["value"] for name, update in zip(MAPPING[1:], columns, strict=True)}
     return dataset, refused, {"layout": layout, **{name: value for name, value in values.items() if value}}
 
@@ -62,7 +63,7 @@ def test_what_was_found_is_filled_in(
     assert dataset
     assert refused == ""
     assert found == {"layout": "pairs"} | mapping
-    assert all(update["choices"] == list(row) for update in answer[4:])
+    assert all(update["choices"] == list(row) for update in answer[5:])
     # What is filled in is what a run then reads.
     values = {part: found.get(name) for name, part in own.mapping.items()} | {own.dataset: dataset, own.refused: ""}
     source = own.source(values)
@@ -76,11 +77,11 @@ def test_a_refused_file_is_tried_again_with_the_columns_that_were_named(own: Own
     assert (dataset, found) == (None, {"layout": "auto"})
     problems = json.loads(refused)["problems"]
     assert [problem["field"] for problem in problems] == ["row 1", "row 2", "row 3"]
-    dataset, refused, arrived = own._try_again(path, None, "auto", None, "reply", None, None)
+    dataset, refused, arrived, held = own._try_again(path, None, "auto", None, "reply", None, None)
     assert dataset
-    assert (refused, bool(arrived)) == ("", True)
+    assert (refused, bool(arrived), held["value"]) == ("", True, "mine.jsonl, 3 rows")
     # A file that was taken in is only read by other columns: nothing is sent again.
-    assert own._try_again(path, dataset, "auto", None, "response", None, None) == [gr.skip()] * 3
+    assert own._try_again(path, dataset, "auto", None, "response", None, None) == [gr.skip()] * 4
 
 
 def test_a_data_set_that_the_backend_cannot_fetch_is_refused_with_a_remedy(

@@ -111,6 +111,65 @@ def test_what_was_refused_or_had_no_effect_can_be_pressed_again(mount: Mount, si
     expect(page.get_by_role("button", name="Resume")).to_be_enabled()
 
 
+def test_a_run_with_weights_is_trained_on_for_as_many_epochs_as_are_wanted(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT"))
+    page = mount("runs", RUNS)
+    card = page.get_by_role("article").first
+    begin, train = (card.get_by_role("button", name=name, exact=True) for name in ("Train on", "Train"))
+    epochs = card.get_by_label("More epochs")
+    expect(card.get_by_role("button", name="Stop")).to_be_visible()
+    expect(begin).to_be_hidden()
+    site.publish("run", run_view("r1", "SFT", "stopped", result={"seconds": 2.0, "final_loss": 0.4}))
+    begin.click()
+    expect(epochs).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(begin).to_be_focused()
+    page.keyboard.press("Enter")
+    for wrong in ("0", "1001", "1.5", ""):
+        epochs.fill(wrong)
+        train.click()
+    assert page.evaluate("actions") == []
+    epochs.fill("3")
+    epochs.press("Enter")
+    expect(train).to_be_disabled()
+    epochs.press("Enter")
+    ((name, asked),) = page.evaluate("actions")
+    assert (name, asked["run"], asked["epochs"]) == ("train_on", "r1", 3)
+    # What was refused is asked again under the same key.
+    page.evaluate("async () => (await import('/assets/press.js')).refused()")
+    train.click()
+    assert page.evaluate("actions").pop() == ["train_on", asked]
+    site.publish("run", run_view("r2", "SFT + 3 epochs", "queued"))
+    expect(page.get_by_role("article")).to_have_count(2)
+    expect(begin).to_be_visible()
+    expect(epochs).to_be_hidden()
+    begin.click()
+    expect(epochs).to_have_value("1")
+    train.click()
+    assert page.evaluate("actions").pop()[1]["key"] != asked["key"]
+
+
+def test_a_run_without_weights_is_not_trained_on_but_cloned(mount: Mount, site: Site) -> None:
+    site.publish("run", run_view("r1", "SFT", "failed"))
+    site.publish("run", run_view("r2", "GIFT", "finished", files_removed=1_790_000_000.0))
+    site.publish("run", run_view("r3", "CART", "stopped"))
+    links = {"clone": "./?from={run}", "again": "./?from={experiment}"}
+    page = mount("runs", {**RUNS, "name": "A pair", "links": links})
+    expect(page.get_by_role("article")).to_have_count(3)
+    expect(page.get_by_role("button", name="Train on")).to_have_count(0)
+    expect(page.get_by_role("link", name="Clone", exact=True).nth(1)).to_have_attribute("href", "./?from=r2")
+    expect(page.get_by_role("link", name="Clone all")).to_have_attribute("href", "./?from=e1")
+
+
+def test_a_filled_form_says_from_what_and_what_it_lacks(mount: Mount) -> None:
+    problem = {"field": "model.name", "message": "<i>big</i> is not offered.", "remedy": "Choose another."}
+    page = mount("origin", {"name": "SFT of <b>first</b>", "href": "runs?experiment=e1", "left": [problem]})
+    expect(page.get_by_role("link", name="SFT of <b>first</b>")).to_have_attribute("href", "runs?experiment=e1")
+    expect(page.get_by_role("listitem")).to_have_text("model.name <i>big</i> is not offered. Choose another.")
+    page.evaluate("component.update({ name: 'SFT', href: 'runs', left: [] })")
+    expect(page.get_by_text("Not taken over")).to_have_count(0)
+
+
 def test_cards_show_progress_score_and_failure(mount: Mount, site: Site) -> None:
     score = {"correct": 101, "n": 128, "share": 0.789, "low": 0.71, "high": 0.85}
     failure = {"code": "training", "message": "<b>no</b>", "field": "training.epochs", "remedy": "Lower it."}

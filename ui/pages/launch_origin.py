@@ -63,7 +63,7 @@ def _left_out(path: str, run: RunSpec, made: RunSpec) -> Problem:
         return Problem(
             f"The weights of {was}, with which it began: this form begins with a base model.",
             path,
-            "`gift studio clone` keeps them.",
+            "On the command line, gift studio clone keeps them.",
         )
     if path == "model.name":
         return Problem(f"{was} is not offered any more; it is {now} here.", path, "Choose another.")

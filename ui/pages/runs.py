@@ -60,7 +60,8 @@ class RunsPage:
                 "created": experiment.created,
                 "href": address("runs", experiment=experiment.id),
                 "runs": [
-                    {"id": run.id, "label": run.label, "state": run.state} for run in by_experiment[experiment.id]
+                    {"id": run.id, "label": run.label, "state": run.state}
+                    for run in sorted(by_experiment[experiment.id], key=lambda run: run.position)
                 ],
             }
             for experiment in listed

@@ -52,7 +52,9 @@ export class TrainOn {
     this.#show(open);
     if (!focus) return;
     (open ? this.#epochs : this.#begin).focus();
-    if (open) this.#epochs.select();
+    if (!open) return;
+    this.#epochs.select();
+    this.#question.scrollIntoView({ block: 'nearest' });
   }
 
   #show(open) {
