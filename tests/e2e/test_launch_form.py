@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.e2e.conftest import Server
 from tests.e2e.test_story import field_of, fill, launch, open_section
 from ui.client import StudioClient
+from workers.recorded import EXPERIMENT_ID
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -86,3 +88,16 @@ def test_what_a_launch_would_take_follows_the_form(page: Page, client: StudioCli
     # What is only worth considering stands in nobody's way.
     for run in client.experiment(launch(page)).runs:
         client.stop(run.id)
+
+
+def test_a_clone_is_the_form_filled_with_the_run(page: Page, server: Server, client: StudioClient) -> None:
+    recorded = client.experiment(EXPERIMENT_ID).runs[1]
+    page.goto(f"{server.url}/runs?experiment={EXPERIMENT_ID}")
+    page.get_by_role("article", name="Run GIFT").get_by_role("link", name="Clone").click()
+    expect(page.locator("#origin")).to_contain_text(f"GIFT of {client.experiment(EXPERIMENT_ID).name}")
+    expect(page.locator("#launch")).to_have_text("Launch GIFT")
+    open_section(page, "Adapter")
+    expect(field_of(page, "training.lora.rank")).to_have_value("8")
+    (run,) = client.experiment(launch(page)).runs
+    assert client.run(run.id).spec == client.run(recorded.id).spec
+    client.stop(run.id)
