@@ -201,6 +201,6 @@ def test_a_preview_that_ends_late_does_not_overwrite_the_one_of_a_file(page: Pag
     upload(page, path)
     expect(page.locator("#prompt-column input")).to_have_value("prompt")
     # The file has been taken in, and its preview waits for the one before it.
-    expect(page.locator("#preview .gs-pane")).to_have_count(3)
+    expect(page.locator("#preview .gs-pane")).to_have_count(3, timeout=30_000)
     held[0].continue_()
     expect(page.locator("#preview .gs-pane")).to_have_count(1)
