@@ -99,11 +99,13 @@ def test_a_problem_names_its_field(path: str, value: Any, field: str) -> None:
 
 
 def test_what_the_machine_lacks_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import config as inductor
+
     run = changed(("training.adapter", "lora"), ("model.quantisation", "nf4"), ("training.compile", True))
     assert look(run).ok
     monkeypatch.setattr("gift_core.models.quantisation.importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nonexistent/g++"))
-    assert {problem.field for problem in look(run).problems} == {"model.quantisation", "training.compile"}
+    with inductor.patch({"cpp.cxx": (None, "/nonexistent/g++")}):
+        assert {problem.field for problem in look(run).problems} == {"model.quantisation", "training.compile"}
     small = look(SHORT, machine=Machine(memory_free=2**20, memory_total=2**21))
     assert [problem.field for problem in small.problems] == ["training.micro_batch_size"]
 
