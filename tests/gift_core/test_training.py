@@ -235,14 +235,13 @@ def test_too_little_memory_says_what_to_lower(
         assert remedy in problem.remedy
 
 
-def test_a_compiler_that_is_not_there_is_a_clear_error(
-    small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "/nonexistent/g++"))
-    monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
+def test_a_compiler_that_is_not_there_is_a_clear_error(small_run: RunSpec, tmp_path: Path) -> None:
+    from torch._inductor import config as inductor
+
     torch.compiler.reset()
     spec = small_run.replace({"training.compile": True, "objective.method": "sft", "data.held_out": 0})
-    with pytest.raises(TrainingError, match="compiler") as failure:
+    missing = {"cpp.cxx": (None, "/nonexistent/g++"), "force_disable_caches": True}
+    with inductor.patch(missing), pytest.raises(TrainingError, match="compiler") as failure:
         run_training(spec, tmp_path, Path)
     assert failure.value.problems[0].field == "training.compile"
     assert "g++" in failure.value.problems[0].remedy
