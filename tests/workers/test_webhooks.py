@@ -1,4 +1,4 @@
-"""Webhooks: what is told, once for each attempt; signed; again until it is taken; and never to where it may not go."""
+"""Webhooks: signed; again until they are taken; and never to where they may not go."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ from pydantic import SecretStr, ValidationError
 from sqlalchemy import text
 
 from gift_core.spec import ExperimentSpec
-from workers.alarms import EntropyWatch, StallWatch
-from workers.attempts import Pulse
-from workers.database import Database
-from workers.metrics import MetricLine
+from tests.workers.notifying import Clock, put_one
 from workers.moves import move
-from workers.notifications import Notifier
 from workers.outbox import Delivery, Outbox
-from workers.records import Job, JobKind, JobState
+from workers.records import JobState
 from workers.settings import Settings
 from workers.store import JobStore
 from workers.studio import Studio
@@ -32,15 +28,6 @@ from workers.webhook_addresses import AddressError, Target
 from workers.webhooks import MOST_TRIES, Webhooks, pause_before
 
 SECRET = "key of the hook"
-NAN = {"code": "nan_loss", "message": "The loss is <NaN> & worse.", "field": "", "remedy": "Lower the rate."}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Receiver(ThreadingHTTPServer):
@@ -86,193 +73,32 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
         server.server_close()
 
 
-@pytest.fixture
-def jobs(tmp_path: Path) -> Iterator[JobStore]:
-    opened = JobStore(Database.in_file(tmp_path / "studio.sqlite3"))
-    yield opened
-    opened.close()
-
-
-def notifier(jobs: JobStore, *targets: str, stall: float = 600.0) -> Notifier:
-    return Notifier(jobs, Outbox(jobs.database), targets or ("one",), stall, 0.1)
-
-
-def begin(jobs: JobStore) -> Job:
-    """A run that a worker has taken."""
-    if not jobs.waiting():
-        jobs.create_experiment(ExperimentSpec(), None)
-    taken = jobs.claim("w", "here", lambda waiting: waiting[0])
-    assert taken
-    return taken
-
-
-def report(jobs: JobStore, job: Job, step: int, **values: float) -> None:
-    line = MetricLine(number=step + 1, step=step, time=1.0, phase="training", values=values)
-    assert jobs.beat(job.id, job.owner or "", [line])
-
-
-def told(jobs: JobStore) -> list[tuple[str, int, str]]:
-    return [(each.job_id, each.attempt, each.event) for each in Outbox(jobs.database).open()]
-
-
-# What is told
-
-
-def test_ends_are_told_once_however_many_look(jobs: JobStore) -> None:
-    first, second = notifier(jobs), notifier(jobs)
-    first.look()
-    done, broken = begin(jobs), begin(jobs)
-    jobs.end(done.id, done.owner or "", JobState.FINISHED, "finished", result={})
-    jobs.end(broken.id, broken.owner or "", JobState.FAILED, "nan_loss", failure=NAN)
-    for each in (first, second, first, notifier(jobs)):
-        each.look()
-    assert told(jobs) == [(done.id, 1, "finished"), (broken.id, 1, "nan_loss")]
-    body = Outbox(jobs.database).open()[1].body
-    # As chat programs take it, and as programs do.
-    assert body["text"] == f"{broken.label} failed: The loss is &lt;NaN&gt; &amp; worse. Lower the rate."
-    assert (body["failure"], body["job"]["attempt"]) == (NAN, 1)
-
-
-def test_the_outbox_is_the_same_on_both_databases(database_url: str) -> None:
-    jobs = JobStore(Database(database_url))
-    put_one(jobs, "one", "two")
-    outbox = Outbox(jobs.database)
-    first, second = outbox.open()
-    assert (first.target, second.target, first.event) == ("one", "two", "nan_loss")
-    assert outbox.begin_try(first)
-    assert not outbox.begin_try(first)
-    outbox.settle(first, "204")
-    notifier(jobs, "one", "two").look()
-    assert [each.target for each in outbox.open()] == ["two"]
-    jobs.close()
-
-
-def test_each_attempt_is_told_of_and_what_goes_on_by_itself_is_not(jobs: JobStore) -> None:
-    looking = notifier(jobs)
-    looking.look()
-    job = begin(jobs)
-    jobs.hand_back(job.id, job.owner or "", "the studio was stopped")
-    looking.look()
-    assert told(jobs) == []
-    for attempt in (2, 3):
-        job = begin(jobs)
-        jobs.end(job.id, job.owner or "", JobState.FAILED, "killed", failure=NAN | {"code": "killed"})
-        jobs.requeue(job.id, "me", "again")
-        looking.look()
-        assert told(jobs)[-1] == (job.id, attempt, "failed")
-
-
-def test_a_job_that_was_lost_too_often_is_told_of(jobs: JobStore) -> None:
-    looking = notifier(jobs)
-    looking.look()
-    for _ in range(4):
-        job = begin(jobs)
-        jobs.lose(Pulse(job.id, job.attempt, job.heartbeat))
-    looking.look()
-    assert told(jobs) == [(job.id, 4, "failed")]
-
-
-def test_what_happened_before_anybody_was_to_be_told_is_no_news(jobs: JobStore) -> None:
-    job = begin(jobs)
-    jobs.end(job.id, job.owner or "", JobState.FINISHED, "finished", result={})
-    notifier(jobs).look()
-    assert told(jobs) == []
-
-
-def test_a_stall_is_a_worker_that_lives_and_a_job_that_says_nothing(jobs: JobStore) -> None:
-    clock = Clock()
-    watch = StallWatch(60.0, clock)
-    job = begin(jobs)
-    jobs.add_job(Job(id="push_1", kind=JobKind.PUSH, label="p", spec={}, devices=0, priority=9))
-    upload = begin(jobs)
-    report(jobs, job, 0, loss=1.0)
-    events = []
-    for second in range(0, 200, 20):
-        clock.now = 100.0 + second
-        if second == 40:
-            report(jobs, job, 1, loss=1.0)
-        jobs.beat(job.id, job.owner or "")
-        jobs.beat(upload.id, upload.owner or "")
-        events += [(second, alarm.job.id, alarm.event) for alarm in watch.look(jobs.active())]
-    assert events == [(100, job.id, "stalled")]
-    # One whose worker is silent is the reaper's.
-    silent = StallWatch(60.0, clock)
-    for _ in range(8):
-        clock.now += 20
-        assert silent.look(jobs.active()) == []
-
-
-def test_who_stood_still_itself_does_not_call_others_stalled(jobs: JobStore) -> None:
-    clock = Clock()
-    watch = StallWatch(60.0, clock)
-    job = begin(jobs)
-    watch.look(jobs.active())
-    clock.now += 3600
-    jobs.beat(job.id, job.owner or "")
-    assert watch.look(jobs.active()) == []
-
-
-def test_a_collapse_is_measured_against_the_start_and_has_to_last(jobs: JobStore) -> None:
-    looking = notifier(jobs)
-    looking.look()
-    job = begin(jobs)
-    # Three reports are the start: 2 nats. The limit is a tenth of that.
-    for step, entropy in enumerate((1.9, 2.0, 2.1, 0.1, 0.5, 0.1, 0.1, 0.19, 0.01), start=1):
-        report(jobs, job, step, mean_entropy=entropy)
-        looking.look()
-        expected = [(job.id, 1, "entropy_collapse")] if step >= 8 else []
-        assert told(jobs) == expected, step
-    assert Outbox(jobs.database).open()[0].body["values"] == {"entropy": 0.19, "at_the_start": 2.0}
-
-
-def test_frozen_rates_and_plain_training_never_collapse(jobs: JobStore) -> None:
-    watch = EntropyWatch(0.1, lambda _: [2.0, 2.0, 2.0])
-    job = begin(jobs)
-    for step in range(1, 9):
-        report(jobs, job, step, loss=0.0)
-        assert watch.look(jobs.active()) == []
-        report(jobs, job, step, mean_entropy=2.0)
-        assert watch.look(jobs.active()) == []
-
-
-# Delivering
-
-
-def put_one(jobs: JobStore, *targets: str) -> None:
-    """A failure in the outbox, for these receivers."""
-    looking = notifier(jobs, *targets)
-    looking.look()
-    job = begin(jobs)
-    jobs.end(job.id, job.owner or "", JobState.FAILED, "nan_loss", failure=NAN)
-    looking.look()
-
-
-def delivered(jobs: JobStore) -> list[tuple[bool, str, int]]:
-    with jobs.database.read() as session:
+def delivered(store: JobStore) -> list[tuple[bool, str, int]]:
+    with store.database.read() as session:
         rows = session.connection().execute(text("SELECT settled, outcome, tries FROM delivery ORDER BY id")).all()
     return [(bool(settled), outcome, tries) for settled, outcome, tries in rows]
 
 
 def test_a_receiver_that_fails_twice_gets_it_the_third_time_through_restarts(
-    jobs: JobStore, receiver: Callable[..., Receiver]
+    store: JobStore, receiver: Callable[..., Receiver]
 ) -> None:
     there = receiver(500, 302)
     target = Target.of(there.url)
-    put_one(jobs, target.key)
+    put_one(store, target.key)
     clock = Clock()
 
     def restarted() -> Webhooks:
-        return Webhooks(Outbox(jobs.database), {target.key: target}, SecretStr(SECRET), clock)
+        return Webhooks(Outbox(store.database), {target.key: target}, SecretStr(SECRET), clock)
 
     restarted().deliver()
-    assert delivered(jobs) == [(False, "", 1)]
+    assert delivered(store) == [(False, "", 1)]
     for tries in (1, 2):
         after = restarted()
         after.deliver()
         assert len(there.received) == tries  # It waits for its pause, restarted or not.
         clock.now += pause_before(tries)
         after.deliver()
-    assert delivered(jobs) == [(True, "204", 3)]
+    assert delivered(store) == [(True, "204", 3)]
     restarted().deliver()
     # The redirect was not followed, and no try was made twice.
     assert len(there.received) == 3
@@ -287,11 +113,11 @@ def test_a_receiver_that_fails_twice_gets_it_the_third_time_through_restarts(
     assert mac == hmac.new(SECRET.encode(), f"{seconds}.".encode() + body, hashlib.sha256).hexdigest()
 
 
-def test_two_processes_make_each_try_once(jobs: JobStore, receiver: Callable[..., Receiver]) -> None:
+def test_two_processes_make_each_try_once(store: JobStore, receiver: Callable[..., Receiver]) -> None:
     there = receiver()
     target = Target.of(there.url)
-    put_one(jobs, target.key)
-    outbox = Outbox(jobs.database)
+    put_one(store, target.key)
+    outbox = Outbox(store.database)
     (seen,) = outbox.open()
     assert outbox.begin_try(seen)
     # The other one read it before that.
@@ -300,28 +126,28 @@ def test_two_processes_make_each_try_once(jobs: JobStore, receiver: Callable[...
     assert there.received == []
 
 
-def test_it_is_given_up_after_a_while_or_when_its_receiver_is_gone(jobs: JobStore) -> None:
+def test_it_is_given_up_after_a_while_or_when_its_receiver_is_gone(store: JobStore) -> None:
     closed = Target.of("http://127.0.0.1:9/x")
-    put_one(jobs, closed.key, "gone")
+    put_one(store, closed.key, "gone")
     clock = Clock()
-    hooks = Webhooks(Outbox(jobs.database), {closed.key: closed}, clock=clock)
+    hooks = Webhooks(Outbox(store.database), {closed.key: closed}, clock=clock)
     for _ in range(MOST_TRIES + 2):
         hooks.deliver()
         clock.now += 3600
-    assert delivered(jobs) == [
+    assert delivered(store) == [
         (True, "ConnectError", MOST_TRIES),
         (True, "its receiver is not in the settings any more", 0),
     ]
 
 
 def test_neither_store_nor_log_knows_the_url(
-    jobs: JobStore, receiver: Callable[..., Receiver], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    store: JobStore, receiver: Callable[..., Receiver], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "workers")
     there = receiver(500)
     target = Target.of(there.url)
-    put_one(jobs, target.key)
-    Webhooks(Outbox(jobs.database), {target.key: target}, SecretStr(SECRET)).deliver()
+    put_one(store, target.key)
+    Webhooks(Outbox(store.database), {target.key: target}, SecretStr(SECRET)).deliver()
     assert "try 1 of" in caplog.text
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()) + caplog.text.encode()
     for secret in ("/hook", "of=us", SECRET):
@@ -370,14 +196,14 @@ def test_only_https_or_this_machine(url: str) -> None:
         "nonsense",
     ],
 )
-def test_a_name_that_leads_inside_is_refused_when_it_is_used(jobs: JobStore, address: str) -> None:
+def test_a_name_that_leads_inside_is_refused_when_it_is_used(store: JobStore, address: str) -> None:
     target = Target.of("https://example.org/hook")
     assert target.addresses(lambda *_: ["93.184.216.34"]) == ["93.184.216.34"]
     with pytest.raises(AddressError):
         target.addresses(lambda *_: ["93.184.216.34", address])
-    put_one(jobs, target.key)
-    Webhooks(Outbox(jobs.database), {target.key: target}, resolve=lambda *_: [address]).deliver()
-    assert delivered(jobs) == [(False, "", 1)]
+    put_one(store, target.key)
+    Webhooks(Outbox(store.database), {target.key: target}, resolve=lambda *_: [address]).deliver()
+    assert delivered(store) == [(False, "", 1)]
 
 
 def test_a_literal_address_of_the_network_is_refused_and_this_machine_stays_this_machine() -> None:
@@ -440,12 +266,12 @@ def switches(store: JobStore) -> set[str]:
         return set(session.connection().execute(text("SELECT name FROM switch")).scalars())
 
 
-def test_old_deliveries_are_forgotten_but_not_those_that_wait(jobs: JobStore) -> None:
-    outbox = Outbox(jobs.database)
-    with jobs.database.write() as session:
+def test_old_deliveries_are_forgotten_but_not_those_that_wait(store: JobStore) -> None:
+    outbox = Outbox(store.database)
+    with store.database.write() as session:
         for identity, settled in ((1, True), (2, False), (20_000, False)):
             event = f"e{identity}"
             session.add(Delivery(id=identity, job_id="j", attempt=1, event=event, target="t", body={}, settled=settled))
     outbox.settle(outbox.open()[-1], "204")
     assert [each.id for each in outbox.open()] == [2]
-    assert len(delivered(jobs)) == 2
+    assert len(delivered(store)) == 2
