@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from starlette.middleware import Middleware
 
 from gift_core.errors import GiftError
 from workers.logs import set_up_logs
-from workers.settings import Settings, prepare_environment, read_settings
+from workers.settings import ConfigurationError, Settings, prepare_environment, read_settings
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
@@ -147,6 +148,22 @@ def who_forwards(settings: Settings) -> list[str]:
     return ["127.0.0.1", _reachable(settings.host), *map(str, settings.trusted_proxies)]
 
 
+def check_address(settings: Settings) -> None:
+    """Raises `ConfigurationError` where nobody can listen, as where another program does. Asked before anything else:
+    a studio takes seconds to be made, and takes up the jobs of its folder."""
+    with closing(socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)) as probe:
+        # As the server does it: connections of one that has just ended are in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"It cannot listen on {settings.host}, port {settings.port}: {error.strerror}.",
+                field="GIFT_PORT",
+                remedy="Stop what listens there, which may be another studio, or take another port: make run PORT=7861",
+            ) from None
+
+
 class _OpenTabs(logging.Filter):
     """Leaves out what uvicorn logs about the streams of open tabs when it ends them at shutdown: pages of traceback."""
 
@@ -164,6 +181,7 @@ def main() -> None:
     try:
         settings = read_settings()
         set_up_logs(settings.log_format, settings.log_level)
+        check_address(settings)
         app = create_app(settings)
     except GiftError as error:
         raise SystemExit(f"The studio was not started.\n{error}") from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,7 +29,8 @@ from workers.settings import Settings
 from workers.store import JobStore
 from workers.studio import Studio
 
-STATIC = Path(__file__).parents[1] / "ui" / "static"
+ROOT = Path(__file__).parents[1]
+STATIC = ROOT / "ui" / "static"
 PAGES = ("/", "/runs", "/tokens", "/denoise", "/evaluate")
 TYPES = {".js": "javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
@@ -147,6 +151,19 @@ def stopped_experiment(data_dir: Path) -> str:
         studio.stop(run.id, "user")
     studio.close()
     return experiment.id
+
+
+def test_a_port_that_is_taken_is_said_at_once_and_nothing_is_begun(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with free_port() as taken:
+        port = str(taken.getsockname()[1])
+        environment = os.environ | {"GIFT_PORT": port, "GIFT_DATA_DIR": str(data)}
+        ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, timeout=60)
+    said = ended.stderr.decode()
+    assert (ended.returncode, ended.stdout) == (1, b"")
+    assert f"port {port}: Address already in use" in said
+    assert "make run PORT=" in said
+    assert not data.exists()
 
 
 def test_it_stops_within_seconds_although_a_tab_is_open(tmp_path: Path) -> None:
