@@ -50,7 +50,7 @@ from workers.worker import Worker
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
-# Of one kind; those that a person waits for in front of a page.
+# Of one kind; those that a person waits for in front of a page. Trainings may be launched by the hundred.
 _MOST_WAITING = 32
 
 
@@ -112,7 +112,7 @@ class Studio:
         """Queue a job, or take up again the one with its id if that has ended without finishing.
 
         With a `claim` it is the one that the same request already made, however that is now. Raises `ConflictError`
-        when too many of its kind wait.
+        when too many of its kind wait, unless it is a training.
         """
         if (made := self.made(claim)) is not None:
             return made
@@ -123,11 +123,8 @@ class Studio:
                 # There is nothing to answer with any more: it is made again.
                 self.store.remove(known.id)
         self.check_room()
-        waiting = self.store.jobs(
-            JobFilter(kind=JobKind(job.kind), states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING
-        )
-        if len(waiting) >= _MOST_WAITING:
-            raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
+        if job.kind != JobKind.TRAIN:
+            self._check_line(JobKind(job.kind))
         job.created_by = by
         known, created = self.store.add_job(job, by, claim)
         if not created and known.state in ENDED - {JobState.FINISHED}:
@@ -265,6 +262,11 @@ class Studio:
         if job.kind == JobKind.PUSH:
             environment |= push_environment(self.secrets.hand_out(job.id, own=job.spec["own_token"]))
         return environment
+
+    def _check_line(self, kind: JobKind) -> None:
+        waiting = self.store.jobs(JobFilter(kind=kind, states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING)
+        if len(waiting) >= _MOST_WAITING:
+            raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
 
     def close(self) -> None:
         self.queue.close()

@@ -73,3 +73,8 @@ def test_a_run_whose_beginning_is_gone_says_so(studio: Studio, copies: CopyServi
     assert failed.failure is not None
     assert failed.failure["field"] == "model.start_from"
     assert failed.failure["remedy"]
+
+
+def test_a_run_goes_on_however_many_trainings_wait(studio: Studio, copies: CopyService, trained: Job) -> None:
+    studio.launch(SPEC.model_copy(update={"seeds": tuple(range(33))}), None)
+    assert copies.prolong(trained.id, 1).state == JobState.QUEUED
