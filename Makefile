@@ -13,7 +13,7 @@ run: $(VENV)/.run
 	GIFT_PORT=$(PORT) $(BIN)/python app.py
 
 test: $(VENV)/.dev system-packages lint
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

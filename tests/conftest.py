@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,9 @@ from hypothesis import settings
 
 from tests.services import PostgresService, RedisService, S3Service
 
+# Before anything imports torch, and for all that tests start: on few cores, threads of several processes spin against
+# each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("studio", deadline=None)
 settings.load_profile("studio")

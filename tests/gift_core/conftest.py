@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from gift_core.cli import main
 from gift_core.models.loading import DiffusionModel, load_base
@@ -16,15 +15,6 @@ from tests.gift_core.checkpoints import WRITERS
 
 # Arguments of `gift`; exit code, stdout and stderr.
 Here = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tests run side by side: more threads than cores spin against each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
