@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from api.auth import CallerDependency
 from api.caller import Caller
 from api.dependencies import StudioDependency, TracesDependency
 from api.permissions import Action, ForbiddenError, check_owner
@@ -27,9 +28,10 @@ def owner_of_evaluation(evaluation_id: str, studio: StudioDependency) -> str:
     return studio.store.job(evaluation_id).created_by
 
 
-def owner_of_trace(trace_id: str, traces: TracesDependency) -> str:
-    # Of one that has ended there is nothing to cancel, and nobody is remembered.
-    return traces.live(trace_id).by
+def owner_of_trace(trace_id: str, traces: TracesDependency, caller: CallerDependency) -> str:
+    # Of one that has ended there is nothing to cancel, and nobody is remembered: it may have ended just now.
+    live = traces.under_way(trace_id)
+    return live.by if live else caller.known_as
 
 
 def owner_of_dataset(dataset_id: str, studio: StudioDependency) -> str | None:

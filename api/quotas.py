@@ -63,9 +63,9 @@ class Quotas:
         if caller.is_admin:
             return lambda _: None
         most = self._most_bytes(caller)
-        left = most - self._uploaded(caller.account_id)
 
         def admit(size: int) -> None:
+            left = most - self._uploaded(caller.account_id)
             if size > left or left <= 0:
                 raise _full(most)
 

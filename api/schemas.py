@@ -14,13 +14,12 @@ from gift_core.section import Seed
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
 from workers.live_traces import TraceState
-from workers.orders import MOST_EXAMPLES, EvaluationOrder, EvaluationSettings
+from workers.orders import MOST_COUNTED, MOST_EXAMPLES, CheckpointIds, EvaluationOrder, EvaluationSettings
 from workers.records import ENDED, Job, JobState, MetricPoint
 
 Text = Annotated[str, Field(max_length=20_000)]
 Edits = Annotated[list[Edit], Field(max_length=1000)]
 Positions = Annotated[list[int], Field(max_length=32_768)]
-CheckpointIds = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(min_length=1, max_length=4)]
 
 
 class ProblemDocument(BaseModel):
@@ -256,7 +255,7 @@ class DatasetInspectionRequest(BaseModel):
         256, description="Look at no more than this many of the training examples."
     )
     seed: Seed = Field(0, description="Seed of the choice.")
-    minimum_count: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+    minimum_count: Annotated[int, Field(ge=1, le=MOST_COUNTED)] = Field(
         5, description="Occurrences that a token needs to be listed."
     )
 

@@ -55,7 +55,7 @@ class Run:
     def __init__(self, data: Path) -> None:
         self._store = JobStore(Database.in_file(data / "studio.sqlite3"))
         self._store.create_experiment(ExperimentSpec(), None)
-        taken = self._store.claim("benchmark", "host", lambda waiting: waiting[0])
+        taken = self._store.claim("benchmark", "host", lambda waiting, _: waiting[0])
         assert taken is not None
         self.id, self._owner = taken.id, taken.owner or ""
         self.steps = 0

@@ -19,7 +19,7 @@ from workers.studio import Studio
 def carry_out(studio: Studio, job_id: str, then: Callable[[], object] = lambda: None) -> Job:
     """Take a queued job and carry it out to its end; `then` is called after each of its reports."""
     store = studio.store
-    job = store.claim("worker", "host", lambda waiting: next(job for job in waiting if job.id == job_id))
+    job = store.claim("worker", "host", lambda waiting, _: next(job for job in waiting if job.id == job_id))
     assert job is not None
     owner, lines, stops = job.owner or "", 0, False
 

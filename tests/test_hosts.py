@@ -139,3 +139,18 @@ def test_a_run_goes_on_on_another_host_to_the_same_weights(studio: Studio, start
     assert weights(studio.files(finished)) == weights(studio.files(studio.store.job(undisturbed.id)))
     assert "--- attempt 1" in studio.log(run.id)
     assert "--- attempt 2" in studio.log(run.id)
+
+
+def test_what_comes_from_elsewhere_leaves_the_lease_of_the_attempt_that_begins(
+    services: Mapping[str, str], tmp_path: Path
+) -> None:
+    job = Job(id="run_1", label="", spec=RunSpec().model_dump(mode="json"), attempt=2)
+    there, here = (Sharing(tmp_path / host, services["GIFT_ARTEFACTS_URL"]) for host in ("there", "here"))
+    directories = [tmp_path / host / "runs" / "run_1" for host in ("there", "here")]
+    for directory, files in zip(directories, (("job.log",), ("old", "lease-2", ".lease-2.5")), strict=True):
+        directory.mkdir(parents=True)
+        for name in files:
+            (directory / name).write_text(name)
+    there.keep(job)
+    here.bring(job)
+    assert {path.name for path in directories[1].iterdir()} == {"job.log", "lease-2", ".lease-2.5"}

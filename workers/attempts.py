@@ -62,14 +62,14 @@ class Attempts(Observations):
         self,
         worker: str,
         host: str,
-        choose: Callable[[Sequence[Job]], Job | None],
-        place: Callable[[Job, Collection[str]], Sequence[str] | None] = lambda _, __: (),
+        choose: Callable[[Sequence[Job], Collection[str]], Job | None],
+        place: Callable[[Job, Collection[str]], Sequence[str]] = lambda _, __: (),
         reach: Reach | None = None,
     ) -> Job | None:
         """Take the queued job that `choose` picks from those next in line; None when it picks none.
 
-        `place` says on which devices, given those that jobs of this host have, whichever worker carries them out; the
-        job stays in line where it says None. Jobs out of `reach` are not shown to `choose`.
+        `place` says on which devices. Both are told which ones jobs of this host have, whichever worker carries them
+        out. Jobs out of `reach` are not shown to `choose`.
 
         Its record comes back with the attempt counted; `fresh` says how to begin. Its `owner` is the worker's and the
         attempt's: whoever has it may write to this attempt, and to no other of the same worker.
@@ -77,9 +77,9 @@ class Attempts(Observations):
         with self._write() as session:
             if is_paused(session):
                 return None
-            job = choose(next_in_line(session, reach))
-            placed_on = None if job is None else place(job, _busy(session, host))
-            if job is None or placed_on is None:
+            busy = _busy(session, host)
+            job = choose(next_in_line(session, reach), busy)
+            if job is None:
                 return None
             attempt = job.attempt + 1
             taken: dict[str, Any] = {
@@ -87,7 +87,7 @@ class Attempts(Observations):
                 "host": host,
                 "attempt": attempt,
                 "heartbeat": job.heartbeat + 1,
-                "placed_on": ",".join(placed_on),
+                "placed_on": ",".join(place(job, busy)),
                 "phase": "loading",
                 "started": time.time(),
             }
@@ -169,6 +169,11 @@ class Attempts(Observations):
         """A worker ends."""
         with self._write() as session:
             session.exec(delete(Worker).where(col(Worker.id) == worker_id))
+
+    def busy_devices(self, host: str) -> set[str]:
+        """Those that some job has."""
+        with self._read() as session:
+            return _busy(session, host)
 
     def pulses(self) -> list[Pulse]:
         """The last sign of life of every job that some worker has."""

@@ -60,8 +60,10 @@ class CopyService:
 
     def new(self, order: Section, claim: Claim | None) -> int:
         """How many jobs `clone` would queue: what the same order decides may be there."""
-        decided = self.decided(order)
-        return self._studio.missing(decided) if decided else self._studio.keys.new(claim, 1)
+        if decided := self.decided(order):
+            return self._studio.missing(decided)
+        # An experiment stays when its run is deleted, and is not launched again.
+        return self._studio.keys.new(claim, 1) if isinstance(order, RunSpec) else self._studio.unmade(claim)
 
     def clone(
         self,
@@ -112,13 +114,15 @@ class CopyService:
             )
         spec = RunSpec.parse(old.spec)
         changes = {"model.start_from": job_id, "training.epochs": epochs, "seed": (spec.seed + 1) % _SEEDS}
+        longer = spec.replace(changes)
+        self._studio.check(longer)
         run = Job(
             id=new_id("run"),
             kind=JobKind.TRAIN,
             experiment_id=old.experiment_id,
             label=f"{old.label} + {epochs} epoch{'s' if epochs > 1 else ''}",
             position=1 + max(run.position for run in store.runs(old.experiment_id)),
-            spec=spec.replace(changes).model_dump(mode="json"),
+            spec=longer.model_dump(mode="json"),
             priority=_unhurried(old),
             devices=old.devices,
             device=old.device,

@@ -176,6 +176,9 @@ class DatasetStore:
             )
         return dataset
 
+    def known(self, dataset_id: str) -> Dataset | None:
+        return self._records.get(dataset_id)
+
     def find(self, dataset_id: str) -> Dataset:
         """The same for who asks for the data set itself; raises `NotFoundError`."""
         dataset = self._records.get(dataset_id)

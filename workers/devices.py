@@ -64,8 +64,11 @@ class DevicePool:
         self._free = {device.name for device in devices}
         self._side = side_slots
 
-    def choose(self, waiting: Sequence[Job]) -> Job | None:
-        """The first job that fits. What an earlier one waits for is kept for it: otherwise it would never run."""
+    def choose(self, waiting: Sequence[Job], busy: Collection[str]) -> Job | None:
+        """The first job that fits beside what other workers of this host have.
+
+        What an earlier one waits for is kept for it: otherwise it would never run.
+        """
         kept: set[str] = set()
         for job in waiting:
             if job.devices == 0:
@@ -75,7 +78,7 @@ class DevicePool:
             suitable = {device.name for device in self.devices if device.answers_to(job.device)}
             if len(suitable) < job.devices:
                 continue
-            if len((self._free & suitable) - kept) >= job.devices:
+            if len((self._free & suitable) - kept - set(busy)) >= job.devices:
                 return job
             kept |= suitable
         return None
@@ -86,11 +89,10 @@ class DevicePool:
         names = {"", *(device.name for device in self.devices), *(device.kind for device in self.devices)}
         return Reach(len(self.devices), frozenset(names))
 
-    def place(self, job: Job, busy: Collection[str]) -> list[str] | None:
-        """The devices for a chosen job, none for a side slot; None while other workers of this host have too many."""
-        free = [d.name for d in self.devices if d.name in self._free and d.name not in busy]
-        suitable = [d.name for d in self.devices if d.name in free and d.answers_to(job.device)]
-        return suitable[: job.devices] if len(suitable) >= job.devices else None
+    def place(self, job: Job, busy: Collection[str]) -> list[str]:
+        """The devices for a chosen job, none for a side slot."""
+        free = self._free - set(busy)
+        return [d.name for d in self.devices if d.name in free and d.answers_to(job.device)][: job.devices]
 
     def take(self, placed_on: Sequence[str]) -> None:
         """Mark where a job was placed as taken."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +15,7 @@ from gift_core.errors import GiftError
 from workers.sharing import STAGED
 
 GIGABYTE = 10**9
+_RECENT_SECONDS = 60.0
 
 
 class DiskFullError(GiftError):
@@ -33,8 +36,7 @@ def check_room(folder: Path, floor_bytes: int) -> None:
 
 def check_quota(sizes: FileSizes, quota_bytes: int) -> None:
     """Raises `DiskFullError` where the studio's files take more than they may."""
-    # Where no worker is embedded, nobody has measured them.
-    taken = sum(sizes.last.values()) if sizes.last else sizes.measure()
+    taken = sizes.recent()
     # Somebody may have removed something since they were measured.
     if taken > quota_bytes and (taken := sizes.measure()) > quota_bytes:
         raise DiskFullError(
@@ -52,8 +54,14 @@ class FileSizes:
     def __init__(self, data: Path) -> None:
         self.last: dict[str, int] = {}
         self._data = data
+        self._measured = -math.inf
         self._known: dict[Path, tuple[int, int]] = {}
         self._lock = threading.Lock()
+
+    def recent(self) -> int:
+        """The bytes in all, measured a minute ago at the most: where no worker is embedded, nobody else does it."""
+        is_old = time.monotonic() - self._measured > _RECENT_SECONDS
+        return self.measure() if is_old else sum(self.last.values())
 
     def measure(self, busy: Collection[str] = ()) -> int:
         """The bytes in all. Folders that are called as in `busy` are being written to, however old they look."""
@@ -67,7 +75,7 @@ class FileSizes:
                     sizes[entry.name] = sum(found)
                 else:
                     sizes["store"] += _bytes(entry)
-            self.last = sizes
+            self.last, self._measured = sizes, time.monotonic()
             return sum(sizes.values())
 
     def _size(

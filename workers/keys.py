@@ -61,6 +61,12 @@ class Keys:
             known = session.get(IdempotencyKey, claim.key)
         return known.made if known else None
 
+    def note(self, claim: Claim | None, made: str) -> None:
+        """What a request has made that is not made in the store; `held` it is its own."""
+        if claim is not None:
+            with self._write() as session:
+                key_record(session, claim).made = made
+
     def new(self, claim: Claim | None, things: int) -> int:
         """How many of so many things a request will make: none where it has made them already."""
         return 0 if self.made(claim) else things

@@ -16,6 +16,10 @@ from gift_core.spec import ExportLayout, RunSpec, SamplingSpec, WeightDtype
 from gift_core.tasks.items import EvaluationTaskName, FileItems, GeneratedItems, HubItems
 
 MOST_EXAMPLES = 2000
+MOST_COUNTED = 1_000_000
+CheckpointIds = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=200)], ...], Field(min_length=1, max_length=4)
+]
 _MOST_ANSWERS = 50_000
 
 
@@ -74,11 +78,11 @@ class DatasetOrder(Section):
     Of `run` count the data, what training makes of them, and the rates of the objective.
     """
 
-    checkpoints: tuple[str, ...]
+    checkpoints: CheckpointIds
     run: RunSpec
-    examples: int
+    examples: Annotated[int, Field(ge=1, le=MOST_EXAMPLES)]
     seed: Seed
-    minimum_count: int
+    minimum_count: Annotated[int, Field(ge=1, le=MOST_COUNTED)]
     labels: tuple[str, ...] = ()
 
     @property

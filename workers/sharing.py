@@ -162,7 +162,8 @@ class Sharing:
         if not instead:
             return
         for path in [path for path in target.rglob("*") if path.is_file()]:
-            if path.relative_to(target) not in wanted:
+            # The lease of the attempt that begins is there already, or half written.
+            if path.relative_to(target) not in wanted and not is_lease(path.name.removeprefix(".")):
                 path.unlink(missing_ok=True)
 
 

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
-from gift_core.spec import ExperimentSpec
+from gift_core.spec import ExperimentSpec, RunSpec
 from workers.accounts import AccountStore
 from workers.audit import AuditLog
 from workers.chores import chores_of
@@ -101,7 +101,7 @@ class Studio:
         """
         if self.keys.made(claim) is None:
             self.check_room()
-            self._check(spec)
+            self.check(spec.run)
         experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
             for run in self.store.runs(experiment.id):
@@ -138,6 +138,19 @@ class Studio:
         identity = self.keys.made(claim)
         return next(iter(self.store.jobs_with({identity})), None) if identity else None
 
+    def check(self, run: RunSpec) -> None:
+        """Raises the `GiftError` that training it would raise. None of this depends on method and seed."""
+        # Kept out of the studio's start: it imports the tokenizers.
+        from gift_core import preflight
+
+        require_kept(run.data)
+        require_trained(self.store, run)
+        preflight.check(run, self.datasets.path)
+
+    def unmade(self, claim: Claim | None) -> int:
+        """How many jobs a request for a new one will queue: none where its job is there."""
+        return int(self.made(claim) is None)
+
     def missing(self, ids: Collection[str]) -> int:
         """How many of these jobs would be queued if they were asked for: the others wait, run, or have finished."""
         return len(set(ids) - {job.id for job in self.store.jobs_with(set(ids)) if _is_there(job)})
@@ -155,7 +168,7 @@ class Studio:
             self.secrets.drop(job_id)
             if job.attempt and mode is StopMode.DISCARD and job.stop_mode == mode:
                 # It waited to go on: no worker is there to do it.
-                discard(job_directory(self.data, job))
+                self._discard(job)
         return job
 
     def resume(self, job_id: str, by: str, *, fresh: bool = False) -> Job:
@@ -263,6 +276,16 @@ class Studio:
             environment |= push_environment(self.secrets.hand_out(job.id, own=job.spec["own_token"]))
         return environment
 
+    def _discard(self, job: Job) -> None:
+        try:
+            directory = self.files(job)
+            if directory.is_dir():
+                discard(directory)
+                self.sharing.keep(job)
+        except GiftError:
+            # It is stopped all the same, and retention takes such files first.
+            logger.exception("what job %s has left could not all be removed", job.id)
+
     def _check_line(self, kind: JobKind) -> None:
         waiting = self.store.jobs(JobFilter(kind=kind, states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING)
         if len(waiting) >= _MOST_WAITING:
@@ -283,15 +306,6 @@ class Studio:
         stopped = run.state != JobState.FINISHED
         label = f"{run.label}, stopped at step {run.step}" if stopped else run.label
         return Checkpoint(run.id, label, run.experiment_id, job_directory(self.data, run) / CHECKPOINT)
-
-    def _check(self, spec: ExperimentSpec) -> None:
-        # Kept out of the studio's start: it imports the tokenizers.
-        from gift_core.preflight import check
-
-        require_kept(spec.run.data)
-        require_trained(self.store, spec.run)
-        # Its runs differ in method and seed, and none of this depends on those.
-        check(spec.run, self.datasets.path)
 
 
 def _is_there(job: Job) -> bool:

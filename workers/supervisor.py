@@ -115,17 +115,21 @@ class Supervisor:
     def execute(self, job: Job, placed_on: Sequence[str]) -> bool:
         """Carry out a job that this worker has claimed, to its end. Whether all of it is gone from its devices."""
         directory = job_directory(self._sharing.data, job)
+        attempt = None
         try:
             with Heart(self._store, job, directory, self._patience.lease) as heart:
                 attempt = _Attempt(job, directory, placed_on, heart)
                 outcome = self._outcome_of(attempt)
                 if self._until_answered(attempt, lambda: self._conclude(job, outcome)) is False:
                     logger.warning("job %s was taken away before it ended", job.id)
-                return attempt.is_gone
         except ServiceUnavailable:
             # Nothing has begun. Its heartbeat stands still, so it is found and given to somebody.
             logger.exception("the store does not answer: job %s waits until it is found", job.id)
-            return True
+        except OSError as error:
+            # There is no room for so much as a lease.
+            logger.exception("job %s could not be begun", job.id)
+            self._conclude(job, Outcome.failed(_unsupervised(error)))
+        return attempt is None or attempt.is_gone
 
     def _outcome_of(self, attempt: _Attempt) -> Outcome:
         try:
@@ -167,13 +171,15 @@ class Supervisor:
         if self._until_answered(attempt, heart.still_beats) and outcome is DISCARDED:
             discard(directory)
 
-        def share() -> None:
+        def share() -> bool:
             if heart.still_beats():
                 self._sharing.keep(job)
+            return True
 
-        # Others look for the result as soon as they are told of the end, and it was hours of work.
-        self._until_answered(attempt, share)
-        return outcome
+        # Others look for the result as soon as they are told of the end, and it was hours of work. Where this worker
+        # has to end before that, the next attempt finds the result and shares it.
+        is_shared = self._until_answered(attempt, share)
+        return outcome if is_shared or outcome.state is not JobState.FINISHED else STUDIO_STOPPED
 
     def _until_answered(self, attempt: _Attempt, ask: Callable[[], T]) -> T | None:
         """What `ask` gives, as soon as the servers that it needs answer; None when this worker ends, or has lost the

@@ -91,6 +91,10 @@ class TraceService:
         )
         return self.start([order], by)[0]
 
+    def under_way(self, identity: str) -> LiveTrace | None:
+        """A trace of which there is no file yet."""
+        return self._jobs.get(identity)
+
     def live(self, identity: str) -> LiveTrace:
         """A trace, whether it is being made or is there; raises `NotFoundError`."""
         return self._jobs.get(identity) or LiveTrace.of(identity, self._stored(identity))

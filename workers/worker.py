@@ -82,7 +82,7 @@ class Worker:
                     return
                 placed_on = [name for name in job.placed_on.split(",") if name]
                 pool.take(placed_on)
-            is_free = False
+            is_free = True
             try:
                 with bound(job_id=job.id):
                     logger.info("attempt %d at %s begins on %s", job.attempt, job.id, ",".join(placed_on) or "the side")
@@ -131,6 +131,7 @@ class Worker:
         if self._store.paused or not self._queue.is_empty():
             return
         with self._pool.lock:
-            fits = self._pool.choose(self._store.next_in_line(self._pool.reach))
+            waiting, busy = self._store.next_in_line(self._pool.reach), self._store.busy_devices(self.host)
+            fits = self._pool.choose(waiting, busy)
         if fits is not None:
             self._queue.wake(fits.id)

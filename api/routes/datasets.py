@@ -91,9 +91,14 @@ def fetch_dataset(
     The commit that it came from is in its `summary`. A studio is kept off the network unless HF_HUB_OFFLINE is 0.
     """
     studio = services.studio
-    with studio.keys.held(keyed.claim(caller, source)):
-        dataset = studio.datasets.fetch(source, services.quotas.fetching(caller))
-    studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)
+    claim = keyed.claim(caller, source)
+    with studio.keys.held(claim):
+        made = studio.keys.made(claim)
+        dataset = studio.datasets.known(made) if made else None
+        if dataset is None:
+            dataset = studio.datasets.fetch(source, services.quotas.fetching(caller))
+            studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)
+            studio.keys.note(claim, dataset.id)
     request.state.thing = dataset.id
     return DatasetDetail.of(dataset)
 

@@ -154,7 +154,7 @@ def continue_job(
     be launched from: name it in `model.start_from`.
     """
     claim = keyed.claim(caller, asked)
-    with services.creating(caller, claim, lambda: services.studio.keys.new(claim, 1)):
+    with services.creating(caller, claim, lambda: services.studio.unmade(claim)):
         job = services.copies.prolong(job_id, asked.epochs, claim, caller.account_id)
     request.state.thing = job.id
     return JobView.from_record(job)

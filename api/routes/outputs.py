@@ -65,7 +65,7 @@ def push(
     require_own_token(caller, request.token)
     order = PushOrder.model_validate(request.model_dump(exclude={"token"}))
     claim = keyed.claim(caller, request)
-    with services.creating(caller, claim, lambda: services.studio.keys.new(claim, 1)):
+    with services.creating(caller, claim, lambda: services.studio.unmade(claim)):
         return OutputView.of(services.outputs.push(order, request.token, caller.account_id, claim))
 
 

@@ -120,6 +120,6 @@ def test_fifty_launches_by_eight_clients_exist_once_each_though_the_server_is_ki
 def taken(store: JobStore) -> Iterator[Job]:
     """What workers are given until nothing waits, whatever became of the messages that should wake them."""
     while store.waiting(1):
-        job = store.claim("worker", "host", lambda waiting: waiting[0])
+        job = store.claim("worker", "host", lambda waiting, _: waiting[0])
         assert job is not None
         yield job

@@ -58,7 +58,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 def take_first(studio: Studio) -> Job:
-    job = studio.store.claim("w", "here", lambda waiting: next(each for each in waiting if each.devices))
+    job = studio.store.claim("w", "here", lambda waiting, _: next(each for each in waiting if each.devices))
     assert job
     return job
 
@@ -90,7 +90,7 @@ def test_devices_are_busy_or_free(studio: Studio, http: TestClient) -> None:
     cards = [{"name": name, "title": "", "memory": 1} for name in ("cuda:0", "cuda:1", "cpu")]
     studio.store.register(Worker(id="w", host="here", process_id=1, devices=cards))
     studio.store.create_experiment(ExperimentSpec(), None)
-    assert studio.store.claim("w", "here", lambda queued: queued[0], lambda *_: ["cuda:1"])
+    assert studio.store.claim("w", "here", lambda queued, _: queued[0], lambda *_: ["cuda:1"])
     seen = scrape(http)
     assert value(seen, "gift_devices", host="here", kind="cuda", state="busy") == 1
     assert value(seen, "gift_devices", host="here", kind="cuda", state="free") == 1

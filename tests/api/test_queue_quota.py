@@ -131,3 +131,14 @@ def test_going_on_takes_a_place_unless_it_waits_already(studio: Studio, post: Po
     assert is_full(post(f"/jobs/{first['id']}/retry"))
     studio.stop(second["id"], by="test")
     assert not is_full(post(f"/jobs/{first['id']}/retry"))
+
+
+def test_a_key_whose_job_was_deleted_takes_a_place_again(studio: Studio, post: Post, trained: Job) -> None:
+    def go_on(key: str) -> httpx.Response:
+        return post(f"/jobs/{trained.id}/continue", {"epochs": 1}, key=key)
+
+    for key in ("one", "two", "three"):
+        made = go_on(key).json()["id"]
+        studio.stop(made, "owner")
+        studio.remove(made)
+    assert [go_on(key).status_code for key in ("one", "two", "three")] == [202, 202, 429]

@@ -81,7 +81,7 @@ def run_ids(store: JobStore) -> list[str]:
 
 def claim(store: JobStore, job_id: str, worker: str = "worker") -> Job | None:
     """Take this job as a worker does that has no choice; None where it does not wait."""
-    return store.claim(worker, "host", lambda waiting: next((job for job in waiting if job.id == job_id), None))
+    return store.claim(worker, "host", lambda waiting, _: next((job for job in waiting if job.id == job_id), None))
 
 
 @dataclass

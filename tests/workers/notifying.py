@@ -28,7 +28,7 @@ def begin(store: JobStore) -> Job:
     """A run that a worker has taken."""
     if not store.waiting():
         store.create_experiment(ExperimentSpec(), None)
-    taken = store.claim("w", "here", lambda waiting: waiting[0])
+    taken = store.claim("w", "here", lambda waiting, _: waiting[0])
     assert taken
     return taken
 

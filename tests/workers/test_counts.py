@@ -19,7 +19,7 @@ def test_what_is_counted_is_what_happened(database_url: str) -> None:
     store.register(Worker(id="w", host="here", process_id=1, devices=[{"name": "cuda:0"}, {"name": "cpu"}]))
     before = counts.newest_transition()
     waiting = store.waiting()
-    job = store.claim("w", "here", lambda queued: queued[0], lambda _, __: ["cuda:0"])
+    job = store.claim("w", "here", lambda queued, _: queued[0], lambda _, __: ["cuda:0"])
     assert job
     store.started(job.id, job.owner or "", 1)
     lines = [MetricLine(number=step, step=step, time=1.0, values={"loss": 1.0}) for step in (1, 2)]

@@ -23,6 +23,7 @@ from workers.database import Database, StoreUnavailable
 from workers.keys import Claim, Keys
 from workers.locations import LocationError
 from workers.migrations import _config
+from workers.store import JobStore
 
 BEFORE_VERSIONS = Path(__file__).parents[1] / "data" / "studio_before_versions.sql"
 # What the tables and columns of runs are called today.
@@ -143,16 +144,20 @@ def test_a_request_that_is_repeated_after_an_update_finds_what_it_has_made(datab
         command.upgrade(_config(connection), "0005")
         old = MetaData()
         old.reflect(connection)
-        asked = {"name": "", "created": 1.0, "spec": {}, "request_fingerprint": "", "created_by": ""}
+        asked = {"name": "", "created": 1.0, "spec": {}, "request_fingerprint": "", "created_by": "local"}
         row = asked | {"id": "exp_1", "idempotency_key": "launched", "stop_on_failure": False}
         connection.execute(old.tables["experiment"].insert(), row)
-        job = records.Job(id="push_1", kind="push", label="", spec={}, created=1.0).model_dump()
+        job = records.Job(
+            id="push_1", kind="push", label="", spec={"run": "r"}, created=1.0, created_by="local"
+        ).model_dump()
         for number, key in enumerate(("uploaded", "launched", None), 1):
             connection.execute(old.tables["job"].insert(), job | {"id": f"push_{number}", "idempotency_key": key})
     with closing(Database(database_url)) as database:
         keys = Keys(database)
-        made = {key: keys.made(Claim(key, "asked")) for key in ("launched", "uploaded", "new")}
+        made = {key: keys.made(Claim(f"local:{key}", "asked")) for key in ("launched", "uploaded", "new")}
+        whose = {job.spec["own_token"] for job in JobStore(database).jobs_with({"push_1", "push_2", "push_3"})}
     assert made == {"launched": "exp_1", "uploaded": "push_1", "new": None}
+    assert whose == {True}, "nobody gets the studio's token for what may have come with one of its own"
     with connected(database_url) as connection:
         assert compare_metadata(_context(connection), SQLModel.metadata) == []
 

@@ -19,7 +19,7 @@ def job(name: str, devices: int = 1, device: str = "") -> Job:
 def place(pool: DevicePool, waiting: list[Job]) -> dict[str, list[str]]:
     """Take what fits, one job after the other."""
     placed = {}
-    while chosen := pool.choose([one for one in waiting if one.id not in placed]):
+    while chosen := pool.choose([one for one in waiting if one.id not in placed], set()):
         placed[chosen.id] = pool.place(chosen, set())
         pool.take(placed[chosen.id])
     return placed
@@ -74,9 +74,12 @@ def test_a_device_that_is_not_there_is_named() -> None:
     assert "cpu" in refused.value.problems[0].remedy
 
 
-def test_devices_that_another_worker_of_the_host_uses_are_not_taken() -> None:
+def test_devices_that_another_worker_of_the_host_uses_are_not_waited_for_by_those_who_need_others() -> None:
     pool = DevicePool(GPUS, side_slots=1)
-    assert pool.place(job("one"), {"cuda:0"}) == ["cuda:1"]
-    assert pool.place(job("named", device="cuda:0"), {"cuda:0"}) is None
-    assert pool.place(job("both", devices=2), {"cuda:1"}) is None
-    assert pool.place(job("side", devices=0), {"cuda:0", "cuda:1"}) == []
+    named, other, both = job("named", device="cuda:0"), job("other", device="cuda:1"), job("both", devices=2)
+    assert pool.choose([named, other], {"cuda:0"}) is other
+    assert pool.place(other, {"cuda:0"}) == ["cuda:1"]
+    assert pool.choose([both, other], {"cuda:0"}) is None, "what it waits for is kept for it"
+    side = job("side", devices=0)
+    assert pool.choose([named, side], {"cuda:0", "cuda:1"}) is side
+    assert pool.place(side, {"cuda:0", "cuda:1"}) == []

@@ -37,7 +37,7 @@ def test_the_most_urgent_is_next_then_whoever_came_first_then_the_order_of_the_e
     wanted = [run.id for experiment in (urgent, first, second) for run in store.runs(experiment.id)]
     assert waiting(store) == wanted
     taken = []
-    while job := store.claim("worker", "host", lambda waits: waits[0] if waits else None):
+    while job := store.claim("worker", "host", lambda waits, _: waits[0] if waits else None):
         taken.append(job.id)
     assert taken == wanted
 
@@ -144,5 +144,5 @@ def test_a_side_job_does_not_stand_behind_a_long_line_of_trainings(
     monkeypatch.setattr(line, "_LOOKED_AT", 2)
     store.add_job(Job(id="look", kind=JobKind.INSPECT, label="look", spec={}, devices=0))
     seen: list[str] = []
-    assert store.claim("worker", "host", lambda waits: seen.extend(job.id for job in waits)) is None
+    assert store.claim("worker", "host", lambda waits, _: seen.extend(job.id for job in waits)) is None
     assert seen == ["look", *four[:2]] == [job.id for job in store.next_in_line()]

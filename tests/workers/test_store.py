@@ -307,7 +307,7 @@ def test_the_queue_is_taken_by_priority_then_rank(store: JobStore) -> None:
     assert [job.label for job in store.waiting()] == ["c", "d", "a", "b"]
     store.reorder(ids[1], before=ids[2])
     assert [job.label for job in store.waiting()] == ["b", "c", "d", "a"]
-    taken = [store.claim("worker", "host", lambda waiting: waiting[0]) for _ in ids]
+    taken = [store.claim("worker", "host", lambda waiting, _: waiting[0]) for _ in ids]
     assert [job.label for job in taken if job] == ["b", "c", "d", "a"]
     with pytest.raises(ConflictError, match="does not wait any more"):
         store.reorder(ids[0], priority=2)
@@ -317,9 +317,9 @@ def test_nothing_is_taken_from_a_paused_queue(store: JobStore) -> None:
     add(store, "a")
     store.set_paused(True, "user")
     assert store.paused
-    assert store.claim("worker", "host", lambda waiting: waiting[0]) is None
+    assert store.claim("worker", "host", lambda waiting, _: waiting[0]) is None
     store.set_paused(False, "user")
-    assert store.claim("worker", "host", lambda waiting: waiting[0])
+    assert store.claim("worker", "host", lambda waiting, _: waiting[0])
 
 
 def test_the_runs_behind_a_failed_one_stop_where_their_experiment_says_so(store: JobStore) -> None:

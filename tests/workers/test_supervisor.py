@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -203,6 +204,20 @@ def test_what_the_store_could_not_take_is_told_with_the_next_sign_of_life(
         monkeypatch.setattr(store, "beat", take)
         heart.beat()
     assert [point.values for point in store.metrics([job.id], after=0)] == [{"loss": 2.0}]
+
+
+def test_a_job_that_has_no_room_for_a_lease_fails_with_its_cause_and_leaves_its_device_free(
+    store: JobStore, run_ids, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("workers.heart.write_atomically", full)
+    supervisor = Supervisor(store, Sharing(tmp_path, None), lambda *_: [], lambda _: {}, Patience())
+    job = claim(store, run_ids[0])
+    assert job
+    assert supervisor.execute(job, ["cpu"])
+    assert failure_of(store.job(job.id))["code"] == "disk_full"
 
 
 def test_a_training_that_cannot_be_started_fails(store: JobStore, run_ids, tmp_path: Path) -> None:
