@@ -92,7 +92,7 @@ async def _watch_all(url: str, run: str, watchers: int, had: int, points: int, p
 
 async def _watch(client: httpx.AsyncClient, run: str, had: int, points: int, ready: asyncio.Semaphore) -> list[float]:
     delays: list[float] = []
-    steps = 0
+    steps, is_ready = 0, False
     async with client.stream("GET", "/api/v1/events", params={"topic": f"job:{run}"}) as response:
         response.raise_for_status()
         async for name, data in _events(response):
@@ -103,7 +103,8 @@ async def _watch(client: httpx.AsyncClient, run: str, had: int, points: int, rea
                     assert point["step"] == steps, f"step {point['step']} came where {steps} should have"
                     if steps > had:
                         delays.append(read - point["values"]["written"])
-            if not delays and steps == had:
+            if not is_ready and steps == had:
+                is_ready = True
                 ready.release()
             if len(delays) >= points:
                 return delays
@@ -160,9 +161,8 @@ def show(one: Sequence[Measured], many: Sequence[Measured], watchers: int) -> No
     print_table(("", "", "1 watcher", f"{watchers} watchers", "ratio"), rows)
     growth = max(each.resident for each in many) - min(each.resident for each in one)
     print(f"{growth / (watchers - 1) / 1000:.0f} kB of the server's memory for each watcher")
-    print(
-        f"{len(_delays(many)):,} of {len(_delays(many)):,} points came to the {watchers} watchers, each once, in order"
-    )
+    # `measure` has counted them, and each watcher their order.
+    print(f"{len(_delays(many)):,} points came to the {watchers} watchers: every one, once, in order")
 
 
 def _delays(measured: Sequence[Measured]) -> list[float]:

@@ -86,7 +86,7 @@ def test_a_pair_from_click_to_denoising(
 
     # Closing the tab in the middle stops nothing, and the link shows everything again.
     page.wait_for_function("document.querySelector('#runs .gs-card[data-state=running]')")
-    wait_for(lambda: client.metrics().points, "the first metrics")
+    wait_for(lambda: client.experiment(experiment).runs[0].step > 0, "the first step")
     page.close()
     page = context.new_page()
     page.goto(address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import threading
 from collections.abc import Callable, Iterator
 
@@ -70,3 +71,10 @@ def states(page: Page, strip: str) -> list[str]:
 
 def set_slider(page: Page, label: str, value: float) -> None:
     page.get_by_label(label).fill(str(value))
+
+
+def hold_time(page: Page) -> None:
+    """From a second later on, time passes on the page only as the test says."""
+    page.clock.install()
+    now = page.evaluate("Date.now()") / 1000
+    page.clock.pause_at(datetime.datetime.fromtimestamp(now + 1, datetime.UTC))

@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from gift_core.statistics import wilson_interval
 from tests.ui.component_site import Site
 from tests.ui.evaluation_data import HOSTILE, Shown, items_of, publish
-from tests.ui.mounting import Mount
+from tests.ui.mounting import Mount, hold_time
 from workers.records import JobState
 
 pytestmark = pytest.mark.e2e
@@ -33,8 +33,10 @@ WIDTHS = """whisker => {
 def mount_in_own_time(mount: Mount, data: object) -> Page:
     """The page with its view, whose time passes only as the test says."""
     page = mount("evaluation", None)
-    page.clock.install()
+    hold_time(page)
     page.evaluate("data => component.update(data)", data)
+    # The page gathers what its parts watch before it connects.
+    page.clock.run_for(100)
     return page
 
 

@@ -133,6 +133,17 @@ def test_what_is_gone_leaves_the_form_with_its_defaults(form: Form, identity: st
     assert form.run() == RunSpec()
 
 
+def test_a_spec_of_another_version_leaves_the_form_with_its_defaults(
+    form: Form, client: StudioClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = client.job(launched(client, SMALL).runs[0].id)
+    old = run.model_copy(update={"spec": run.spec | {"warp": 9}})
+    monkeypatch.setattr(form.page._client, "job", lambda _: old)
+    answer = opened(form, run.id)
+    assert "warp" in answer[form.page._gone]
+    assert form.page._origin not in answer
+
+
 @given(st.floats(allow_nan=False))
 def test_numbers_are_written_short_and_lose_nothing(value: float) -> None:
     assert float(shown(value)) == value

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.ui.component_site import Site
-from tests.ui.mounting import Mount
+from tests.ui.mounting import Mount, hold_time
 
 pytestmark = pytest.mark.e2e
 
@@ -143,7 +143,7 @@ def test_pausing_can_be_tried_again_when_nothing_came_of_it(mount: Mount, site: 
     page = mount("queue", {"api": "api"})
     pause = page.get_by_role("button", name="Pause the queue")
     expect(pause).to_be_enabled()
-    page.clock.install()
+    hold_time(page)
     pause.click()
     page.clock.run_for(9_000)
     expect(pause).to_be_disabled()

@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from gift_core.dataset_summary import Duplicates
 from tests.ui.component_data import points, preview, run_view
 from tests.ui.component_site import Site
-from tests.ui.mounting import Mount, states
+from tests.ui.mounting import Mount, hold_time, states
 
 pytestmark = pytest.mark.e2e
 
@@ -96,7 +96,7 @@ def test_what_was_refused_or_had_no_effect_can_be_pressed_again(mount: Mount, si
     site.publish("run", run_view("r2", "GIFT", "stopped"))
     page = mount("runs", RUNS)
     page.get_by_role("button", name="Stop").click()
-    page.clock.install()
+    hold_time(page)
     page.get_by_role("button", name="Stop and save").click()
     page.get_by_role("button", name="Resume").click()
     page.clock.run_for(9_000)

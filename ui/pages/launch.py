@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from gift_core.errors import Problem
+from gift_core.errors import Problem, SpecError
 from ui.client import StudioClient
 from ui.components import data_of, view
 from ui.connection import StudioError
@@ -163,7 +163,7 @@ class LaunchPage:
         self._preset.input(
             self._fill,
             self._preset,
-            [*self._filling.by_preset, self._origin],
+            [*self._filling.by_preset, self._origin, self._gone],
             api_visibility="private",
             show_progress="hidden",
         )
@@ -223,13 +223,14 @@ class LaunchPage:
         }
 
     def _fill(self, name: str) -> dict[Any, Any]:
-        return self._filling.of_preset(self._client.presets()[name]) | {self._origin: ""}
+        return self._filling.of_preset(self._client.presets()[name]) | {self._origin: "", self._gone: ""}
 
     def _fill_from(self, identity: str, models: Choices, devices: Choices) -> dict[Any, Any]:
         try:
             origin = find_origin(self._client, identity)
             filled, said = self._filling.of_origin(origin, models, devices, self._run_of)
-        except StudioError as error:
+        except (StudioError, SpecError) as error:
+            # The spec may be of another version, with fields that are not there any more.
             return {self._gone: refusal("This cannot be cloned: the form has its defaults", error)}
         return filled | {self._origin: said}
 

@@ -6,13 +6,16 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gift_core.errors import Problem
+from gift_core.errors import Problem, SpecError
 from ui.components import data_of
 from ui.connection import StudioError
 
 
 def refusal(
-    title: str, error: StudioError, edits: Sequence[str] = (), places: Mapping[str, tuple[str, str]] | None = None
+    title: str,
+    error: StudioError | SpecError,
+    edits: Sequence[str] = (),
+    places: Mapping[str, tuple[str, str]] | None = None,
 ) -> str:
     """What the backend said, for a `problems` view; `edits` name those that it may refer to by number, and `places` say
     where on the page its fields are."""

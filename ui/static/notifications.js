@@ -40,8 +40,13 @@ export class Notifications {
   run(run) {
     const known = this.#runs.get(run.id);
     const before = known?.run.state;
+    // An attempt that begins while the page is open is news from its first step on.
+    const isAnew = known && known.run.started !== run.started;
     // What had happened when the page was opened, up to this step, is no news.
-    this.#runs.set(run.id, { since: run.step, course: new EntropyCourse(), ...known, run, heard: Date.now(), stalled: false });
+    this.#runs.set(run.id, {
+      since: run.step, course: new EntropyCourse(), ...known, ...(isAnew ? { since: 0, course: new EntropyCourse() } : {}),
+      run, heard: Date.now(), stalled: false,
+    });
     if (isOpen(before) && before !== run.state && run.state in TITLES) this.#tellOnce(run, run.state, said(run));
   }
 

@@ -16,6 +16,7 @@ const ENDED_SHOWN = 20;
 // A queue that changes does so several times in a row.
 const CALM_MILLISECONDS = 500;
 const RETRY_MILLISECONDS = 3000;
+const DEVICES_MILLISECONDS = 30_000;
 
 export function mount(host, { data, onAction }) {
   return component(host, 'queue', data, (next, signal) => (next ? draw(next, onAction, signal) : []));
@@ -25,15 +26,18 @@ function draw({ api }, onAction, signal) {
   const board = new Board(new ExperimentNames(api), onAction);
   // What was told while an answer was under way, which may have been made before.
   const told = new Map();
+  let line = null;
 
   const refresh = calmly(async () => {
     told.clear();
+    line = null;
     try {
       const [queue, workers, ended] = await Promise.all([
         get(`${api}/queue`, signal), get(`${api}/devices`, signal), get(`${api}/jobs?ended=true&limit=${ENDED_SHOWN}`, signal),
       ]);
       await board.show(queue, workers, ended.items, signal);
       [...told.values()].forEach(take);
+      if (line && !board.isInOrder(line)) refresh();
     } catch (error) {
       if (signal.aborted) return;
       board.say(`${error.message} What you see may be out of date.`, 'reconnecting');
@@ -48,11 +52,15 @@ function draw({ api }, onAction, signal) {
 
   watch(api, ['queue'], {
     job: take,
-    queue: (line) => board.isShown && !board.isInOrder(line) && refresh(),
+    queue: (now) => {
+      line = now;
+      if (board.isShown && !board.isInOrder(line)) refresh();
+    },
     look: refresh,
   }, signal);
-  const clock = setInterval(() => board.tick(), 1000);
-  signal.addEventListener('abort', () => clearInterval(clock));
+  // Nothing tells of a worker that comes or goes.
+  const clocks = [setInterval(() => board.tick(), 1000), setInterval(() => document.hidden || refresh(), DEVICES_MILLISECONDS)];
+  signal.addEventListener('abort', () => clocks.forEach(clearInterval));
   return board.parts;
 }
 

@@ -31,13 +31,16 @@ export function calmly(work, pause) {
     again = true;
     if (busy) return;
     busy = true;
-    while (again) {
-      again = false;
-      const began = performance.now();
-      await work();
-      const rest = pause(performance.now() - began);
-      await new Promise((done) => { setTimeout(done, rest); });
+    try {
+      while (again) {
+        again = false;
+        const began = performance.now();
+        await work();
+        const rest = pause(performance.now() - began);
+        await new Promise((done) => { setTimeout(done, rest); });
+      }
+    } finally {
+      busy = false;
     }
-    busy = false;
   };
 }
