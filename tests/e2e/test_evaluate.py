@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Milliseconds, while other tests compute on the same cores.
 LOADING = 120_000
-COUNT = 16
+COUNT = 8
 NAMES = ["Tiny base", "SFT", "GIFT"]
 
 

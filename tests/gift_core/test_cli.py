@@ -136,8 +136,8 @@ def test_interrupted_and_resumed_as_the_help_says(tmp_path: Path) -> None:
 
 
 def test_resume_finishes_what_is_left_of_an_experiment(gift_here: Here) -> None:
-    arguments = ["train", "--method", "sft", "--method", "gift", "--resume", *changes("training.epochs=2")]
-    code, _, complaint = gift_here(*arguments[:3], *changes("training.epochs=2"))
+    arguments = ["train", "--method", "sft", "--method", "gift", "--resume", *changes("training.epochs=1")]
+    code, _, complaint = gift_here(*arguments[:3], *changes("training.epochs=1"))
     assert code == 0, complaint
     code, rest, complaint = gift_here(*arguments)
     assert code == 0, complaint
