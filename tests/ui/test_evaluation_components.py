@@ -15,7 +15,7 @@ from playwright.sync_api import Locator, Page, expect
 from gift_core.statistics import wilson_interval
 from tests.ui.component_site import Site
 from tests.ui.evaluation_data import HOSTILE, Shown, items_of, publish
-from tests.ui.mounting import Mount, hold_time
+from tests.ui.mounting import Mount
 from workers.records import JobState
 
 pytestmark = pytest.mark.e2e
@@ -28,16 +28,6 @@ WIDTHS = """whisker => {
     .map((each) => each.getBoundingClientRect());
   return [line.left, line.right, (dot.left + dot.right) / 2].map((x) => (x - track.left) / track.width);
 }"""
-
-
-def mount_in_own_time(mount: Mount, data: object) -> Page:
-    """The page with its view, whose time passes only as the test says."""
-    page = mount("evaluation", None)
-    hold_time(page)
-    page.evaluate("data => component.update(data)", data)
-    # The page gathers what its parts watch before it connects.
-    page.clock.run_for(100)
-    return page
 
 
 def pair(site: Site, **changes: Any) -> dict[str, Any]:
@@ -185,18 +175,19 @@ def test_answers_are_saved_without_formulas(mount: Mount, site: Site) -> None:
 
 def test_progress_is_asked_for_until_nothing_is_active(mount: Mount, site: Site) -> None:
     running = Shown("GIFT", [GIFT[:8]], state=JobState.RUNNING)
-    page = mount_in_own_time(mount, publish(site, running))
+    page = mount("evaluation", None)
+    page.clock.install()
+    page.evaluate("data => component.update(data)", publish(site, running))
     card = page.get_by_role("article", name="GIFT")
     for text in ("running", "8 of 20 answers", "1 min 05 s left", "8 of 8 solved"):
         expect(card).to_contain_text(text.replace("1 min 05 s", "1\u00a0min\u00a005\u00a0s"))
     expect(card.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "8")
     expect(section(page, "Answers").get_by_role("button", name="Show the answers so far")).to_be_visible()
     publish(site, Shown("GIFT", [GIFT]))
-    assert site.wait_for_streams(1)
     site.publish("job", {"id": running.order.id})
-    page.clock.run_for(2000)
     expect(card).to_contain_text("finished")
     expect(section(page, "Answers").locator("tbody tr:visible")).to_have_count(20)
+    page.clock.run_for(5_000)  # What was asked for while the end was told.
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.clock.run_for(60_000)
@@ -206,12 +197,11 @@ def test_progress_is_asked_for_until_nothing_is_active(mount: Mount, site: Site)
 def test_stopping_and_going_on(mount: Mount, site: Site) -> None:
     running = Shown("GIFT", [GIFT[:8]], state=JobState.RUNNING)
     data = publish(site, running)
-    page = mount_in_own_time(mount, data)
+    page = mount("evaluation", data)
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Stopping…")).to_be_disabled()
     publish(site, Shown("GIFT", [GIFT[:10]], state=JobState.STOPPED))
     site.publish("job", {"id": running.order.id})
-    page.clock.run_for(2000)
     page.get_by_role("button", name="Go on").click()
     identity = running.order.id
     assert page.evaluate("actions") == [["stop", {"evaluation": identity}], ["go_on", {"evaluation": identity}]]
