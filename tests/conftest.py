@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.services import PostgresService, RedisService, S3Service
 # Before anything imports torch, and for all that tests start: on few cores, threads of several processes spin against
 # each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What a shell runs in the background ignores Ctrl-C, as does all that it starts; here it is pressed in tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("studio", deadline=None)
 settings.load_profile("studio")

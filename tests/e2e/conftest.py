@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,7 +18,10 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from api.job_views import JobView
 from ui.client import StudioClient
+from ui.connection import StudioError
+from workers.records import ACTIVE, JobState
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
@@ -77,7 +81,8 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60) ->
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
+# Once for all of these tests, as they take turns: `nothing_goes_on` ends what each of them began.
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(tmp_path_factory.mktemp("studio") / "data")
     yield server
@@ -91,7 +96,25 @@ def client(server: Server) -> Iterator[StudioClient]:
         yield client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def nothing_goes_on(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test began has ended when the next one begins."""
+    yield
+    if "server" not in request.fixturenames:
+        return
+    with StudioClient(request.getfixturevalue("server").url) as client:
+        for job in _going_on(client):
+            with suppress(StudioError):  # It has just ended by itself.
+                client.stop_job(job.id, "discard")
+        wait_for(lambda: not _going_on(client), "everything to end")
+
+
+def _going_on(client: StudioClient) -> list[JobView]:
+    """The newest first: what is queued is not begun when what runs is stopped."""
+    return client.jobs(state=[JobState.QUEUED, *ACTIVE]).items
+
+
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
