@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -21,6 +22,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("studio", deadline=None)
 settings.load_profile("studio")
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported by now stays: each training ends with a full collection, which need not go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 # Each server is started for the first test that asks for it, once in each process, and runs again for the next one

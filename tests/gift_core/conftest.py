@@ -24,13 +24,13 @@ def tiny() -> DiffusionModel:
 
 @pytest.fixture
 def small_run() -> RunSpec:
-    """Six optimiser steps on 48 puzzles in fp32: seconds, and every part is real."""
+    """Six optimiser steps on 24 puzzles in fp32: seconds, and every part is real."""
     return RunSpec().replace(
         {
-            "data.source.examples": 48,
-            "data.held_out": 8,
+            "data.source.examples": 24,
+            "data.held_out": 4,
             "training.epochs": 2,
-            "training.batch_size": 16,
+            "training.batch_size": 8,
             "training.precision": "fp32",
         }
     )

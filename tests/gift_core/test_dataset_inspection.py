@@ -119,7 +119,7 @@ def test_rates_that_a_run_froze_are_found(tiny: DiffusionModel, small_run: RunSp
     examples = load_split(spec.data, Path).training
     options = DatasetOptions(rate_cache=tmp_path)
     found = inspect_dataset([("0", "0", tiny)], examples, spec, options, lambda *_: pytest.fail("probed again"))
-    assert found.examples == 48
+    assert found.examples == 24
 
 
 def test_nothing_to_look_at_is_an_error(tiny: DiffusionModel) -> None:

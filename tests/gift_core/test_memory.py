@@ -249,7 +249,7 @@ def test_a_plan_suggests_a_larger_micro_batch_where_there_is_room(small_run: Run
     spec = small_run.replace({"training.micro_batch_size": 2, "evaluation.score": False, "data.held_out": 0})
     found = plan(spec, Path).suggestion
     assert found
-    assert (found.micro_batch_size, found.gradient_checkpointing) == (16, False)
+    assert (found.micro_batch_size, found.gradient_checkpointing) == (8, False)
 
 
 def test_what_is_counted_and_what_is_predicted_agree(small_run: RunSpec) -> None:

@@ -23,8 +23,8 @@ def unscored(small_run: RunSpec) -> RunSpec:
 def test_the_counts_are_those_of_the_run(small_run: RunSpec, tmp_path: Path) -> None:
     found = plan(small_run, Path)
     examples = prepare(small_run, Path).training.examples
-    assert found.examples == 48
-    assert found.held_out == 8
+    assert found.examples == 24
+    assert found.held_out == 4
     assert found.prompt_tokens + found.response_tokens == sum(len(example.input_ids) for example in examples)
     assert found.tail_tokens == sum(example.tail_length for example in examples)
     assert found.steps == run_training(small_run, tmp_path, Path)["steps"]
@@ -65,7 +65,7 @@ def test_memory_parts_follow_from_the_weights(unscored: RunSpec) -> None:
     assert lora.memory.optimiser == 8 * lora.trained_parameters
     thrifty = plan(unscored.replace({"training.gradient_checkpointing": True}), Path)
     assert thrifty.memory.activations < full.memory.activations / 2
-    halved = plan(unscored.replace({"training.micro_batch_size": 8}), Path)
+    halved = plan(unscored.replace({"training.micro_batch_size": 4}), Path)
     assert halved.memory.activations == pytest.approx(full.memory.activations / 2, rel=0.05)
 
 
@@ -80,7 +80,7 @@ def test_saved_tensors_are_counted_once_and_without_weights() -> None:
     ("changes", "warning"),
     [
         ({"data.eos_tail": "max", "data.max_length": 400}, "EOS tail"),
-        ({"data.max_length": 45, "data.overlong": "truncate"}, "48 examples (100%) are cut at 45"),
+        ({"data.max_length": 45, "data.overlong": "truncate"}, "24 examples (100%) are cut at 45"),
         ({"data.held_out": 0}, "held out"),
     ],
 )

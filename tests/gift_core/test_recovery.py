@@ -48,7 +48,7 @@ def spec(small_run: RunSpec) -> RunSpec:
         {
             "training.epochs": 4,
             "training.checkpoint_every": 2,
-            "training.micro_batch_size": 8,
+            "training.micro_batch_size": 4,
             "training.precision": "bf16",
             "training.adapter": "lora",
             "training.lora.dropout": 0.2,
