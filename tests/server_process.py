@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,11 @@ import httpx
 import uvicorn
 
 from api.app import create_api
+from tests import forked
 from tests.services import wait_until
 from workers.settings import Settings
 from workers.studio import Studio
 
-# Forked from a process that has imported everything, what checks a spec included: it is there at once.
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload([__name__, "gift_core.data.tokenisation", "gift_core.models.loading"])
 _HOST = "127.0.0.1"
 
 
@@ -40,8 +37,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        self._process: BaseProcess = _FORKED.Process(target=_serve, args=(self._data, self._port))
-        self._process.start()
+        self._process: BaseProcess = forked.start(_serve, self._data, self._port)
         wait_until(self._answers, lambda: f"the server does not answer (exit status {self._process.exitcode})")
 
     def kill(self) -> None:

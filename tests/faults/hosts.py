@@ -1,8 +1,7 @@
-"""Processes of a studio, forked from a server that has imported everything: a worker, or a web server with one."""
+"""Processes of a studio: a worker, or a web server with one."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from typing import Any
 import uvicorn
 
 from api.app import create_api
+from tests import forked
 from workers.database import Database
 from workers.devices import Device, DevicePool
 from workers.queue import JobQueue
@@ -33,8 +33,6 @@ from workers.worker import Worker
 
 LEASE_SECONDS = 0.6
 _LIGHT_JOB = Path(__file__).with_name("light_job.py")
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload([__name__])
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,7 @@ class Seam:
 
 def start(target: str, *arguments: object, **options: object) -> BaseProcess:
     """Run one of this module's functions in a process of its own, which leads a group of its own."""
-    process = _FORKED.Process(target=_run, args=(target, arguments, options))
-    process.start()
-    return process
+    return forked.start(_run, target, arguments, options)
 
 
 def _run(target: str, arguments: tuple[object, ...], options: Mapping[str, object]) -> None:

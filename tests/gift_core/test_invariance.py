@@ -77,13 +77,11 @@ def test_compiling_changes_nothing(spec: RunSpec, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "environment"),
     [
-        ({}, {}),
         ({"objective.reference": "batch", "training.micro_batch_size": 4}, {}),
         ({"objective.probe": "frozen", "training.adapter": "lora"}, {}),
-        ({}, FSDP),
         ({"training.gradient_checkpointing": True, "training.normalisation": "sequence"}, FSDP),
     ],
-    ids=["ddp", "ddp-accumulation-batch-reference", "ddp-lora-frozen", "fsdp", "fsdp-checkpointing-sequence"],
+    ids=["ddp-accumulation-batch-reference", "ddp-lora-frozen", "fsdp-checkpointing-sequence"],
 )
 def test_two_processes_change_nothing(
     spec: RunSpec, tmp_path: Path, changes: dict[str, object], environment: dict[str, str]

@@ -21,6 +21,7 @@ from gift_core.cli import app
 from gift_core.credentials import hub_token
 from gift_core.errors import SpecError, UploadError
 from gift_core.push import repository_name, upload
+from tests.gift_core.conftest import Here
 from tests.serving import serve
 
 TOKEN = "hf_planted0secret"
@@ -186,16 +187,13 @@ def test_the_token_comes_from_the_environment_and_not_from_a_login(
     assert hub_token() == TOKEN
 
 
-def gift(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The `gift` command in a process of its own, which reads its environment as a user's does."""
-    given = {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1", "COLUMNS": "200", "HOME": str(cwd)}
-    command = [sys.executable, "-m", "gift_core", *arguments]
-    return subprocess.run(command, cwd=cwd, env=given | environment, capture_output=True, text=True, timeout=240)
-
-
 def test_gift_push_uploads_an_export_and_the_token_is_nowhere(hub: SmallHub, adapter_run: Path, tmp_path: Path) -> None:
+    """In a process of its own, which reads its environment as a user's does."""
     shutil.copytree(adapter_run, tmp_path / "run")
-    pushed = gift("push", "run", "me/sums", "--private", cwd=tmp_path, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN)
+    command = [sys.executable, "-m", "gift_core", "push", "run", "me/sums", "--private"]
+    given = {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", "HOME": str(tmp_path)}
+    given |= {"HF_ENDPOINT": hub.url, "HF_TOKEN": TOKEN}
+    pushed = subprocess.run(command, cwd=tmp_path, env=given, capture_output=True, text=True, timeout=240, check=False)
     assert pushed.returncode == 0, pushed.stderr
     assert f"{hub.url}/me/sums/commit/" in pushed.stdout
     assert hub.repositories == {"me/sums": True}
@@ -238,7 +236,10 @@ def test_gift_export_writes_the_layout_that_was_asked_for(adapter_run: Path, tmp
         (("push", "nowhere", "me/sums", "--dry-run"), "holds no run"),
     ],
 )
-def test_a_mistake_is_one_message_and_no_traceback(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:
-    done = gift(*arguments, cwd=tmp_path)
-    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-    assert expected in done.stderr
+def test_a_mistake_is_one_message_and_no_traceback(
+    arguments: tuple[str, ...], expected: str, gift_here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    code, _, complaint = gift_here(*arguments)
+    assert (code, "Traceback" in complaint) == (1, False)
+    assert expected in complaint

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
-import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +15,10 @@ from safetensors.torch import load_file
 
 from gift_core.errors import SpecError, StoppedError, TrainingError
 from gift_core.recovery import complete_checkpoints, forget_after, last_checkpoint, reported_values, seal
+from gift_core.reporting import Line
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
-
-ROOT = Path(__file__).parents[2]
-PROGRAM = """
-import signal
-import sys
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from gift_core.run import RunOptions, run_training
-from gift_core.spec import RunSpec
-directory, last = Path(sys.argv[1]), int(sys.argv[2])
-
-
-def tell(line):
-    if line["phase"] == "training" and line["step"] >= last:
-        print("there", flush=True)
-        signal.pause()
-
-
-run_training(RunSpec.from_yaml(directory / "spec.yaml"), directory, Path, RunOptions(listener=tell, resume=True))
-"""
+from tests import forked
 
 
 @pytest.fixture
@@ -74,13 +54,21 @@ def metrics(directory: Path) -> list[dict[str, Any]]:
 
 def kill_after(step: int, directory: Path) -> None:
     """Start the run in a process of its own, which waits for its end when it has reported `step`."""
-    command = [sys.executable, "-c", PROGRAM, str(directory), str(step)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "there\n"
+    reader, writer = forked.pipe()
+    process = forked.start(_train_until, directory, step, writer)
+    assert reader.recv() == step
     process.kill()
-    assert process.wait() == -signal.SIGKILL
-    process.stdout.close()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _train_until(directory: Path, last: int, writer: Connection) -> None:
+    def tell(line: Line) -> None:
+        if line["phase"] == "training" and line["step"] >= last:
+            writer.send(line["step"])
+            signal.pause()
+
+    run_training(RunSpec.from_yaml(directory / "spec.yaml"), directory, Path, RunOptions(listener=tell, resume=True))
 
 
 @pytest.mark.slow

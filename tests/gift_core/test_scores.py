@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +16,23 @@ from gift_core.data.tokenisation import TokenisedExample
 from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base
 from gift_core.scores import CacheReport, ScoreCache, batch_of, fill, probe, rows_of
+from tests import forked
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = [TokenisedExample(i, tuple(range(10, 22 + i)), prompt_length=6, tail_length=1) for i in range(12)]
-WRITER = """
-import sys
-from pathlib import Path
-import numpy as np
-from gift_core.data.tokenisation import TokenisedExample
-from gift_core.scores import ScoreCache
-cache = ScoreCache(Path(sys.argv[1]))
-for i in range(40):
-    cache.put(TokenisedExample(i, (1, 2, i), 1, 0), np.full((2, 2), i))
-    cache.flush()
-"""
+
+
+def write(folder: Path) -> ScoreCache:
+    cache = ScoreCache(folder)
+    for i in range(40):
+        cache.put(TokenisedExample(i, (1, 2, i), 1, 0), np.full((2, 2), i))
+        cache.flush()
+    return cache
+
+
+def write_and_begin_another(folder: Path, done: Connection) -> None:
+    write(folder).put(TokenisedExample(999, (9,), 0, 0), np.zeros((2, 1)))
+    done.send("done")
+    signal.pause()
 
 
 def scores_of(example: TokenisedExample) -> np.ndarray:
@@ -76,8 +79,10 @@ def test_what_others_write_is_seen_after_a_reload(tmp_path: Path) -> None:
 
 
 def test_processes_that_write_the_same_at_once_do_no_harm(tmp_path: Path) -> None:
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], cwd=ROOT) for _ in range(2)]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    writers = [forked.start(write, tmp_path) for _ in range(2)]
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0]
     cache = ScoreCache(tmp_path)
     for i in range(40):
         found = cache.get(TokenisedExample(i, (1, 2, i), 1, 0))
@@ -87,16 +92,11 @@ def test_processes_that_write_the_same_at_once_do_no_harm(tmp_path: Path) -> Non
 
 
 def test_a_writer_that_is_killed_leaves_what_it_had_finished(tmp_path: Path) -> None:
-    program = WRITER + "\nprint('done', flush=True)\ncache.put(TokenisedExample(999, (9,), 0, 0), np.zeros((2, 1)))\n"
-    program += "import time\nwhile True: time.sleep(60)"
-    writer = subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "done\n"
+    there, here = forked.pipe()
+    writer = forked.start(write_and_begin_another, tmp_path, here)
+    assert there.recv() == "done"
     writer.kill()
-    writer.wait()
-    writer.stdout.close()
+    writer.join()
     cache = ScoreCache(tmp_path)
     assert cache.get(TokenisedExample(39, (1, 2, 39), 1, 0)) is not None
     assert cache.get(TokenisedExample(999, (9,), 0, 0)) is None

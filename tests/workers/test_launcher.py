@@ -22,8 +22,8 @@ SPEC = ExperimentSpec.parse(
     {
         "methods": ["gift"],
         "run": {
-            "data": {"source": {"kind": "task", "examples": 24}, "held_out": 4},
-            "training": {"epochs": 8, "batch_size": 8, "precision": "fp32"},
+            "data": {"source": {"kind": "task", "examples": 12}, "held_out": 2},
+            "training": {"epochs": 8, "batch_size": 4, "precision": "fp32"},
             "evaluation": {"score": False},
         },
     }
