@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from tests.carrying_out import carry_out
 from ui.connection import StudioError
 
 SMALL = {"task": "word_problems", "source": {"kind": "generated", "count": 8}}
@@ -16,9 +17,7 @@ def begin(client, *checkpoints, **settings):
     return client.evaluate({"checkpoints": list(checkpoints or ("tiny",)), **SMALL, **settings})
 
 
-@pytest.mark.slow
-def test_evaluations_are_scored_shown_and_compared(working, tmp_path):
-    client, wait = working
+def test_evaluations_are_scored_shown_and_compared(client, studio, tmp_path):
     rows = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(4)]
     path = tmp_path / "mine.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -27,8 +26,8 @@ def test_evaluations_are_scored_shown_and_compared(working, tmp_path):
     uploaded = {"task": "gsm8k", "source": {"kind": "dataset", "dataset": dataset.id}, "lengths": [64]}
     (mine,) = begin(client, **uploaded)
     (wrong,) = begin(client, task="gsm8k", source={"kind": "generated", "difficulty": "easy"})
-    assert {one.state, other.state} <= {"queued", "running"}
-    found, _, of_file, failed = wait(client.evaluation, one.id, other.id, mine.id, wrong.id)
+    assert {one.state, other.state} == {"queued"}
+    found, _, of_file, failed = (client.evaluation(carry_out(studio, each.id).id) for each in (one, other, mine, wrong))
 
     assert (found.state, found.done, found.total, found.missing) == ("finished", 8, 8, 0)
     (condition,) = found.conditions
