@@ -24,8 +24,9 @@ settings.register_profile("studio", deadline=None)
 settings.load_profile("studio")
 
 
-def pytest_collection_finish() -> None:
-    """What has been imported by now stays: each training ends with a full collection, which need not go through it."""
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_there_stays() -> None:
+    """Each training ends with a full collection of garbage, which need not go through all that was imported before."""
     gc.collect()
     gc.freeze()
 

@@ -1,8 +1,9 @@
-"""Processes forked from one that has imported everything: each is there at once."""
+"""Processes forked from one that has imported everything: each is there at once. And those that are gone."""
 
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -16,6 +17,12 @@ def start(target: Callable[..., None], *arguments: object, **options: object) ->
     process = _CONTEXT.Process(target=target, args=arguments, kwargs=options)
     process.start()
     return process
+
+
+def dead() -> int:
+    """The number of a process that is not there any more."""
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
 
 
 def pipe() -> tuple[Connection, Connection]:

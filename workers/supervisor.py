@@ -155,6 +155,8 @@ class Supervisor:
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         if not heart.still_beats():
             return CUT_OFF
+        # Also where nothing is left to do but to say how it ended.
+        clear_scratch(directory)
         self._sharing.bring(job)
         heart.catch_up()
         outcome = _finished_before(job, directory)
@@ -217,7 +219,6 @@ class Supervisor:
         """Have in the directory what the process needs, and nothing that an earlier one said about its end; False when
         somebody else has the job by now."""
         directory.mkdir(parents=True, exist_ok=True)
-        clear_scratch(directory)
         kind = JobKind(job.kind)
         asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
         spec = RunSpec.parse(job.spec).to_yaml() if kind is JobKind.TRAIN else None

@@ -6,8 +6,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from gift_core.models.catalogue import find_model
 from gift_core.models.loading import load_base, load_checkpoint, open_checkpoint
 from gift_core.run import run_training
 from gift_core.spec import RunSpec
+from tests import forked
 from tests.gift_core import checkpoints
 from tests.gift_core.conftest import adapter_spec
 
@@ -189,9 +188,7 @@ def test_an_earlier_export_of_the_run_is_replaced_and_leaves_nothing_behind(adap
 def test_what_a_killed_export_left_goes_with_the_next_and_one_under_way_stays(
     adapter_run: Path, tmp_path: Path
 ) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
-        pass
-    left, under_way, own = (tmp_path / f".out.{suffix}" for suffix in (ended.pid, os.getppid(), "notes"))
+    left, under_way, own = (tmp_path / f".out.{suffix}" for suffix in (forked.dead(), os.getppid(), "notes"))
     for folder in (left, under_way, own):
         folder.mkdir()
     export(adapter_run, tmp_path / "out")

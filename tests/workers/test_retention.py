@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from gift_core.spec import ExperimentSpec
+from tests import forked
 from workers.disk import DiskFullError, FileSizes, check_quota, folder_bytes
 from workers.housekeeping import Chore, Housekeeping, alone_in
 from workers.kinds import KINDS
@@ -278,14 +278,8 @@ def test_nothing_is_taken_on_above_the_quota_until_somebody_makes_room(tmp_path:
 # What was left half written
 
 
-def dead_process() -> int:
-    done = subprocess.Popen(["true"])
-    done.wait()
-    return done.pid
-
-
 def test_only_what_belongs_to_nobody_is_cleared(studio: Studio, ended: Ended) -> None:
-    dead, alive = dead_process(), os.getppid()
+    dead, alive = forked.dead(), os.getppid()
     ended("run_done")
     ended("run_busy", state=JobState.RUNNING)
     runs = studio.data / "runs"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.workers.conftest import Attempts, claim
 from workers.heart import Heart
 from workers.locations import ServiceUnavailable
@@ -177,12 +178,14 @@ def test_what_a_lost_worker_had_finished_is_not_trained_again(store, run_ids, ma
     directory = tmp_path / "runs" / run_ids[0]
     directory.mkdir(parents=True)
     (directory / "result.json").write_text('{"seconds": 1.0, "final_loss": 0.25}')
+    (directory / f".lease-1.{forked.dead()}").touch()
     (pulse,) = store.pulses()
     assert store.lose(pulse)
     make_attempts("print('trained'); finish()").execute(run_ids[0])
     run = store.job(run_ids[0])
     assert (run.state, run.attempt, run.result) == (JobState.FINISHED, 2, {"seconds": 1.0, "final_loss": 0.25})
     assert not (directory / "job.log").exists()
+    assert not list(directory.glob(".*")), "what the lost worker left half written"
 
 
 def test_what_the_store_could_not_take_is_told_with_the_next_sign_of_life(
