@@ -47,7 +47,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[], Callable[[], None]]]:
             pytest.skip("only root may mount a small disk")
         ballast = runs / ".ballast"
         # The run writes meanwhile, and may be the one that fills it.
-        with ballast.open("wb") as file, suppress(OSError):
+        with suppress(OSError), ballast.open("wb") as file:
             file.write(bytes(shutil.disk_usage(runs).free))
         # A little is left: a checkpoint begins, and does not come to its end.
         os.truncate(ballast, max(0, ballast.stat().st_size - 300_000))
