@@ -25,6 +25,8 @@ STOPPED_FILE = "stopped"
 RATES = "rates"
 # How its process says that nobody told it any more that the job is its own.
 EXIT_LOST = 75
+# How it says that the disk is full where there is no room to write that down.
+EXIT_DISK_FULL = 74
 
 
 class JobFile(BaseModel):

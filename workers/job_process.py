@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ from typing import Any, NoReturn, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import EXIT_LOST, JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel, lease_file
+from workers.context import EXIT_DISK_FULL, EXIT_LOST, JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel, lease_file
 from workers.failures import failure_of
 from workers.kinds import KINDS
 from workers.outcome import FAILURE_FILE
@@ -32,8 +33,20 @@ from workers.settings import process_rank
 _PR_SET_PDEATHSIG = 1
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Carry out the job in `--directory`; returns the exit code."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Carry out the job in `--directory`, and exit."""
+    try:
+        code = carry_out_job(arguments)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # Neither a result nor a failure could be written. At its end the interpreter would trip over the log as well.
+        os._exit(EXIT_DISK_FULL)
+    sys.exit(code)
+
+
+def carry_out_job(arguments: Sequence[str] | None = None) -> int:
+    """What the process is for; returns the exit code. Raises `OSError` where that cannot be written down."""
     parser = argparse.ArgumentParser(description="Carry out one job.")
     parser.add_argument("--directory", type=Path, required=True, help="the job's directory, with its job.json")
     parser.add_argument("--data", type=Path, required=True, help="the studio's data folder")
@@ -151,4 +164,4 @@ def _reporter(reports: TextIO) -> Callable[[Line], None]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
-from workers.context import EXIT_LOST, JOB_FILE, LOG_FILE, STOPPED_FILE
+from workers.context import EXIT_DISK_FULL, EXIT_LOST, JOB_FILE, LOG_FILE, STOPPED_FILE
 from workers.job_log import read_tail
 from workers.records import JobState
 
@@ -93,6 +93,8 @@ def outcome_of(directory: Path, exit_code: int) -> Outcome:
         return replace(ENDED_FROM_OUTSIDE, result=_read_result(directory))
     if exit_code == EXIT_LOST:
         return CUT_OFF
+    if exit_code == EXIT_DISK_FULL:
+        return Outcome.failed(DISK_FULL)
     result = _read_result(directory) if exit_code == 0 else None
     if result is not None:
         return Outcome(JobState.FINISHED, "finished", result=result)

@@ -34,7 +34,7 @@ def trials(count: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("seed", range(count))
 
 
-@trials(15)
+@trials(25)
 def test_a_killed_trainer(world: World, seed: int) -> None:
     runs = world.launch()
     world.start_worker()
@@ -49,7 +49,7 @@ def test_a_killed_trainer(world: World, seed: int) -> None:
     world.check(*runs)
 
 
-@trials(10)
+@trials(20)
 def test_a_killed_worker(world: World, seed: int) -> None:
     runs = world.launch()
     worker = world.start_worker()
@@ -74,7 +74,7 @@ def test_everything_killed_at_once(world: World, seed: int) -> None:
     world.check(*runs)
 
 
-@trials(12)
+@trials(15)
 def test_a_trainer_that_is_told_to_end(world: World, seed: int) -> None:
     runs = world.launch()
     world.start_worker()
@@ -85,7 +85,7 @@ def test_a_trainer_that_is_told_to_end(world: World, seed: int) -> None:
     world.check(*runs)
 
 
-@trials(12)
+@trials(15)
 def test_a_worker_that_is_told_to_end(world: World, seed: int) -> None:
     runs = world.launch()
     worker = world.start_worker()
@@ -101,7 +101,7 @@ def test_a_worker_that_is_told_to_end(world: World, seed: int) -> None:
     world.check(*runs)
 
 
-@trials(12)
+@trials(15)
 def test_a_message_that_is_lost(world: World, seed: int) -> None:
     runs = world.launch()
     with sqlite3.connect(world.data / "queue.sqlite3") as queue:
@@ -114,7 +114,7 @@ def test_a_message_that_is_lost(world: World, seed: int) -> None:
     assert {world.job(run).attempt for run in runs} == {1}
 
 
-@trials(12)
+@trials(15)
 def test_a_message_that_comes_twice(world: World, seed: int) -> None:
     runs = world.launch()
     for _ in range(3):
@@ -128,7 +128,7 @@ def test_a_message_that_comes_twice(world: World, seed: int) -> None:
     assert {world.job(run).attempt for run in runs} == {1}
 
 
-@trials(12)
+@trials(15)
 def test_a_clock_that_jumps(world: World, seed: int) -> None:
     """One host is an hour ahead or behind, and the other one's clock jumps while it works."""
     runs = world.launch()
@@ -161,7 +161,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_checkpoint(world: World, seed: 
     assert [entry["step"] for entry in world.ledger(victim)] == [1, 2, 3, 4, 3, 4, 5, 6]
 
 
-@trials(12)
+@trials(15)
 def test_a_truncated_checkpoint(world: World, seed: int) -> None:
     runs = world.launch()
     worker = world.start_worker()
@@ -177,7 +177,7 @@ def test_a_truncated_checkpoint(world: World, seed: int) -> None:
     world.check(*runs)
 
 
-@trials(10)
+@trials(15)
 def test_a_worker_that_stalls_without_dying(world: World, seed: int) -> None:
     """It is stopped for longer than its lease, alone or with its jobs, and then goes on as if nothing had happened."""
     runs = world.launch()
@@ -200,7 +200,7 @@ def test_a_worker_that_stalls_without_dying(world: World, seed: int) -> None:
     world.check(*runs, *more)
 
 
-@trials(12)
+@trials(15)
 def test_a_web_server_that_is_killed_or_told_to_end(world: World, seed: int) -> None:
     """With a stream open; told to end, it does so within five seconds."""
     runs = world.launch()

@@ -15,9 +15,11 @@ import torch
 
 from gift_core.errors import DataError, Problem
 from gift_core.spec import RunSpec
+from tests import forked
+from workers import outcome
 from workers.context import EXIT_LOST, JobContext, JobFile
 from workers.failures import failure_of
-from workers.job_process import StopWish
+from workers.job_process import StopWish, main
 from workers.kinds import KINDS
 from workers.outcome import Failure
 from workers.records import JobKind
@@ -112,6 +114,23 @@ def test_it_does_not_start_without_its_worker(tmp_path: Path) -> None:
     assert process.returncode != 0
     assert "the worker is gone" in process.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def _end_on_a_full_disk(directory: Path) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    outcome.write_atomically = full
+    arguments = {"directory": directory, "data": directory, "attempt": 1, "parent": os.getppid()}
+    main([part for name, value in arguments.items() for part in (f"--{name}", str(value))])
+
+
+def test_where_a_failure_cannot_be_written_down_its_exit_code_says_that_the_disk_is_full(tmp_path: Path) -> None:
+    renew(tmp_path, 60)
+    process = forked.start(_end_on_a_full_disk, tmp_path)
+    process.join(60)
+    assert process.exitcode is not None
+    assert outcome.outcome_of(tmp_path, process.exitcode).failure == outcome.DISK_FULL
 
 
 def test_signals_say_whether_the_result_is_kept_and_at_the_end_nothing() -> None:
