@@ -54,9 +54,8 @@ def metrics(directory: Path) -> list[dict[str, Any]]:
 
 def kill_after(step: int, directory: Path) -> None:
     """Start the run in a process of its own, which waits for its end when it has reported `step`."""
-    reader, writer = forked.pipe()
-    process = forked.start(_train_until, directory, step, writer)
-    assert reader.recv() == step
+    process, said = forked.start_telling(_train_until, directory, step)
+    assert said.recv() == step
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -92,9 +92,8 @@ def test_processes_that_write_the_same_at_once_do_no_harm(tmp_path: Path) -> Non
 
 
 def test_a_writer_that_is_killed_leaves_what_it_had_finished(tmp_path: Path) -> None:
-    there, here = forked.pipe()
-    writer = forked.start(write_and_begin_another, tmp_path, here)
-    assert there.recv() == "done"
+    writer, said = forked.start_telling(write_and_begin_another, tmp_path)
+    assert said.recv() == "done"
     writer.kill()
     writer.join()
     cache = ScoreCache(tmp_path)
