@@ -7,10 +7,11 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from gift_core.recovery import complete_checkpoints, step_of
@@ -33,29 +34,32 @@ SPEC = ExperimentSpec.parse(
 )
 
 
+class SmallDisk:
+    """A small disk under the runs of a studio, with a file that can fill it."""
+
+    def __init__(self, runs: Path) -> None:
+        self._runs = runs
+        self._ballast = runs / ".ballast"
+
+    def fill(self) -> None:
+        """Leave a little: a checkpoint begins, and does not come to its end."""
+        # The run writes meanwhile, and may be the one that fills it.
+        with suppress(OSError), self._ballast.open("ab", buffering=0) as file:
+            file.write(bytes(shutil.disk_usage(self._runs).free))
+        os.truncate(self._ballast, max(0, self._ballast.stat().st_size - 300_000))
+
+    def make_room(self) -> None:
+        self._ballast.unlink()
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Callable[[], Callable[[], None]]]:
-    """Fills the disk under the runs, a small one of its own; what it returns makes room again."""
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     runs = tmp_path / "runs"
     runs.mkdir()
-    mounted = (
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", runs], capture_output=True).returncode == 0
-    )
-
-    def fill() -> Callable[[], None]:
-        if not mounted:
-            pytest.skip("only root may mount a small disk")
-        ballast = runs / ".ballast"
-        # The run writes meanwhile, and may be the one that fills it.
-        with suppress(OSError), ballast.open("wb") as file:
-            file.write(bytes(shutil.disk_usage(runs).free))
-        # A little is left: a checkpoint begins, and does not come to its end.
-        os.truncate(ballast, max(0, ballast.stat().st_size - 300_000))
-        return ballast.unlink
-
-    yield fill
-    if mounted:
-        subprocess.run(["umount", "--lazy", runs], check=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", runs], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield SmallDisk(runs)
+    subprocess.run(["umount", "--lazy", runs], check=True)
 
 
 def weights(directory: Path) -> str:
@@ -63,7 +67,7 @@ def weights(directory: Path) -> str:
 
 
 @pytest.mark.slow
-def test_one_fault_after_the_other(tmp_path: Path, small_disk: Callable[[], Callable[[], None]]) -> None:
+def test_one_fault_after_the_other(tmp_path: Path, small_disk: SmallDisk) -> None:
     with world_in(tmp_path, seed=0) as world:
         worker = hosts.start("train", world.data)
         world.processes.append(worker)
@@ -84,16 +88,23 @@ def test_one_fault_after_the_other(tmp_path: Path, small_disk: Callable[[], Call
         worker = hosts.start("train", world.data)
         world.processes.append(worker)
         # The disk fills up in the middle of a checkpoint.
-        reach(world, run, 12)
-        make_room = small_disk()
-        world.until(lambda: world.job(run).state == JobState.FAILED, seconds=60)
+        reach(world, run, 11)
+
+        def has_failed() -> bool:
+            # Once more each time: an old checkpoint that goes makes room for a new one.
+            small_disk.fill()
+            return world.job(run).state == JobState.FAILED
+
+        with standing_still(world, run):
+            small_disk.fill()
+        world.until(has_failed, seconds=60)
         failure = world.job(run).failure
         assert failure
         assert failure["code"] == "disk_full"
-        make_room()
+        small_disk.make_room()
         world.resume_what_failed(run)
         # It is stopped, and keeps what it has learned; the worker is told to end, and another one begins.
-        reach(world, run, 16)
+        reach(world, run, 14)
         world.store.request_stop(run, "user")
         world.until(lambda: world.job(run).state == JobState.STOPPED, seconds=60)
         assert (world.directory(run) / "checkpoint" / "model.safetensors").exists()
@@ -113,3 +124,12 @@ def test_one_fault_after_the_other(tmp_path: Path, small_disk: Callable[[], Call
 def reach(world: World, run: str, step: int) -> None:
     """Until an attempt that was begun by now has taken so many steps."""
     world.until(lambda: world.job(run).phase == "training" and world.job(run).step >= step, f"step {step}", seconds=120)
+
+
+@contextmanager
+def standing_still(world: World, run: str) -> Iterator[None]:
+    """The run takes no step meanwhile."""
+    process = psutil.Process(world.job(run).process_id)
+    process.suspend()
+    yield
+    process.resume()

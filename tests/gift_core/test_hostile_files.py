@@ -44,7 +44,7 @@ def archive(kind: str) -> bytes:
     file = io.BytesIO()
     if kind == "zip":
         with zipfile.ZipFile(file, "w") as packed:
-            packed.writestr("rows.jsonl", LINE)
+            packed.writestr(zipfile.ZipInfo("rows.jsonl"), LINE)
     else:
         with tarfile.open(fileobj=file, mode="w") as packed:
             packed.addfile(tarfile.TarInfo("rows.jsonl"), io.BytesIO())
