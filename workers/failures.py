@@ -51,7 +51,7 @@ def failure_of(error: Exception) -> Failure:
         error = out_of_memory_somewhere()
     if isinstance(error, GiftError):
         return of_gift_error(error)
-    if (isinstance(error, OSError) and error.errno == errno.ENOSPC) or _says(error, os.strerror(errno.ENOSPC)):
+    if _is_want_of_room(error):
         return DISK_FULL
     return Failure(
         code="internal",
@@ -60,7 +60,14 @@ def failure_of(error: Exception) -> Failure:
     )
 
 
-def _says(error: Exception, *phrases: str) -> bool:
-    # The writer of safetensors raises errors that only their text tells apart.
+def _is_want_of_room(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    # Other writers raise errors that only their text tells apart.
     text = str(error).lower()
-    return any(phrase.lower() in text for phrase in phrases)
+    return any(phrase in text for phrase in (*(os.strerror(number).lower() for number in _NO_ROOM), *_TORCH_WROTE_LESS))
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+# What `torch.save` says where the file took less than it was given, large and small; of the reason it says nothing.
+_TORCH_WROTE_LESS = ("unexpected pos ", "basic_ios::clear: iostream error")

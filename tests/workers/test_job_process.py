@@ -57,6 +57,8 @@ def context_in(data: Path) -> JobContext:
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory"),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "disk_full"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
+        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "disk_full"),
+        (OSError(errno.ENOENT, os.strerror(errno.ENOENT)), "internal"),
         (ValueError("a secret detail"), "internal"),
         (DataError("Row 3 is empty.", field="row 3", remedy="Fill it."), "data"),
     ],
@@ -77,6 +79,13 @@ def test_torch_really_says_what_is_looked_for() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
     assert failure_of(caught.value).code == "out_of_memory"
+
+
+@pytest.mark.parametrize("numbers", [1, 1_000_000])
+def test_what_torch_says_of_a_full_disk_is_understood(numbers: int) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.save({"weights": torch.zeros(numbers)}, "/dev/full")
+    assert failure_of(caught.value).code == "disk_full"
 
 
 def test_a_data_set_is_found_by_its_id_alone(tmp_path: Path) -> None:
