@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fastapi import FastAPI
 
@@ -44,6 +45,7 @@ from api.security_headers import SecurityHeaders
 from gift_core.machine import Machine
 from workers.copies import CopyService
 from workers.dataset_inspections import DatasetInspectionService
+from workers.devices import free_memory
 from workers.evaluations import EvaluationService
 from workers.inference import InferenceService
 from workers.models import ModelShelf
@@ -139,8 +141,12 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
 
 def _machine(studio: Studio) -> Machine:
     """What the machine that trains has free, where that is this one."""
-    look = Machine.from_outside if studio.settings.embedded_worker else Machine.disk_only
-    return look(studio.settings.data_dir)
+    directory = studio.settings.data_dir
+    gpus = [device for device in studio.own_devices if device.kind == "cuda"]
+    if gpus:
+        largest = max(gpus, key=lambda device: device.memory)
+        return replace(Machine.disk_only(directory), memory_free=free_memory(largest), memory_total=largest.memory)
+    return Machine.from_outside(directory) if studio.settings.embedded_worker else Machine.disk_only(directory)
 
 
 def _trained_here(studio: Studio) -> list[Job]:

@@ -34,15 +34,17 @@ class Device(BaseModel):
         return asked in ("", self.name, self.kind)
 
 
-def find_devices(asked: str = "auto") -> list[Device]:
+def find_devices(asked: str = "auto", visible: str | None = None) -> list[Device]:
     """`auto`: all NVIDIA GPUs of this machine, or else its CPU; otherwise the named ones, `cuda:0,cuda:1` or `cpu`.
 
+    `visible` is CUDA_VISIBLE_DEVICES, numbers or UUIDs: where it is set, `auto` takes no other GPU.
     Raises `SpecError` where one of them is not there.
     """
     found = _gpus()
     if asked == "auto":
-        return found or [_cpu()]
-    known = {device.name: device for device in [_cpu(), *found]}
+        mine = [gpu for identity, gpu in found.items() if visible is None or _is_among(visible, identity, gpu)]
+        return mine or [_cpu()]
+    known = {device.name: device for device in [_cpu(), *found.values()]}
     names = [name.strip() for name in asked.split(",")]
     if missing := [name for name in names if name not in known]:
         raise SpecError(
@@ -51,6 +53,20 @@ def find_devices(asked: str = "auto") -> list[Device]:
             remedy=f"Choose from {', '.join(known)}, or auto.",
         )
     return [known[name] for name in dict.fromkeys(names)]
+
+
+def _is_among(visible: str, identity: str, gpu: Device) -> bool:
+    """A UUID may be cut short there."""
+    named = [part.strip() for part in visible.split(",")]
+    return any(gpu.name == f"cuda:{part}" or (part.startswith("GPU-") and identity.startswith(part)) for part in named)
+
+
+def free_memory(device: Device) -> int | None:
+    """Bytes of a GPU that nobody has; None where that cannot be told."""
+    for index, free in _ask_driver("index", "memory.free"):
+        if device.name == f"cuda:{index}":
+            return int(free) * 2**20
+    return None
 
 
 class DevicePool:
@@ -120,16 +136,25 @@ def _cpu() -> Device:
     return Device(name="cpu", title=f"CPU, {cores} cores", memory=psutil.virtual_memory().total)
 
 
-def _gpus() -> list[Device]:
-    """Asked of the driver's own tool: importing torch for this would take seconds and gigabytes."""
+def _gpus() -> dict[str, Device]:
+    """By UUID."""
+    found = _ask_driver("uuid", "index", "name", "memory.total")
+    return {
+        identity: Device(name=f"cuda:{index}", title=title, memory=int(total) * 2**20)
+        for identity, index, title, total in found
+    }
+
+
+def _ask_driver(*fields: str) -> list[list[str]]:
+    """A row of each NVIDIA GPU, asked of the driver's own tool: importing torch for this would take seconds and
+    gigabytes, and asking a GPU through it some of its memory for good. Sizes are in megabytes."""
     tool = which("nvidia-smi")
     if tool is None:
         return []
-    query = [tool, "--query-gpu=index,name,memory.total", "--format=csv,noheader,nounits"]
-    with suppress(OSError, subprocess.SubprocessError, ValueError):
+    query = [tool, f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
+    with suppress(OSError, subprocess.SubprocessError):
         answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-        rows = [[part.strip() for part in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
-        return [
-            Device(name=f"cuda:{index}", title=title, memory=int(megabytes) * 2**20) for index, title, megabytes in rows
-        ]
+        rows = [[part.strip() for part in line.split(",")] for line in answer.stdout.splitlines()]
+        # A GPU that has failed is told of in a line of words, and what one does not know is "[N/A]".
+        return [row for row in rows if len(row) == len(fields) and not any(part.startswith("[") for part in row)]
     return []

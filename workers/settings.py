@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     devices: str = Field(
         "auto", description="What the embedded worker computes on: `auto`, `cpu`, or names such as `cuda:0,cuda:1`."
     )
+    cuda_visible_devices: str | None = Field(
+        None, validation_alias="cuda_visible_devices", description="CUDA's own variable: `auto` takes no other GPU."
+    )
     hub_token: SecretStr | None = Field(
         None,
         description="Token for uploads to the Hub that are asked for without one. Only uploading processes get it.",

@@ -228,7 +228,8 @@ class Studio:
     @cached_property
     def own_devices(self) -> list[Device]:
         """What the embedded worker computes on."""
-        return find_devices(self.settings.devices) if self.settings.embedded_worker else []
+        settings = self.settings
+        return find_devices(settings.devices, settings.cuda_visible_devices) if settings.embedded_worker else []
 
     def has_gpus(self) -> bool:
         """Whether this or any other worker has a GPU."""
@@ -257,7 +258,7 @@ class Studio:
     def worker(self) -> Worker:
         """A worker for this studio's queue. Not started yet."""
         settings = self.settings
-        pool = DevicePool(find_devices(settings.devices), settings.side_slots)
+        pool = DevicePool(self.own_devices, settings.side_slots)
         supervisor = Supervisor(
             self.store,
             self.sharing,

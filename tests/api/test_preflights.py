@@ -9,12 +9,16 @@ from typing import Any
 import httpx
 import pytest
 
+from api import app
+from api.app import create_api
 from gift_core.errors import GiftError
 from gift_core.machine import Machine
 from gift_core.spec import ExperimentSpec
 from tests.api.conftest import Trainer
+from tests.serving import serve
 from ui.client import StudioClient
 from ui.connection import StudioError
+from workers.devices import Device
 from workers.preflight import PreflightService
 from workers.studio import Studio
 
@@ -86,6 +90,17 @@ def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> N
     assert found.memory.available is None
     assert found.disk.available
     assert found.time is None
+
+
+def test_what_a_gpu_has_is_asked_of_its_driver(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = [Device(name="cuda:0", title="small", memory=2**20), Device(name="cuda:1", title="large", memory=2**21)]
+    monkeypatch.setattr(studio, "own_devices", gpus)
+    monkeypatch.setattr(app, "free_memory", lambda device: device.memory - 1)
+    with serve(create_api(studio)) as address, StudioClient(address) as client:
+        report = client.preflight(SMALL)
+    assert report.estimates.memory
+    assert report.estimates.memory.available == 2**21 - 1
+    assert "2 MiB are free" in report.problems[0].message
 
 
 def test_too_many_at_once_are_turned_away(studio: Studio) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from gift_core.errors import SpecError
-from workers.devices import Device, DevicePool, find_devices, visible_devices
+from workers.devices import Device, DevicePool, find_devices, free_memory, visible_devices
 from workers.records import Job
 
 GPUS = [Device(name=f"cuda:{number}", title="GPU", memory=1) for number in range(2)]
@@ -72,6 +76,63 @@ def test_a_device_that_is_not_there_is_named() -> None:
     with pytest.raises(SpecError, match="no device cuda:77") as refused:
         find_devices("cpu, cuda:77")
     assert "cpu" in refused.value.problems[0].remedy
+
+
+@pytest.fixture
+def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """The driver's tool as it answers on a machine with GPUs, a line for each."""
+
+    def answer(lines: str) -> None:
+        tool = tmp_path / "nvidia-smi"
+        # It is asked for different columns of the same table.
+        tool.write_text(
+            f"""#!{sys.executable}
+import csv, sys
+columns = ["index", "uuid", "name", "memory.total", "memory.free"]
+asked = sys.argv[1].removeprefix("--query-gpu=").split(",")
+for row in csv.reader({lines.strip().splitlines()!r}, skipinitialspace=True):
+    print(", ".join(row[columns.index(name)] for name in asked) if len(row) > 1 else row[0])
+"""
+        )
+        tool.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+
+    return answer
+
+
+TWO_GPUS = """
+0, GPU-1f2e, NVIDIA H100 80GB HBM3, 81559, 81000
+1, GPU-9c0d, NVIDIA H100 80GB HBM3, 81559, 512
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "visible", "found"),
+    [
+        ("auto", None, ["cuda:0", "cuda:1"]),
+        ("auto", "1", ["cuda:1"]),
+        ("auto", " 0, 1 ", ["cuda:0", "cuda:1"]),
+        ("auto", "GPU-9c", ["cuda:1"]),
+        ("auto", "", ["cpu"]),
+        ("cuda:0", "1", ["cuda:0"]),
+        ("cpu", None, ["cpu"]),
+    ],
+)
+def test_automatic_is_what_cuda_may_see(
+    driver: Callable[[str], None], asked: str, visible: str | None, found: list[str]
+) -> None:
+    driver(TWO_GPUS)
+    assert [device.name for device in find_devices(asked, visible)] == found
+
+
+def test_the_driver_tells_what_is_free_and_a_gpu_that_failed_is_left_out(driver: Callable[[str], None]) -> None:
+    driver(TWO_GPUS)
+    first, second = find_devices()
+    assert (first.title, first.memory) == ("NVIDIA H100 80GB HBM3", 81559 * 2**20)
+    assert [free_memory(device) for device in (first, second)] == [81000 * 2**20, 512 * 2**20]
+    driver("Unable to determine the device handle for GPU0000:01:00.0: Unknown Error\n1, GPU-9c0d, H100, 81559, [N/A]")
+    assert [device.name for device in find_devices()] == ["cuda:1"]
+    assert free_memory(second) is None
 
 
 def test_devices_that_another_worker_of_the_host_uses_are_not_waited_for_by_those_who_need_others() -> None:
