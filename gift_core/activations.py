@@ -93,7 +93,8 @@ def count_saved(network: nn.Module, run: Callable[[], Any]) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        # The tensor itself would hold the node that saved it, which holds the tensor: for good, out of Python's sight.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 from dataclasses import dataclass
@@ -160,6 +161,15 @@ def peak_memory() -> int:
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts kilobytes, macOS bytes.
     return resident if sys.platform == "darwin" else resident * 1024
+
+
+def begin_anew() -> None:
+    """Let go of what an earlier run of this process has left, and count a device's peak from here."""
+    # Trainers lie in cycles, and a full device is nothing that Python would notice.
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def available_memory() -> int:

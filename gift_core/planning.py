@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gift_core.counting import Epoch, StepBatch, epoch_batches
 from gift_core.data.sources import ResolveDataset, task_problems
 from gift_core.data_spec import TaskSource
-from gift_core.memory import MemoryEstimate, available_memory, peak_memory, readable_size
+from gift_core.memory import MemoryEstimate, available_memory, begin_anew, peak_memory, readable_size
 from gift_core.preflight import check_memory
 from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
 from gift_core.sizing import Suggestion, fits, suggest
@@ -84,6 +84,7 @@ def plan(
     `rates` is where frozen rates may lie already. Raises the `GiftError` that the run would raise, and an
     `OutOfMemoryError` before anything is loaded, where the sizes alone say that the memory is too small.
     """
+    begin_anew()
     # Before the trial: what that allocates stays with the process for a while.
     available = available_memory()
     check_memory(spec, resolve_dataset, available)

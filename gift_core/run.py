@@ -22,6 +22,7 @@ from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError, StoppedError
 from gift_core.evaluation import score_task
+from gift_core.memory import begin_anew
 from gift_core.models.adapters import add_lora
 from gift_core.models.architecture import Architecture
 from gift_core.models.catalogue import pinned_name
@@ -89,6 +90,7 @@ def run_training(
     if process.is_main_process:
         begin(directory, spec, resumed_from)
     process.wait_for_everyone()
+    begin_anew()
     reporter = Reporter(directory if process.is_main_process else None, options.listener)
     try:
         reporter.report(step_of(resumed_from) if resumed_from else 0, "loading")

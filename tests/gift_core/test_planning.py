@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 
+from gift_core import planning
 from gift_core.activations import count_saved
+from gift_core.data.sources import ResolveDataset
 from gift_core.out_of_memory import is_out_of_memory
 from gift_core.planning import Plan, plan
-from gift_core.run import frozen_rates, prepare, run_training
+from gift_core.run import Prepared, frozen_rates, prepare, run_training
 from gift_core.spec import RunSpec
 
 
@@ -74,6 +78,35 @@ def test_saved_tensors_are_counted_once_and_without_weights() -> None:
     x = torch.randn(4, 8)
     # The first layer keeps its input, tanh its output, which the last layer keeps too.
     assert count_saved(network, lambda: network(x)) == 2 * 4 * 8 * 4
+
+
+def test_what_was_counted_is_let_go() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    kept = []
+    network[1].register_forward_hook(lambda module, inputs, output: kept.append(weakref.ref(output)))
+    assert count_saved(network, lambda: network(torch.randn(4, 8)))
+    assert [reference() for reference in kept] == [None]
+
+
+def test_the_next_plan_has_the_memory_of_the_one_before(unscored: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks: list[weakref.ref[torch.nn.Module]] = []
+    left = []
+
+    def watched(spec: RunSpec, resolve_dataset: ResolveDataset) -> Prepared:
+        left.append(sum(network() is not None for network in networks))
+        prepared = prepare(spec, resolve_dataset)
+        networks.append(weakref.ref(prepared.model.network))
+        return prepared
+
+    monkeypatch.setattr(planning, "prepare", watched)
+    # It does not come by itself here, and there it may come too late.
+    gc.disable()
+    try:
+        plan(unscored, Path)
+        plan(unscored, Path)
+    finally:
+        gc.enable()
+    assert left == [0, 0]
 
 
 @pytest.mark.parametrize(
