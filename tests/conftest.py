@@ -17,6 +17,8 @@ from tests.services import PostgresService, RedisService, S3Service
 # Before anything imports torch, and for all that tests start: on few cores, threads of several processes spin against
 # each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What is compared with exact numbers is computed on the CPU, also where there is a GPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 # What a shell runs in the background ignores Ctrl-C, as does all that it starts; here it is pressed in tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long one example takes says more about the machine's other work than about the code.
