@@ -45,6 +45,12 @@ def remove_others(checkpoint: Path) -> None:
             shutil.rmtree(path)
 
 
+def keep_newest(directory: Path, count: int) -> None:
+    """Remove all checkpoints below a trainer's directory but the last `count`."""
+    for path in sorted(directory.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=step_of)[:-count]:
+        shutil.rmtree(path)
+
+
 def step_of(checkpoint: Path) -> int:
     """The step after which a checkpoint was written."""
     return int(checkpoint.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"))

@@ -27,7 +27,7 @@ from gift_core.models.loading import DiffusionModel
 from gift_core.models.saving import write_model
 from gift_core.objectives import RECIPES, masking_rate, mean_rate, rate_sums
 from gift_core.probing import FrozenScores, OnlineScores, PeriodicScores, ScoreSource
-from gift_core.recovery import PREFIX_CHECKPOINT_DIR, complete_checkpoints, seal
+from gift_core.recovery import PREFIX_CHECKPOINT_DIR, complete_checkpoints, keep_newest, seal
 from gift_core.reporting import TRAINER_DIRECTORY
 from gift_core.scores import ScoreCache, pick
 from gift_core.spec import RunSpec
@@ -255,7 +255,10 @@ class GiftTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            seal(Path(self.args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+            directory = Path(self.args.output_dir)
+            seal(directory / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+            # Not by the Trainer: it removes the old ones before the new one counts, and goes by their dates.
+            keep_newest(directory, KEPT_CHECKPOINTS)
         self.accelerator.wait_for_everyone()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
@@ -330,7 +333,6 @@ def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArgumen
         logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=checkpoint_interval(spec, examples),
-        save_total_limit=KEPT_CHECKPOINTS,
         report_to=[],
         disable_tqdm=True,
         remove_unused_columns=False,

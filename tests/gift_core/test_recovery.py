@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 from multiprocessing.connection import Connection
@@ -13,8 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from gift_core import training
 from gift_core.errors import SpecError, StoppedError, TrainingError
-from gift_core.recovery import complete_checkpoints, forget_after, last_checkpoint, reported_values, seal
+from gift_core.recovery import complete_checkpoints, forget_after, last_checkpoint, reported_values, seal, step_of
 from gift_core.reporting import Line
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
@@ -68,6 +70,22 @@ def _train_until(directory: Path, last: int, writer: Connection) -> None:
             signal.pause()
 
     run_training(RunSpec.from_yaml(directory / "spec.yaml"), directory, Path, RunOptions(listener=tell, resume=True))
+
+
+def test_two_checkpoints_are_whole_until_a_third_one_is(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = []
+
+    def watched(directory: Path) -> None:
+        # The newest is the oldest by its date, as after a clock was set back.
+        os.utime(directory, (0, 0))
+        whole.append([step_of(path) for path in complete_checkpoints(directory.parent)])
+        seal(directory)
+
+    monkeypatch.setattr(training, "seal", watched)
+    run_training(spec, tmp_path, Path)
+    assert whole == [[], [2], [4, 2], [6, 4], [8, 6], [10, 8]]
 
 
 @pytest.mark.slow
