@@ -66,7 +66,8 @@ def take_first(studio: Studio) -> Job:
 def test_jobs_are_counted_by_kind_and_state_with_what_they_ended_in(studio: Studio, http: TestClient) -> None:
     scrape(http)
     studio.store.create_experiment(ExperimentSpec(), None)  # SFT and GIFT.
-    studio.store.add_job(Job(id="ev_1", kind=JobKind.EVALUATE, label="e", spec={}, devices=0, created=time.time() - 90))
+    created = time.time() - 90
+    studio.store.add_job(Job(id="ev_1", kind=JobKind.EVALUATE, label="e", spec={}, devices=0, created=created))
     first, second = take_first(studio), take_first(studio)
     studio.store.beat(first.id, first.owner or "", [MetricLine(number=1, step=1, time=1.0, values={"loss": 2.0})])
     studio.store.end(first.id, first.owner or "", JobState.FINISHED, "finished", result={})
@@ -76,7 +77,7 @@ def test_jobs_are_counted_by_kind_and_state_with_what_they_ended_in(studio: Stud
     assert value(seen, "gift_jobs", kind="train", state="queued") == 0
     assert value(seen, "gift_jobs", kind="evaluate", state="queued") == 1
     assert value(seen, "gift_queue_length") == 1
-    assert value(seen, "gift_queue_oldest_wait_seconds") == pytest.approx(90, abs=5)
+    assert 90 <= value(seen, "gift_queue_oldest_wait_seconds") <= time.time() - created
     assert value(seen, "gift_attempts_ended_total", kind="train", state="finished") == 1
     assert value(seen, "gift_job_failures_total", kind="train", cause="killed") == 1
     assert value(seen, "gift_attempt_seconds_count", kind="train") == 2

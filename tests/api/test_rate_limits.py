@@ -214,9 +214,7 @@ def test_who_sends_a_body_too_slowly_is_sent_away(tmp_path: Path, path: str, par
     with serve(create_api(studio)) as url:
         host, port = url.removeprefix("http://").split(":")
         with socket.create_connection((host, int(port)), timeout=20) as connection:
-            connection.sendall(head.encode())
-            for _ in range(parts):
-                connection.sendall(b"{")
+            connection.sendall(head.encode() + b"{" * parts)
             answer = b""
             while part := connection.recv(4096):
                 answer += part

@@ -16,12 +16,15 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.job_views import JobView
 from ui.client import StudioClient
 from ui.connection import StudioError
 from workers.records import ACTIVE, JobState
+
+# A busy machine may stand still for longer than the five seconds that Playwright waits.
+expect.set_options(timeout=30_000)
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
@@ -48,8 +51,10 @@ class Server:
     def trainer(self) -> psutil.Process | None:
         """The training process, while there is one."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            if "workers.job_process" in child.cmdline():
-                return child
+            # One that has just ended has no command line any more.
+            with suppress(psutil.NoSuchProcess):
+                if "workers.job_process" in child.cmdline():
+                    return child
         return None
 
 
@@ -87,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(tmp_path_factory.mktemp("studio") / "data")
     yield server
     server.process.terminate()
-    server.process.wait(timeout=15)
+    server.process.wait(timeout=60)
 
 
 @pytest.fixture

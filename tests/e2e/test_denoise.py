@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.e2e.conftest import Server
-from tests.e2e.test_story import LOADING, field_of
+from tests.e2e.test_story import LOADING, field_of, settle
 from ui.client import StudioClient
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -74,6 +74,7 @@ def test_a_token_is_edited_and_the_branch_has_a_link(denoise: Page, client: Stud
 def test_given_text_stands_and_a_mistake_names_its_line(denoise: Page) -> None:
     page = denoise
     page.get_by_role("button", name="Sampling").click()
+    settle(page)
     given = page.locator("#given textarea")
     given.fill("2: So\nand then")
     page.locator("#denoise-button").click()
@@ -85,8 +86,8 @@ def test_given_text_stands_and_a_mistake_names_its_line(denoise: Page) -> None:
     page.locator("#denoise-button").click()
     expect(page.locator("#denoise .gs-panes [data-state=given]")).not_to_have_count(0, timeout=LOADING)
     expect(page.locator(CHIP)).to_have_text("finished", timeout=LOADING)
-    # The link brings it back.
-    page.wait_for_url("**/denoise?traces=*")
+    # The link brings it back: that of these traces, and not of those that failed.
+    page.wait_for_url("**/denoise?traces=*&given=2%3A+So*")
     page.reload()
     expect(page.locator("#denoise .gs-panes [data-state=given]")).not_to_have_count(0, timeout=LOADING)
     page.get_by_role("button", name="Sampling").click()

@@ -44,7 +44,10 @@ def test_checkpoints_are_evaluated_compared_and_watched(evaluate: Page, client: 
     page.reload()
     expect(page.locator("#evaluation .gs-card[data-state=finished] h3")).to_have_text(NAMES, timeout=LOADING)
     expect(page.locator("#count input")).to_have_value(str(COUNT))
+    page.locator("#evaluation .gs-card").first.evaluate("card => card.dataset.before = ''")
     page.click("#evaluate")
+    # All is drawn anew when the answer is there.
+    expect(page.locator("#evaluation .gs-card[data-before]")).to_have_count(0)
     expect(page.locator("#evaluation .gs-card")).to_have_count(3)
     assert page.url == address
 
@@ -90,6 +93,7 @@ def test_one_that_was_stopped_goes_on(evaluate: Page, client: StudioClient) -> N
     page.click("#evaluate")
     page.wait_for_url("**/evaluate?evaluations=*")
     cards = page.locator("#evaluation .gs-card")
+    expect(cards).to_have_count(3)
     # Those in the queue first, so that none of them begins.
     for card in reversed(cards.all()):
         card.get_by_role("button", name="Stop").click()

@@ -39,7 +39,11 @@ def field_of(page: Page, path: str) -> Locator:
 
 def open_section(page: Page, title: str) -> None:
     page.locator(f"#section-{title.split()[0].lower()} > button").click()
-    # Gradio mounts a section's fields when it is first opened, and sets them once more right after that.
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Gradio mounts a section's fields when it is first opened, and sets them once more right after that."""
     page.evaluate("new Promise((done) => requestIdleCallback(() => requestIdleCallback(done)))")
 
 
@@ -91,8 +95,7 @@ def test_a_pair_from_click_to_denoising(
     page = context.new_page()
     page.goto(address)
     expect(page.locator(FINISHED)).to_have_count(2, timeout=300_000)
-    page.wait_for_function(f"(() => {{ const drawn = {CURVES.strip()}; return drawn?.length === 2 }})()")
-    assert sorted(page.evaluate(CURVES)) == [["GIFT", 6], ["SFT", 6]]
+    wait_for(lambda: sorted(page.evaluate(CURVES) or []) == [["GIFT", 6], ["SFT", 6]], "both curves")
     expect(page.locator("#runs .gs-score")).to_have_count(2)
     runs = client.experiment(experiment).runs
     assert [run.label for run in runs] == ["SFT", "GIFT"]
@@ -101,7 +104,9 @@ def test_a_pair_from_click_to_denoising(
 
     page.locator(FINISHED).first.get_by_role("link", name="Tokens").click()
     page.wait_for_url("**/tokens?*")
-    expect(page.locator("#inspection .gs-pane h3")).to_have_text(["Prompt", "Tiny base", "SFT", "GIFT"])
+    expect(page.locator("#inspection .gs-pane h3")).to_have_text(
+        ["Prompt", "Tiny base", "SFT", "GIFT"], timeout=LOADING
+    )
     check_masking_probabilities(page, client, [run.id for run in runs])
 
     page.goto(f"{server.url}/denoise?experiment={experiment}")

@@ -64,7 +64,7 @@ def test_a_mask_is_looked_at_and_its_link_shows_it_again(tokens: Page, client: S
     tokens.locator("#response textarea").fill("<answer>7</answer>")
     tokens.click("#inspect")
     expect(tokens.get_by_text("Entropy at this mask")).to_have_count(0, timeout=COMPUTING)
-    assert "mask=" not in tokens.url
+    expect(tokens).not_to_have_url(re.compile("mask="))
 
 
 def test_a_mask_beyond_the_response_is_refused_once(context: BrowserContext, server: Server) -> None:

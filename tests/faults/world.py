@@ -26,6 +26,7 @@ from gift_core.spec import ExperimentSpec
 from tests.faults import hosts
 from tests.faults.light_job import STEPS
 from workers.kinds import job_directory
+from workers.leftovers import clear_leftovers
 from workers.processes import JOB_VARIABLE
 from workers.records import ENDED, TRANSITIONS, Job, JobState
 
@@ -162,7 +163,8 @@ class World:
             points = [point.step for point in self.store.metrics([run_id], after=0)]
             assert points == sorted(set(points)), "no point is there twice"
             assert points[-1] == STEPS, points
-            # A last sign of life may be under way.
+            # A last sign of life may be under way; what a killed worker left of one is cleared up.
+            clear_leftovers(self.data, self.store.database)
             self.until(lambda job=job: not self._half_written(job), f"the last sign of life of {run_id}")
         # A worker that wakes up may yet start one, which sees that its time is over and ends.
         self.until(lambda: not list(self.left_behind()), "the end of all processes")

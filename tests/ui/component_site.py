@@ -43,7 +43,7 @@ class Site(ThreadingHTTPServer):
             self.drops += 1
             self.changed.notify_all()
 
-    def wait_for_streams(self, count: int, timeout: float = 10) -> bool:
+    def wait_for_streams(self, count: int, timeout: float = 30) -> bool:
         with self.changed:
             return self.changed.wait_for(lambda: self.streams == count, timeout)
 

@@ -94,16 +94,19 @@ class Shown:
 def publish(site: Site, *shown: Shown) -> dict[str, Any]:
     """Let the site answer about these, and give the data of the view that shows them."""
     details = [each.detail() for each in shown]
+    found: dict[str, Any] = {}
     for each, detail in zip(shown, details, strict=True):
-        site.documents[f"evaluations/{detail.id}"] = detail.model_dump(mode="json")
+        found[f"evaluations/{detail.id}"] = detail.model_dump(mode="json")
         for number in range(len(each.solved)):
             address = f"evaluations/{detail.id}/answers?condition={number}&start=0&limit=200"
-            site.documents[address] = [row.model_dump(mode="json") for row in answers(each.evaluation(), number)]
+            found[address] = [row.model_dump(mode="json") for row in answers(each.evaluation(), number)]
         for other, compared in zip(shown, details, strict=True):
             if fingerprint(each.items) == fingerprint(other.items):
-                found = compare_evaluations(each.evaluation(), other.evaluation())
+                compared_by = compare_evaluations(each.evaluation(), other.evaluation())
                 address = f"evaluation-comparisons?first={detail.id}&second={compared.id}"
-                site.documents[address] = [length.model_dump(mode="json") for length in found]
+                found[address] = [length.model_dump(mode="json") for length in compared_by]
+    # All at once: a page that is open may ask at any time, and the parts belong together.
+    site.documents |= found
     return {"api": "/api", "evaluations": entries_of(details, {})}
 
 

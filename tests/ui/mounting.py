@@ -7,10 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gift_core.documents import Document
 from tests.ui.component_site import Site
+
+# A busy machine may stand still for longer than the five seconds that Playwright waits.
+PATIENCE = 30_000
+expect.set_options(timeout=PATIENCE)
 
 Mount = Callable[[str, object], Page]
 MOUNT = """async ([component, data]) => {
@@ -42,7 +46,7 @@ def mount(browser: Browser, site: Site) -> Iterator[Mount]:
     """Mounts a component on a fresh page; at the end nothing may have failed or come from another host."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
@@ -74,7 +78,8 @@ def set_slider(page: Page, label: str, value: float) -> None:
 
 
 def hold_time(page: Page) -> None:
-    """From a second later on, time passes on the page only as the test says."""
+    """From now on, time passes on the page only as the test says."""
     page.clock.install()
     now = page.evaluate("Date.now()") / 1000
-    page.clock.pause_at(datetime.datetime.fromtimestamp(now + 1, datetime.UTC))
+    # A minute later by the page's clock, which is set there at once: it must not have gone beyond that meanwhile.
+    page.clock.pause_at(datetime.datetime.fromtimestamp(now + 60, datetime.UTC))

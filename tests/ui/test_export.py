@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from gift_core.comparison import compare
 from tests.ui.component_data import HOSTILE
-from tests.ui.mounting import states
+from tests.ui.mounting import PATIENCE, states
 from tests.ui.trace_data import IN_ORDER, trace
 from ui.export import embedded, offline_page
 
@@ -27,7 +27,7 @@ def offline(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     path.write_text(offline_page([first, second], {(0, 1): compare(first, second)}), "utf-8")
     context = browser.new_context(offline=True)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(PATIENCE)
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: message.type in ("error", "warning") and wrong.append(message.text))

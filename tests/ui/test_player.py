@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 from gift_core.comparison import compare
 from gift_core.trace import Branch, Standing, Trace
 from tests.ui.component_data import HOSTILE
-from tests.ui.mounting import Mount, fills, states
+from tests.ui.mounting import Mount, fills, hold_time, states
 from tests.ui.trace_data import IN_ORDER, LENGTH, entry, trace
 
 pytestmark = pytest.mark.e2e
@@ -78,8 +78,11 @@ def test_playing_runs_to_the_end_and_stops(mount: Mount) -> None:
     page = player(mount, trace("GIFT", IN_ORDER))
     page.get_by_label("Speed").select_option("4")
     step(page).fill("20")
+    hold_time(page)
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    # Four steps at twenty a second.
+    page.clock.run_for(200)
     expect(step(page)).to_have_value("24")
     expect(page.get_by_role("button", name="Play")).to_be_visible()
 

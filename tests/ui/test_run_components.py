@@ -313,7 +313,6 @@ def test_experiments_follow_their_runs_until_these_have_ended(mount: Mount, site
         }
         for name in ("e1", "e2")
     ]
-    site.runs = [run_view("r1", "SFT", "finished"), run_view("r2", "GIFT", "failed")]
     page = mount("experiments", {"selected": "e2", "api": "/api", "experiments": entries})
     links = page.get_by_role("navigation", name="Experiments").get_by_role("link")
     expect(links).to_have_count(2)
@@ -323,6 +322,7 @@ def test_experiments_follow_their_runs_until_these_have_ended(mount: Mount, site
     states = links.first.locator("[data-state]")
     expect(states.nth(1)).to_have_attribute("data-state", "running")
     # What happened before the stream began is asked for, and what happens then is told.
+    site.runs = [run_view("r1", "SFT", "finished"), run_view("r2", "GIFT", "failed")]
     site.publish("queue", {"paused": False, "waiting": []})
     expect(states.nth(1)).to_have_attribute("data-state", "failed")
     site.publish("job", run_view("r2", "GIFT", "queued"))
