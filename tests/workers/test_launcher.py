@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors.torch import load_file
@@ -11,7 +13,10 @@ from safetensors.torch import load_file
 from gift_core.run import run_training
 from gift_core.spec import ExperimentSpec, RunSpec
 from tests.workers.conftest import Attempts, Until
+from workers import supervisor
+from workers.context import channel
 from workers.experiments import LaunchOptions
+from workers.processes import signal_everything_of
 from workers.records import JobState
 from workers.settings import job_environment
 from workers.sharing import Sharing
@@ -32,7 +37,7 @@ SPEC = ExperimentSpec.parse(
 
 @pytest.mark.slow
 def test_two_processes_stop_at_the_same_step_and_go_on_to_what_one_process_makes(
-    store: JobStore, until: Until, tmp_path: Path
+    store: JobStore, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment, _ = store.create_experiment(SPEC, None, LaunchOptions(devices=2))
     (run,) = store.runs(experiment.id)
@@ -40,10 +45,22 @@ def test_two_processes_stop_at_the_same_step_and_go_on_to_what_one_process_makes
     attempts = Attempts(store, Supervisor(store, sharing, command, lambda _: job_environment(1), Patience(60.0)))
     directory = tmp_path / "runs" / run.id
 
+    told = threading.Event()
+
+    def telling(*arguments: Any) -> None:
+        signal_everything_of(*arguments)
+        told.set()
+
+    monkeypatch.setattr(supervisor, "signal_everything_of", telling)
+    reports = directory / channel(1)
     work = threading.Thread(target=attempts.execute, args=(run.id,))
     work.start()
-    until(lambda: store.job(run.id).step >= 2 or not work.is_alive())
+    until(lambda: (reports.exists() and reports.read_text().count("tokens_per_second") >= 2) or not work.is_alive())
+    # It stands still until it has been told: a fast machine would take the other steps meanwhile.
+    signal_everything_of(directory, 1, signal.SIGSTOP)
     store.request_stop(run.id, "user")
+    until(told.is_set)
+    signal_everything_of(directory, 1, signal.SIGCONT)
     work.join(timeout=60)
     stopped = store.job(run.id)
     log = (directory / "job.log").read_text()
