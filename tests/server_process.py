@@ -25,8 +25,8 @@ class ServerProcess:
 
     def __init__(self, data: Path) -> None:
         self._data = data
-        # Bound and never listened at: nobody else is given the port while the server is away.
-        self._kept = _bound(0)
+        # Never listened at, also while the server is away.
+        self._kept = bound(0)
         self._port: int = self._kept.getsockname()[1]
         self.url = f"http://{_HOST}:{self._port}"
         self.start()
@@ -71,12 +71,13 @@ def _serve(data: Path, port: int) -> None:
     often = 1_000_000
     settings = Settings(data_dir=data, embedded_worker=False, requests_per_minute=often, changes_per_minute=often)
     studio = Studio(settings)
-    listener = _bound(port)
+    listener = bound(port)
     listener.listen()
     uvicorn.Server(uvicorn.Config(create_api(studio), log_level="critical")).run(sockets=[listener])
 
 
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
+    """Keeps a port: nobody else is given it, and whoever is to have it may listen there."""
     # The protocol is named: asyncio turns Nagle's delay off only where it is.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

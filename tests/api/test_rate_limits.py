@@ -18,7 +18,7 @@ from api.caller import Caller
 from api.quotas import QuotaError, Quotas
 from api.rate_limits import BusyError, Places, TokenBuckets, TooManyError
 from gift_core.spec import ExperimentSpec
-from tests.api.secured import key_of, person, secured_studio
+from tests.api.secured import key_of, person, secured_studio, stop_the_clock
 from tests.data_hub import serving_data
 from tests.serving import serve
 from workers.account_records import Role
@@ -82,7 +82,9 @@ def limited(tmp_path: Path) -> Iterator[tuple[Studio, httpx.Client]]:
     studio = secured_studio(
         tmp_path, requests_per_minute=6, changes_per_minute=3, queued_runs=4, account_upload_mb=1, upload_limit_mb=5
     )
-    with serve(create_api(studio)) as url, httpx.Client(base_url=url, timeout=60) as http:
+    app = create_api(studio)
+    stop_the_clock(app)
+    with serve(app) as url, httpx.Client(base_url=url, timeout=60) as http:
         yield studio, http
     studio.close()
 

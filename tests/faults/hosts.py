@@ -32,6 +32,8 @@ from workers.supervisor import Patience, Supervisor
 from workers.worker import Worker
 
 LEASE_SECONDS = 0.6
+# For trials in which nobody is to be given up, however long the machine stands still.
+LONG_LEASE_SECONDS = 60.0
 _LIGHT_JOB = Path(__file__).with_name("light_job.py")
 
 
@@ -61,8 +63,18 @@ def _run(target: str, arguments: tuple[object, ...], options: Mapping[str, objec
     globals()[target](*arguments, **options)
 
 
-def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0, seam: Seam | None = None) -> None:
-    """A worker on its own, until SIGTERM. The time of day may be another one here, from the start or after SIGUSR2."""
+def work(
+    data: Path,
+    urls: Mapping[str, str],
+    clock_runs_ahead: float = 0.0,
+    seam: Seam | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    reaper_seconds: float | None = None,
+) -> None:
+    """A worker on its own, until SIGTERM. The time of day may be another one here, from the start or after SIGUSR2.
+
+    `reaper_seconds`: for how long others may be silent, where that is not its own jobs' lease.
+    """
     ended = threading.Event()
     real = time.time
 
@@ -73,11 +85,11 @@ def work(data: Path, urls: Mapping[str, str], clock_runs_ahead: float = 0.0, sea
     signal.signal(signal.SIGUSR2, jump)
     time.time = lambda: real() + clock_runs_ahead
     store = open_store(data, urls)
-    supervisor = light_supervisor(store, data)
+    supervisor = light_supervisor(store, data, lease_seconds)
     queue = open_queue(data, urls)
     if seam is not None:
         _break_at(seam, _Writing(store, queue), {"store": store, "supervisor": supervisor})
-    worker = light_worker(store, queue, supervisor)
+    worker = light_worker(store, queue, supervisor, reaper_seconds or lease_seconds)
     worker.start()
     ended.wait()
     worker.stop()
@@ -88,7 +100,7 @@ def train(data: Path) -> None:
     """A worker that really trains, until SIGTERM."""
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    settings = Settings(data_dir=data, devices="cpu", training_threads=1, lease_seconds=3)
+    settings = Settings(data_dir=data, devices="cpu", training_threads=1, lease_seconds=LONG_LEASE_SECONDS)
     studio = Studio(settings)
     worker = studio.worker()
     worker.start()
@@ -120,16 +132,24 @@ def open_queue(data: Path, urls: Mapping[str, str]) -> JobQueue:
     return JobQueue(urls.get("queue") or data / "queue.sqlite3")
 
 
-def light_supervisor(store: JobStore, data: Path) -> Supervisor:
+def light_supervisor(store: JobStore, data: Path, lease_seconds: float = LEASE_SECONDS) -> Supervisor:
     """A supervisor like any other, of jobs that are light."""
-    patience = Patience(LEASE_SECONDS, 5.0)
+    patience = Patience(lease_seconds, 5.0)
     return Supervisor(store, Sharing(data, None), _light_command, lambda _: job_environment(1), patience)
 
 
-def light_worker(store: JobStore, queue: JobQueue, supervisor: Supervisor) -> Worker:
+class _Watchful(Reaper):
+    """Looks several times in a trial, whatever the lease is."""
+
+    interval = LEASE_SECONDS / 5
+
+
+def light_worker(
+    store: JobStore, queue: JobQueue, supervisor: Supervisor, lease_seconds: float = LEASE_SECONDS
+) -> Worker:
     """A worker like any other, for two jobs at once."""
     devices = [Device(name=f"cuda:{number}", title="stands in", memory=1) for number in range(2)]
-    reaper = Reaper(store, LEASE_SECONDS)
+    reaper = _Watchful(store, lease_seconds)
     return Worker(store, queue, supervisor, DevicePool(devices, 0), reaper, look_seconds=0.05)
 
 

@@ -108,7 +108,7 @@ def test_a_message_that_is_lost(world: World, seed: int) -> None:
         rows = [row for (row,) in queue.execute("SELECT id FROM task")]
         for row in world.random.sample(rows, world.random.randint(1, len(rows))):
             queue.execute("DELETE FROM task WHERE id = ?", [row])
-    world.start_worker()
+    world.start_worker(lease_seconds=hosts.LONG_LEASE_SECONDS)
     world.until_finished(*runs)
     world.check(*runs)
     assert {world.job(run).attempt for run in runs} == {1}
@@ -120,7 +120,7 @@ def test_a_message_that_comes_twice(world: World, seed: int) -> None:
     for _ in range(3):
         world.queue.wake(world.random.choice(runs))
     for _ in range(world.random.randint(1, 2)):
-        world.start_worker()
+        world.start_worker(lease_seconds=hosts.LONG_LEASE_SECONDS)
     world.until_step(runs[0], world.random.randint(1, STEPS))
     world.queue.wake(runs[0])
     world.until_finished(*runs)
@@ -132,8 +132,9 @@ def test_a_message_that_comes_twice(world: World, seed: int) -> None:
 def test_a_clock_that_jumps(world: World, seed: int) -> None:
     """One host is an hour ahead or behind, and the other one's clock jumps while it works."""
     runs = world.launch()
-    jumping = world.start_worker()
-    world.start_worker(clock_runs_ahead=world.random.choice([-3600.0, 3600.0]))
+    jumping = world.start_worker(lease_seconds=hosts.LONG_LEASE_SECONDS)
+    ahead = world.random.choice([-3600.0, 3600.0])
+    world.start_worker(clock_runs_ahead=ahead, lease_seconds=hosts.LONG_LEASE_SECONDS)
     world.until_step(world.random.choice(runs), world.random.randint(1, STEPS - 1))
     world.kill(jumping, signal.SIGUSR2)
     world.until_finished(*runs)
@@ -148,7 +149,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_checkpoint(world: World, seed: 
     world.directory(victim).mkdir(parents=True)
     full = world.directory(victim) / "disk-is-full"
     full.touch()
-    world.start_worker()
+    world.start_worker(lease_seconds=hosts.LONG_LEASE_SECONDS)
     world.until(lambda: world.job(victim).state == JobState.FAILED)
     failure = world.job(victim).failure
     assert failure

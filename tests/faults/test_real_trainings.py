@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from gift_core.run import run_training
 from gift_core.spec import ExperimentSpec
 from tests.faults import hosts
 from tests.faults.world import World, world_in
+from workers.context import channel
 from workers.records import JobState
 
 # 24 steps, a checkpoint after every second one.
@@ -73,22 +75,24 @@ def test_one_fault_after_the_other(tmp_path: Path, small_disk: SmallDisk) -> Non
         world.processes.append(worker)
         (run,) = [each.id for each in world.store.runs(world.store.create_experiment(SPEC, None)[0].id)]
         # The trainer is killed, and a person resumes it.
-        reach(world, run, 4)
+        reach(world, run, attempt=1, step=4)
         world.kill_trainer(run)
         world.until(lambda: world.job(run).state == JobState.FAILED)
         world.resume_what_failed(run)
         # Everything is killed at once, and the last checkpoint turns out to be cut short.
-        reach(world, run, 9)
+        reach(world, run, attempt=2, step=9)
         world.kill(worker)
         world.kill_trainer(run)
         world.until(lambda: not list(world.left_behind()))
         newest = next(complete_checkpoints(world.directory(run) / "trainer"))
         os.truncate(newest / "model.safetensors", 1000)
         assert step_of(next(complete_checkpoints(world.directory(run) / "trainer"))) < step_of(newest)
+        # A reaper would take as long as the lease to find out.
+        assert all(map(world.store.lose, world.store.pulses()))
         worker = hosts.start("train", world.data)
         world.processes.append(worker)
         # The disk fills up in the middle of a checkpoint.
-        reach(world, run, 11)
+        reach(world, run, attempt=3, step=11)
 
         def has_failed() -> bool:
             # Once more each time: an old checkpoint that goes makes room for a new one.
@@ -104,8 +108,10 @@ def test_one_fault_after_the_other(tmp_path: Path, small_disk: SmallDisk) -> Non
         small_disk.make_room()
         world.resume_what_failed(run)
         # It is stopped, and keeps what it has learned; the worker is told to end, and another one begins.
-        reach(world, run, 14)
-        world.store.request_stop(run, "user")
+        reach(world, run, attempt=4, step=14)
+        with standing_still(world, run) as trainer:
+            world.store.request_stop(run, "user")
+            world.until(lambda: is_told(trainer), "the request to stop")
         world.until(lambda: world.job(run).state == JobState.STOPPED, seconds=60)
         assert (world.directory(run) / "checkpoint" / "model.safetensors").exists()
         world.kill(worker, signal.SIGTERM)
@@ -121,15 +127,29 @@ def test_one_fault_after_the_other(tmp_path: Path, small_disk: SmallDisk) -> Non
         assert world.job(run).attempt == 5
 
 
-def reach(world: World, run: str, step: int) -> None:
-    """Until an attempt that was begun by now has taken so many steps."""
-    world.until(lambda: world.job(run).phase == "training" and world.job(run).step >= step, f"step {step}", seconds=120)
+def reach(world: World, run: str, *, attempt: int, step: int) -> None:
+    """Until this attempt has taken so many steps, by its own account."""
+    reports = world.directory(run) / channel(attempt)
+
+    def reached() -> bool:
+        lines = reports.read_text().splitlines() if reports.exists() else []
+        return any(line.endswith("}") and json.loads(line)["step"] >= step for line in lines)
+
+    world.until(reached, f"step {step} of attempt {attempt}", seconds=120)
+    world.until(lambda: world.job(run).process_id, "the process's number")
 
 
 @contextmanager
-def standing_still(world: World, run: str) -> Iterator[None]:
+def standing_still(world: World, run: str) -> Iterator[psutil.Process]:
     """The run takes no step meanwhile."""
     process = psutil.Process(world.job(run).process_id)
     process.suspend()
-    yield
+    yield process
     process.resume()
+
+
+def is_told(process: psutil.Process) -> bool:
+    """Whether there is a request to stop that a process will see when it goes on."""
+    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    pending = next(line for line in lines if line.startswith("ShdPnd:"))
+    return bool(int(pending.split()[1], 16) >> (signal.SIGUSR1 - 1) & 1)

@@ -25,6 +25,7 @@ import psutil
 from gift_core.spec import ExperimentSpec
 from tests.faults import hosts
 from tests.faults.light_job import STEPS
+from tests.server_process import bound
 from workers.kinds import job_directory
 from workers.leftovers import clear_leftovers
 from workers.processes import JOB_VARIABLE
@@ -46,6 +47,7 @@ class World:
         self.store = hosts.open_store(data, self.urls)
         self.queue = hosts.open_queue(data, self.urls)
         self.processes: list[BaseProcess] = []
+        self._kept: socket.socket | None = None
 
     def launch(self, experiments: int = 1) -> list[str]:
         """Queue experiments of two runs; the runs' ids."""
@@ -64,14 +66,15 @@ class World:
 
     def start_web(self, run_id: str) -> tuple[BaseProcess, AbstractContextManager[object]]:
         """A web server with a worker, and a stream that somebody has open there."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        self._kept = bound(0)
+        port = self._kept.getsockname()[1]
         process = hosts.start("serve", self.data, port)
         self.processes.append(process)
         address = f"http://127.0.0.1:{port}"
         self.until(lambda: _answers(address), "the server's answer")
         experiment = self.job(run_id).experiment_id or ""
-        return process, httpx.stream("GET", f"{address}/api/v1/events", params={"topic": f"experiment:{experiment}"})
+        topic = {"topic": f"experiment:{experiment}"}
+        return process, httpx.stream("GET", f"{address}/api/v1/events", params=topic, timeout=60)
 
     def until(self, condition: Callable[[], object], what: str = "", seconds: float = _SECONDS) -> None:
         deadline, never = time.monotonic() + seconds, threading.Event()
@@ -211,6 +214,8 @@ class World:
             process.join()
         for child in self.left_behind():
             child.kill()
+        if self._kept is not None:
+            self._kept.close()
         self.queue.close()
         self.store.close()
 

@@ -102,7 +102,7 @@ class Attempts:
 def make_attempts(store: JobStore, tmp_path: Path) -> MakeAttempts:
     """A supervisor whose jobs' process runs the given Python program instead."""
 
-    def make(program: str, *, lease_seconds: float = 15.0, stop_grace_seconds: float = 10.0) -> Attempts:
+    def make(program: str, *, lease_seconds: float = 600.0, stop_grace_seconds: float = 60.0) -> Attempts:
         return Attempts(store, supervisor_of(store, tmp_path, program, Patience(lease_seconds, stop_grace_seconds)))
 
     return make

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.workers.conftest import Until
 from tests.workers.test_supervisor import alive
 from workers import processes
 from workers.processes import kill_everything_of, mark, signal_everything_of
@@ -22,7 +23,7 @@ Start = Callable[[Path, int], subprocess.Popen[bytes]]
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(until: Until) -> Iterator[Start]:
     """Starts a process of an attempt at the job in a directory; killed after the test."""
     with ExitStack() as stack:
 
@@ -30,6 +31,8 @@ def start() -> Iterator[Start]:
             process = subprocess.Popen([sys.executable, "-c", IDLE], env=mark(directory, attempt))
             stack.enter_context(process)
             stack.callback(process.send_signal, signal.SIGKILL)
+            # For a moment, a process that begins another program has no environment.
+            until(lambda: psutil.Process(process.pid).environ())
             return process
 
         yield started

@@ -53,10 +53,10 @@ def test_messages_wait_in_order_and_wake_one_worker_each(queue: JobQueue) -> Non
     taken: Queue[str] = Queue()
     consumer = queue.consumer(taken.put, workers=3, shutdown_timeout=5)
     consumer.start()
-    assert sorted(taken.get(timeout=10) for _ in ids) == sorted(ids)
+    assert sorted(taken.get(timeout=60) for _ in ids) == sorted(ids)
     assert queue.pending() == []
     queue.wake("jo_late")
-    assert taken.get(timeout=10) == "jo_late"
+    assert taken.get(timeout=60) == "jo_late"
     consumer.stop(graceful=True)
     assert taken.empty()
 
@@ -66,13 +66,13 @@ def test_threads_execute_side_by_side(queue: JobQueue) -> None:
     together = threading.Barrier(3)
 
     def execute(job_id: str) -> None:
-        together.wait(10)
+        together.wait(60)
 
     consumer = queue.consumer(execute, workers=2, shutdown_timeout=5)
     consumer.start()
     queue.wake("jo_1")
     queue.wake("jo_2")
-    together.wait(10)
+    together.wait(60)
     consumer.stop(graceful=True)
     assert not consumer.alive()
 
@@ -96,7 +96,7 @@ def test_a_failing_job_does_not_end_the_worker(queue: JobQueue) -> None:
     consumer.start()
     for job_id in ("jo_1", "jo_2"):
         queue.wake(job_id)
-        assert taken.get(timeout=10) == job_id
+        assert taken.get(timeout=60) == job_id
     assert consumer.alive()
     consumer.stop(graceful=True)
 
@@ -120,7 +120,7 @@ def test_the_workers_outlive_a_restart_of_the_server(
         wait_until(lambda: "Error reading from queue" in caplog.text, lambda: caplog.text)
         server.start()
         queue.wake("jo_after")
-        assert taken.get(timeout=10) == "jo_after"
+        assert taken.get(timeout=60) == "jo_after"
         assert consumer.alive()
         consumer.stop(graceful=True)
     assert refused.value.problems[0].remedy

@@ -353,10 +353,9 @@ def test_a_chore_that_fails_is_tried_again_and_stopping_does_not_wait_for_the_ne
 
     housekeeping = Housekeeping([Chore("fails once", 0.01, fails_once), Chore("rare", 3600, lambda: None)])
     housekeeping.start()
-    assert done.wait(10)
-    began = time.monotonic()
-    housekeeping.stop()
-    assert time.monotonic() - began < 1
+    assert done.wait(60)
+    housekeeping.stop(patience=60)
+    assert not any(thread.is_alive() for thread in housekeeping._threads)
 
 
 def test_a_new_worker_clears_up_at_once(studio: Studio, ended: Ended) -> None:

@@ -30,7 +30,8 @@ def alive(pid: int) -> bool:
     """Whether a process still runs; one that nobody has waited for yet does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
+        # The second one where it goes between opening the file and reading it.
         return False
 
 
@@ -42,7 +43,7 @@ class Background:
         self._thread.start()
 
     def join(self) -> None:
-        self._thread.join(timeout=20)
+        self._thread.join(timeout=60)
         assert not self._thread.is_alive()
 
 

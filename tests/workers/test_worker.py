@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.workers.test_supervisor import alive
 from workers.devices import Device, DevicePool
 from workers.queue import JobQueue
 from workers.reaper import Reaper
@@ -36,7 +36,7 @@ def start(store, queue: JobQueue, make_attempts) -> Iterator[Callable[[str], Wor
     with ExitStack() as stack:
 
         def started(program: str) -> Worker:
-            supervisor = make_attempts(program, lease_seconds=LEASE_SECONDS).supervisor
+            supervisor = make_attempts(program, lease_seconds=LEASE_SECONDS, stop_grace_seconds=3600.0).supervisor
             reaper = Reaper(store, LEASE_SECONDS)
             worker = Worker(store, queue, supervisor, DevicePool([CPU], 1), reaper, look_seconds=0.1)
             worker.start()
@@ -99,9 +99,9 @@ def test_stopping_the_studio_hands_its_job_back_and_the_next_one_goes_on_with_it
     until(lambda: store.job(run_ids[0]).step == 1)
     assert worker.alive()
     assert [each.id for each in store.workers()] == [worker.id]
-    began = time.monotonic()
     worker.stop()
-    assert time.monotonic() - began < 5
+    # Not after the hour that a job may take which somebody stops.
+    until(lambda: store.job(run_ids[0]).state == JobState.QUEUED)
     assert not worker.alive()
     assert store.workers() == []
     handed_back = store.job(run_ids[0])
@@ -178,11 +178,11 @@ def test_a_killed_studio_takes_its_job_along_and_the_next_one_goes_on_with_it(
     program = f"sys.path.insert(0, {str(ROOT)!r})\n{CHILD}"
     studio = subprocess.Popen([sys.executable, "-c", STUDIO, str(tmp_path), program], cwd=ROOT)
     until(lambda: store.job(run_ids[0]).step == 1)
-    child = Path(f"/proc/{store.job(run_ids[0]).process_id}")
-    assert child.exists()
+    child = store.job(run_ids[0]).process_id
+    assert alive(child)
     studio.send_signal(signal.SIGKILL)
     studio.wait()
-    until(lambda: not child.exists() or " Z " in (child / "stat").read_text())
+    until(lambda: not alive(child))
     assert store.job(run_ids[0]).state == JobState.RUNNING
 
     start("finish()")
