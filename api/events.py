@@ -16,6 +16,8 @@ from workers.store import JobStore
 logger = logging.getLogger(__name__)
 
 QUEUE = 256
+# What the hub saw, and the number of that look.
+Look = tuple[int, Sequence[Told]]
 
 
 @dataclass(eq=False)
@@ -23,12 +25,12 @@ class Watcher:
     """A stream's place in the hub. It is `behind` until it has read the store, and when its queue overflows."""
 
     topics: Topics
-    queue: asyncio.Queue[Sequence[Told]] = field(default_factory=lambda: asyncio.Queue(QUEUE))
+    queue: asyncio.Queue[Look] = field(default_factory=lambda: asyncio.Queue(QUEUE))
     behind: bool = True
 
-    def offer(self, told: Sequence[Told]) -> None:
+    def offer(self, look: Look) -> None:
         try:
-            self.queue.put_nowait(told)
+            self.queue.put_nowait(look)
         except asyncio.QueueFull:
             # It reads the store instead. Whoever waits at the old queue has been served from it.
             self.queue = asyncio.Queue(QUEUE)
@@ -43,6 +45,8 @@ class EventHub:
         self._interval = interval
         self._watchers: set[Watcher] = set()
         self._watched = asyncio.Event()
+        # So many looks have begun.
+        self._looks = 0
         self._position = Position()
         self._sign = ""
         self._active: dict[str, JobNews] = {}
@@ -68,17 +72,23 @@ class EventHub:
         position = start or Position()
         async with self._watching(topics) as (watcher, now):
             since = 0 if start else now
-            greet = True
+            greet, read = True, 0
             while True:
                 if watcher.behind:
                     # Cleared before reading: a queue that overflows meanwhile drops what the read may not have seen.
                     watcher.behind = False
+                    read = self._looks
                     news = await asyncio.to_thread(news_about, self._store, topics, position, since=since, greet=greet)
                     watcher.behind = watcher.behind or bool(news)
-                    told = [each for each in news.told(position) if each.concerns(topics)]
+                    told: Sequence[Told] = [each for each in news.told(position) if each.concerns(topics)]
                     seen, greet = news.seen, False
                 else:
-                    told, seen = list(await watcher.queue.get()), position
+                    look, told = await watcher.queue.get()
+                    seen = position
+                    if look <= read:
+                        # It began before this watcher read the store, and may tell what is no longer so.
+                        watcher.behind = greet = True
+                        continue
                 for each in told:
                     if fresh := each.after(position):
                         position = position.or_later(fresh.position)
@@ -105,6 +115,7 @@ class EventHub:
     async def _pump(self) -> None:
         while True:
             await self._watched.wait()
+            self._looks += 1
             try:
                 news = await asyncio.to_thread(self._look, any(watcher.topics.queue for watcher in self._watchers))
             except Exception:
@@ -120,11 +131,12 @@ class EventHub:
         sign = self._store.database.sign()
         if sign == self._sign and (not with_line or self._line is not None):
             return News(self._position)
+        # Before the jobs: whoever waits in it is told of no later.
+        line = read_line(self._store) if with_line else None
         news = news_of_all(self._store, self._position)
         active = {job_id: (job, JobNews.from_record(job)) for job_id, job in read_active(self._store).items()}
         # A new phase, such as the evaluation at the end, is neither a change of state nor a metric point.
         progressed = {job_id: job for job_id, (job, view) in active.items() if view != self._active.get(job_id)}
-        line = read_line(self._store) if with_line else None
         found = replace(news, jobs={**progressed, **news.jobs}, line=line if line != self._line else None)
         # Only now: after a failure everything is looked at again.
         self._active = {job_id: view for job_id, (_, view) in active.items()}
@@ -140,4 +152,4 @@ class EventHub:
             if watcher.topics not in shares:
                 shares[watcher.topics] = [each for each in told if each.concerns(watcher.topics)]
             if shares[watcher.topics]:
-                watcher.offer(shares[watcher.topics])
+                watcher.offer((self._looks, shares[watcher.topics]))

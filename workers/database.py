@@ -112,7 +112,7 @@ def _sqlite(url: URL) -> tuple[Engine, Engine]:
     with path.with_suffix(".lock").open("w") as lock:
         # The switch to WAL fails when two processes attempt it at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(path, timeout=_BUSY_TIMEOUT_SECONDS)) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
     # A transaction that reads and then writes fails at once, without waiting, when another one wrote in between. So
     # every writer takes the write lock when it begins.

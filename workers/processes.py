@@ -17,6 +17,8 @@ import psutil
 JOB_VARIABLE = "GIFT_JOB"
 _GONE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
+# As long as it may take to begin a program, where a machine is busy.
+_BEGINS_SECONDS = 1.0
 
 Process = subprocess.Popen[bytes]
 
@@ -68,9 +70,21 @@ def _processes_of(directory: Path, attempts: Container[int]) -> Iterator[psutil.
     where = str(directory.resolve())
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            place, _, attempt = process.environ().get(JOB_VARIABLE, "").rpartition("#")
+            place, _, attempt = _environment(process).get(JOB_VARIABLE, "").rpartition("#")
             if place == where and int(attempt) in attempts:
                 yield process
+
+
+def _environment(process: psutil.Process) -> dict[str, str]:
+    """The one it has. For a moment, a process that begins another program has none, and is not to be missed then."""
+    deadline = time.monotonic() + _BEGINS_SECONDS
+    while not (found := process.environ()) and _is_new(process) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS / 10)
+    return found
+
+
+def _is_new(process: psutil.Process) -> bool:
+    return process.status() != psutil.STATUS_ZOMBIE and time.time() - process.create_time() < _BEGINS_SECONDS
 
 
 def _holds_memory(process: psutil.Process) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -216,3 +217,61 @@ def test_what_many_hear_is_written_once(studio, create, trainer):
                 await stream.aclose()
 
     asyncio.run(asyncio.wait_for(watch(), timeout=20))
+
+
+def test_nobody_is_told_what_was_after_what_is(studio, create, trainer):
+    experiment, (sft, gift) = create()
+    trainer.start(sft)
+    looking, go_on = threading.Event(), threading.Event()
+
+    class SlowStore:
+        """The hub's looks take long, once they have read how the jobs are; a watcher's own do not."""
+
+        def __getattr__(self, name):
+            return getattr(studio.store, name)
+
+        def jobs_with(self, ids):
+            found = studio.store.jobs_with(ids)
+            if found:
+                looking.set()
+                go_on.wait(20)
+            return found
+
+    def has_step(told, step: int) -> bool:
+        return told.event == "metrics" and told.job == gift.id and told.data.points[-1].step == step
+
+    async def watch() -> list[str]:
+        hub = EventHub(SlowStore(), interval=0.001)
+        states: list[str] = []
+        knows = asyncio.Event()
+
+        async def come_late() -> None:
+            stream = hub.stream(Topics(experiments=frozenset({experiment.id})))
+            async for _, told in stream:
+                if told.event == "run" and told.job == sft.id:
+                    states.append(told.data.state)
+                    knows.set()
+                if has_step(told, 20):
+                    break
+            await stream.aclose()
+
+        async with hub.running():
+            early = hub.stream(Topics(experiments=frozenset({experiment.id})))
+            await anext(early)
+            await asyncio.to_thread(trainer.log, sft, 1)
+            await asyncio.to_thread(looking.wait, 20)
+            await asyncio.to_thread(trainer.finish, sft)
+            late = asyncio.ensure_future(come_late())
+            await knows.wait()
+            go_on.set()
+            # More than one can read in the store alone.
+            await asyncio.to_thread(trainer.start, gift)
+            for step in range(1, 21):
+                await asyncio.to_thread(trainer.log, gift, step)
+                while not has_step((await anext(early))[1], step):
+                    pass
+            await late
+            await early.aclose()
+        return states
+
+    assert set(asyncio.run(asyncio.wait_for(watch(), timeout=20))) == {"finished"}
