@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import settings
 
@@ -24,6 +25,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # How long one example takes says more about the machine's other work than about the code.
 settings.register_profile("studio", deadline=None)
 settings.load_profile("studio")
+# So does how long a server of a test takes to answer: httpx itself gives it five seconds.
+_patience = httpx.Timeout(60)
+for _part in ("connect", "read", "write", "pool"):
+    setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, _part, getattr(_patience, _part))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -13,7 +12,7 @@ import uvicorn
 
 from api.app import create_api
 from tests import forked
-from tests.services import wait_until
+from tests.services import bound, wait_until
 from workers.settings import Settings
 from workers.studio import Studio
 
@@ -74,12 +73,3 @@ def _serve(data: Path, port: int) -> None:
     listener = bound(port)
     listener.listen()
     uvicorn.Server(uvicorn.Config(create_api(studio), log_level="critical")).run(sockets=[listener])
-
-
-def bound(port: int) -> socket.socket:
-    """Keeps a port: nobody else is given it, and whoever is to have it may listen there."""
-    # The protocol is named: asyncio turns Nagle's delay off only where it is.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((_HOST, port))
-    return bound

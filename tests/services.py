@@ -42,6 +42,7 @@ class Service(ABC):
         if self._account:
             shutil.chown(self.directory, **self._account)
         self._process: subprocess.Popen[bytes] | None = None
+        self._kept: socket.socket | None = None
         try:
             self._prepare()
             self.start()
@@ -60,7 +61,10 @@ class Service(ABC):
     def kill(self) -> None:
         """SIGKILL, to all of its processes."""
         assert self._process is not None
-        children = psutil.Process(self._process.pid).children(recursive=True)
+        parent = psutil.Process(self._process.pid)
+        # It begins no other one meanwhile, which would keep PostgreSQL from starting again.
+        parent.suspend()
+        children = parent.children(recursive=True)
         self._process.kill()
         for child in children:
             # Some notice that it is gone, and go themselves.
@@ -78,7 +82,14 @@ class Service(ABC):
     def close(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self.kill()
+        if self._kept is not None:
+            self._kept.close()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _keep_port(self) -> int:
+        """Nobody else is given it, also while the server is away."""
+        self._kept = bound(0)
+        return int(self._kept.getsockname()[1])
 
     def _run(self, *command: str) -> None:
         subprocess.run(command, cwd=self.directory, check=True, capture_output=True, **self._account)
@@ -106,7 +117,7 @@ class RedisService(Service):
     """Writes everything to its append-only file, so it loses nothing when it is killed."""
 
     def _prepare(self) -> None:
-        self._port = free_port()
+        self._port = self._keep_port()
         self.url = f"redis://:{PASSWORD}@{_HOST}:{self._port}/0"
 
     def _command(self) -> list[str]:
@@ -180,7 +191,7 @@ class S3Service(Service):
     _has_bucket = False
 
     def _prepare(self) -> None:
-        self._port = free_port()
+        self._port = self._keep_port()
         self.endpoint = f"http://{_HOST}:{self._port}"
         self.url = f"s3://{self.bucket}/artefacts?endpoint_url={self.endpoint}&key=studio&secret={PASSWORD}"
 
@@ -214,9 +225,13 @@ class S3Service(Service):
             pass
 
 
-def free_port() -> int:
-    with socket.create_server((_HOST, 0)) as listener:
-        return int(listener.getsockname()[1])
+def bound(port: int) -> socket.socket:
+    """Keeps a port: nobody else is given it, and whoever is to have it may listen there."""
+    # The protocol is named: asyncio turns Nagle's delay off only where it is.
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind((_HOST, port))
+    return bound
 
 
 def wait_until(condition: Callable[[], bool], why: Callable[[], str]) -> None:

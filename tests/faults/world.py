@@ -25,7 +25,7 @@ import psutil
 from gift_core.spec import ExperimentSpec
 from tests.faults import hosts
 from tests.faults.light_job import STEPS
-from tests.server_process import bound
+from tests.services import bound
 from workers.kinds import job_directory
 from workers.leftovers import clear_leftovers
 from workers.processes import JOB_VARIABLE
@@ -81,6 +81,15 @@ class World:
         while not condition():
             assert time.monotonic() < deadline, f"{what or 'a condition'} did not come true: {self.states()}"
             never.wait(0.005)
+
+    def within(self, seconds: float, condition: Callable[[], object], what: str) -> None:
+        """The same, of the time in which this process goes on: where the machine stands still, so does the count."""
+        never = threading.Event()
+        while not condition():
+            assert seconds > 0, f"{what} did not come in time: {self.states()}"
+            began = time.monotonic()
+            never.wait(0.005)
+            seconds -= min(0.1, time.monotonic() - began)
 
     def until_step(self, run_id: str, step: int) -> None:
         """Until the job has taken so many steps, by its own account."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -187,7 +188,11 @@ def test_a_damaged_file_is_made_again(traces: TraceService, open_service: Callab
 
 def test_the_oldest_files_go(traces: TraceService, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces._files, "_most", 2)
-    made = [ended(traces.start([order(steps=1, seed=seed)])[0]).id for seed in range(3)]
+    made = []
+    for seed in range(3):
+        made.append(ended(traces.start([order(steps=1, seed=seed)])[0]).id)
+        # Made within one tick of the machine's clock, they would be equally old.
+        os.utime(traces._files.path(made[-1]) or "", (seed, seed))
     assert [live.id for _, live in traces.recent(10)] == made[:0:-1]
     with pytest.raises(NotFoundError):
         traces.trace(made[0])
