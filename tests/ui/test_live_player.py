@@ -112,6 +112,16 @@ def test_an_opened_trace_waits_at_its_beginning_or_at_the_step_of_the_link(mount
     page.wait_for_url("**/?step=9")
 
 
+def test_a_step_that_a_link_names_stays_also_where_it_is_the_newest_at_first(mount: Mount, stream: Stream) -> None:
+    stream.publish(10)
+    page = watch(mount, awaited("a", "finished"), step=9)
+    expect(step(page)).to_have_value("9")
+    stream.finish()
+    expect(page.locator(CHIP)).to_have_text("finished")
+    expect(step(page)).to_have_attribute("max", "24")
+    expect(step(page)).to_have_value("9")
+
+
 # Ends
 
 

@@ -155,7 +155,8 @@ export class Player {
     if (this.#wanted !== null && firstStep(this.#replays) + last >= this.#wanted) {
       const wanted = this.#wanted;
       this.#wanted = null;
-      this.#seekStep(wanted);
+      // A step that was named stays, also where it is the newest for now.
+      this.#seekStep(wanted, false);
     }
   }
 
@@ -203,9 +204,9 @@ export class Player {
     return Math.max(...this.#rows[row].map((cursor, i) => this.#replays[i].offset + cursor));
   }
 
-  #seekStep(step) {
+  #seekStep(step, follow = true) {
     const row = this.#rows.findIndex((_, each) => this.#stepAt(each) >= step);
-    this.#transport.seek(row < 0 ? this.#rows.length - 1 : row);
+    this.#transport.seek(row < 0 ? this.#rows.length - 1 : row, follow);
   }
 
   #align(chosen) {

@@ -67,10 +67,10 @@ export class Transport {
     this.seek(this.#edge);
   }
 
-  /** Pauses and goes to a row. */
-  seek(cursor) {
+  /** Pauses and goes to a row; from the newest one on it stays with those that are added, unless it is not to `follow`. */
+  seek(cursor, follow = true) {
     this.#pause();
-    this.#go(cursor);
+    this.#go(cursor, follow);
   }
 
   toggle() {
@@ -108,8 +108,8 @@ export class Transport {
     this.#show('play', 'Play');
   }
 
-  #go(cursor) {
-    this.#following = cursor >= this.#edge;
+  #go(cursor, follow = true) {
+    this.#following = follow && cursor >= this.#edge;
     this.#move(cursor);
   }
 
