@@ -105,13 +105,17 @@ def test_progress_comes_with_the_stream_and_another_state_or_order_asks_anew(mou
     publish(site)
     page = mount("queue", {"api": "api"})
     running = page.get_by_role("region", name="Running")
+    assert site.wait_for_streams(1)
     expect(running).to_contain_text("3 of 9")
+    # What is asked for now and then, or once more because the stream came late, is not asked for meanwhile.
+    hold_time(page)
     requests = asked(page)
     site.publish("job", job("run_1", "running", **RUNNING | {"step": 7}))
     expect(running).to_contain_text("7 of 9")
     site.publish("job", job("run_1", "stopping", **RUNNING | {"step": 8}))
     expect(running).to_contain_text("stopping")
     assert requests == []
+    page.clock.resume()
     site.documents["queue"] |= {"running": []}
     site.documents["jobs?ended=true&limit=20"]["items"] = [job("run_1", "stopped", started=1.0, ended=2.0)]
     site.publish("job", job("run_1", "stopped", started=1.0, ended=2.0))
