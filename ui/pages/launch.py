@@ -160,7 +160,7 @@ class LaunchPage:
     def _wire_form(self, launch: gr.Button) -> None:
         chosen = [self._methods, self._controls]
         gr.on([part.change for part in chosen], _launch_label, chosen, launch, queue=False, api_visibility="private")
-        self._preset.input(
+        self._preset.select(
             self._fill,
             self._preset,
             [*self._filling.by_preset, self._origin, self._gone],
