@@ -19,6 +19,7 @@ import pytest
 from app import SHUTDOWN_SECONDS, create_app
 from gift_core.presets import PRESETS
 from gift_core.spec import ExperimentSpec
+from tests.services import wait_until
 from tests.serving import free_port, serve_on
 from ui.client import StudioClient
 from ui.connection import StudioError
@@ -177,7 +178,8 @@ def test_it_stops_within_seconds_although_a_tab_is_open(tmp_path: Path) -> None:
             assert "repairs" in started_since(before), "the worker runs"
             began = time.monotonic()
             running.close()
-            assert time.monotonic() - began < 5
+            # An open tab would hold it for ever; the machine may stand still for a while.
+            assert time.monotonic() - began < 30
     assert "repairs" not in started_since(before)
 
 
@@ -199,7 +201,8 @@ def test_a_training_does_not_outlive_the_studio(tmp_path: Path) -> None:
         events.close()
         process = Path(f"/proc/{store.job(event.data.id).process_id}")
         assert process.exists()
-    assert not process.exists()
+    # It dies with the thread that watched over it, if not before.
+    wait_until(lambda: not process.exists(), lambda: "the training is still there")
     sft, gift = store.runs(experiment.id)
     assert (sft.state, gift.state) == (JobState.QUEUED, JobState.QUEUED)
     assert [item.cause for item in store.transitions(job_id=sft.id)][-2:] == [

@@ -131,7 +131,8 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A fresh visitor; the test fails when any of its pages asks another host for anything, or raises an error."""
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(30_000)
+    # The first page of a new studio waits until it has imported everything.
+    context.set_default_timeout(90_000)
     elsewhere: list[str] = []
     errors: list[str] = []
     context.on("request", lambda request: elsewhere.append(request.url) if _is_elsewhere(request.url) else None)

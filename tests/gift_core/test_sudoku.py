@@ -163,7 +163,7 @@ def test_any_text_can_be_scored(text: str) -> None:
     assert score.exact == score.solved == (sudoku.parse(text) == PUZZLE.solution)
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("text", ["1" * 10**6, "| é" * 10**6, "\n" * 10**6 + "x"])
 def test_a_very_long_answer_is_no_grid(text: str) -> None:
     assert sudoku.parse(text) is None
