@@ -95,12 +95,12 @@ def _backend(settings: Settings) -> FastAPI:
     studio = Studio(settings)
     if settings.recorded_example:
         studio.show_recording()
+    worker = studio.worker() if settings.embedded_worker else None
     app = create_api(studio)
     api_lifespan = app.router.lifespan_context
 
     @asynccontextmanager
     async def lifespan(inner: FastAPI) -> AsyncIterator[Any]:
-        worker = studio.worker() if settings.embedded_worker else None
         if worker:
             worker.start()
         try:

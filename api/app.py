@@ -144,8 +144,8 @@ def _machine(studio: Studio) -> Machine:
     directory = studio.settings.data_dir
     gpus = [device for device in studio.own_devices if device.kind == "cuda"]
     if gpus:
-        largest = max(gpus, key=lambda device: device.memory)
-        return replace(Machine.disk_only(directory), memory_free=free_memory(largest), memory_total=largest.memory)
+        total = max(device.memory for device in gpus)
+        return replace(Machine.disk_only(directory), memory_free=free_memory(gpus), memory_total=total)
     return Machine.from_outside(directory) if studio.settings.embedded_worker else Machine.disk_only(directory)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from shutil import which
 
@@ -42,7 +42,7 @@ def find_devices(asked: str = "auto", visible: str | None = None) -> list[Device
     """
     found = _gpus()
     if asked == "auto":
-        mine = [gpu for identity, gpu in found.items() if visible is None or _is_among(visible, identity, gpu)]
+        mine = list(found.values()) if visible is None else _visible(visible, found)
         return mine or [_cpu()]
     known = {device.name: device for device in [_cpu(), *found.values()]}
     names = [name.strip() for name in asked.split(",")]
@@ -55,18 +55,31 @@ def find_devices(asked: str = "auto", visible: str | None = None) -> list[Device
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def _is_among(visible: str, identity: str, gpu: Device) -> bool:
-    """A UUID may be cut short there."""
-    named = [part.strip() for part in visible.split(",")]
-    return any(gpu.name == f"cuda:{part}" or (part.startswith("GPU-") and identity.startswith(part)) for part in named)
+def _visible(named: str, found: Mapping[str, Device]) -> list[Device]:
+    """Those GPUs, by UUID, that CUDA_VISIBLE_DEVICES names: a number, or a UUID that may be cut short."""
+    mine = []
+    # A number below zero is how people hide all of them.
+    for name in (part.strip() for part in named.split(",") if part.strip() not in ("", "-1")):
+        gpus = [gpu for uuid, gpu in found.items() if gpu.name == f"cuda:{name}" or _is_short_for(name, uuid)]
+        if found and not gpus:
+            raise SpecError(
+                f"{name} is no GPU of this machine; parts of one (MIG) cannot be used.",
+                field="CUDA_VISIBLE_DEVICES",
+                remedy="Name whole GPUs, or say in GIFT_DEVICES what to compute on.",
+            )
+        mine += gpus
+    return mine
 
 
-def free_memory(device: Device) -> int | None:
-    """Bytes of a GPU that nobody has; None where that cannot be told."""
-    for index, free in _ask_driver("index", "memory.free"):
-        if device.name == f"cuda:{index}":
-            return int(free) * 2**20
-    return None
+def _is_short_for(name: str, uuid: str) -> bool:
+    return name.startswith("GPU-") and uuid.startswith(name)
+
+
+def free_memory(devices: Sequence[Device]) -> int | None:
+    """Bytes that nobody has on the one of these GPUs that has most of them; None where that cannot be told."""
+    names = {device.name for device in devices}
+    found = [int(free) for index, free in _ask_driver("index", "memory.free") if f"cuda:{index}" in names]
+    return max(found) * 2**20 if found else None
 
 
 class DevicePool:

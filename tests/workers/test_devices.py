@@ -114,6 +114,7 @@ TWO_GPUS = """
         ("auto", " 0, 1 ", ["cuda:0", "cuda:1"]),
         ("auto", "GPU-9c", ["cuda:1"]),
         ("auto", "", ["cpu"]),
+        ("auto", "-1", ["cpu"]),
         ("cuda:0", "1", ["cuda:0"]),
         ("cpu", None, ["cpu"]),
     ],
@@ -125,14 +126,27 @@ def test_automatic_is_what_cuda_may_see(
     assert [device.name for device in find_devices(asked, visible)] == found
 
 
+@pytest.mark.parametrize("visible", ["2", "MIG-1f2e", "0,GPU-77"])
+def test_what_cuda_may_see_and_is_not_there_is_named(driver: Callable[[str], None], visible: str) -> None:
+    driver(TWO_GPUS)
+    with pytest.raises(SpecError, match=r"CUDA_VISIBLE_DEVICES: .* is no GPU of this machine") as refused:
+        find_devices("auto", visible)
+    assert "GIFT_DEVICES" in refused.value.problems[0].remedy
+    assert [device.name for device in find_devices("cuda:1", visible)] == ["cuda:1"]
+
+
 def test_the_driver_tells_what_is_free_and_a_gpu_that_failed_is_left_out(driver: Callable[[str], None]) -> None:
     driver(TWO_GPUS)
     first, second = find_devices()
     assert (first.title, first.memory) == ("NVIDIA H100 80GB HBM3", 81559 * 2**20)
-    assert [free_memory(device) for device in (first, second)] == [81000 * 2**20, 512 * 2**20]
+    assert [free_memory(gpus) for gpus in ([first], [second], [second, first])] == [
+        81000 * 2**20,
+        512 * 2**20,
+        81000 * 2**20,
+    ]
     driver("Unable to determine the device handle for GPU0000:01:00.0: Unknown Error\n1, GPU-9c0d, H100, 81559, [N/A]")
     assert [device.name for device in find_devices()] == ["cuda:1"]
-    assert free_memory(second) is None
+    assert free_memory([second]) is None
 
 
 def test_devices_that_another_worker_of_the_host_uses_are_not_waited_for_by_those_who_need_others() -> None:
