@@ -167,7 +167,7 @@ def begin_anew() -> None:
     """Let go of what an earlier run of this process has left, and count a device's peak from here."""
     # Trainers lie in cycles, and a full device is nothing that Python would notice.
     gc.collect()
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
 

@@ -51,7 +51,7 @@ def failure_of(error: Exception) -> Failure:
         error = out_of_memory_somewhere()
     if isinstance(error, GiftError):
         return of_gift_error(error)
-    if _is_want_of_room(error):
+    if is_want_of_room(error):
         return DISK_FULL
     return Failure(
         code="internal",
@@ -60,7 +60,8 @@ def failure_of(error: Exception) -> Failure:
     )
 
 
-def _is_want_of_room(error: Exception) -> bool:
+def is_want_of_room(error: Exception) -> bool:
+    """Whether an error says that something could not be written because there is no room for it."""
     if isinstance(error, OSError):
         return error.errno in _NO_ROOM
     # Other writers raise errors that only their text tells apart.

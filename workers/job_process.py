@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import errno
 import json
 import os
 import signal
@@ -25,7 +24,7 @@ from typing import Any, NoReturn, TextIO
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
 from workers.context import EXIT_DISK_FULL, EXIT_LOST, JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel, lease_file
-from workers.failures import failure_of
+from workers.failures import failure_of, is_want_of_room
 from workers.kinds import KINDS
 from workers.outcome import FAILURE_FILE
 from workers.settings import process_rank
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = carry_out_job(arguments)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not is_want_of_room(error):
             raise
         # Neither a result nor a failure could be written. At its end the interpreter would trip over the log as well.
         os._exit(EXIT_DISK_FULL)

@@ -19,6 +19,8 @@ _GONE_SECONDS = 10.0
 _LOOK_SECONDS = 0.02
 # As long as it may take to begin a program, where a machine is busy.
 _BEGINS_SECONDS = 1.0
+# Their parent on Linux: they never have an environment.
+_KERNEL_THREADS = 2
 
 Process = subprocess.Popen[bytes]
 
@@ -84,7 +86,9 @@ def _environment(process: psutil.Process) -> dict[str, str]:
 
 
 def _is_new(process: psutil.Process) -> bool:
-    return process.status() != psutil.STATUS_ZOMBIE and time.time() - process.create_time() < _BEGINS_SECONDS
+    if process.status() == psutil.STATUS_ZOMBIE or process.ppid() == _KERNEL_THREADS:
+        return False
+    return time.time() - process.create_time() < _BEGINS_SECONDS
 
 
 def _holds_memory(process: psutil.Process) -> bool:

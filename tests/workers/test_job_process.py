@@ -125,18 +125,21 @@ def test_it_does_not_start_without_its_worker(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _end_on_a_full_disk(directory: Path) -> None:
+def _end_on_a_full_disk(directory: Path, number: int) -> None:
     def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     outcome.write_atomically = full
     arguments = {"directory": directory, "data": directory, "attempt": 1, "parent": os.getppid()}
     main([part for name, value in arguments.items() for part in (f"--{name}", str(value))])
 
 
-def test_where_a_failure_cannot_be_written_down_its_exit_code_says_that_the_disk_is_full(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_where_a_failure_cannot_be_written_down_its_exit_code_says_that_the_disk_is_full(
+    tmp_path: Path, number: int
+) -> None:
     renew(tmp_path, 60)
-    process = forked.start(_end_on_a_full_disk, tmp_path)
+    process = forked.start(_end_on_a_full_disk, tmp_path, number)
     process.join(60)
     assert process.exitcode is not None
     assert outcome.outcome_of(tmp_path, process.exitcode).failure == outcome.DISK_FULL
