@@ -82,7 +82,7 @@ class DenoisePage:
         outputs = [player, problems, link]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": player}
         demo.load(self._open, None, [checkpoints, example, prompt, seed, given, *sampling, *outputs], **options)
-        example.input(self._fill, example, prompt, **options).then(self._denoise, settings, outputs, **options).then(
+        example.select(self._fill, example, prompt, **options).then(self._denoise, settings, outputs, **options).then(
             None, link, None, js=REMEMBER
         )
         denoise.click(self._denoise, settings, outputs, **options).then(None, link, None, js=REMEMBER)

@@ -60,7 +60,7 @@ class EvaluatePage:
 
     def _wire_form(self) -> None:
         form, quick = self._form, {"queue": False, "api_visibility": "private"}
-        form.task.input(form.for_task, form.task, form.of_task, **quick)
+        form.task.select(form.for_task, form.task, form.of_task, **quick)
         form.kind.input(form.for_kind, [form.task, form.kind], form.of_kind, **quick)
         form.upload.upload(
             self._receive, [form.task, form.upload], [form.dataset, self._problems], api_visibility="private"

@@ -105,7 +105,7 @@ class TokensPage:
         loaded = demo.load(self._open, None, [*opened, *self._data.fields], **options)
         loaded.then(self._inspect, text, shown, **options)
         self._data.open_after(loaded)
-        self._example.input(self._fill, self._example, [self._prompt, self._response], **options).then(
+        self._example.select(self._fill, self._example, [self._prompt, self._response], **options).then(
             self._inspect, text, shown, **options
         ).then(None, link, None, js=REMEMBER)
         self._inspection.submit(self._draw, None, self._mask, **quiet).then(self._inspect, text, shown, **options).then(
