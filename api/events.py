@@ -16,7 +16,7 @@ from workers.store import JobStore
 logger = logging.getLogger(__name__)
 
 QUEUE = 256
-# What the hub saw, and the number of that look.
+# The number of a look of the hub's, and what it saw.
 Look = tuple[int, Sequence[Told]]
 
 

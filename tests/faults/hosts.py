@@ -21,6 +21,7 @@ from api.app import create_api
 from tests import forked
 from workers.database import Database
 from workers.devices import Device, DevicePool
+from workers.leftovers import clear_leftovers
 from workers.queue import JobQueue
 from workers.reaper import Reaper
 from workers.records import Job
@@ -89,6 +90,8 @@ def work(
     queue = open_queue(data, urls)
     if seam is not None:
         _break_at(seam, _Writing(store, queue), {"store": store, "supervisor": supervisor})
+    # As every worker does when it begins.
+    clear_leftovers(data, store.database)
     worker = light_worker(store, queue, supervisor, reaper_seconds or lease_seconds)
     worker.start()
     ended.wait()

@@ -27,7 +27,6 @@ from tests.faults import hosts
 from tests.faults.light_job import STEPS
 from tests.services import bound
 from workers.kinds import job_directory
-from workers.leftovers import clear_leftovers
 from workers.processes import JOB_VARIABLE
 from workers.records import ENDED, TRANSITIONS, Job, JobState
 
@@ -81,15 +80,6 @@ class World:
         while not condition():
             assert time.monotonic() < deadline, f"{what or 'a condition'} did not come true: {self.states()}"
             never.wait(0.005)
-
-    def within(self, seconds: float, condition: Callable[[], object], what: str) -> None:
-        """The same, of the time in which this process goes on: where the machine stands still, so does the count."""
-        never = threading.Event()
-        while not condition():
-            assert seconds > 0, f"{what} did not come in time: {self.states()}"
-            began = time.monotonic()
-            never.wait(0.005)
-            seconds -= min(0.1, time.monotonic() - began)
 
     def until_step(self, run_id: str, step: int) -> None:
         """Until the job has taken so many steps, by its own account."""
@@ -175,8 +165,7 @@ class World:
             points = [point.step for point in self.store.metrics([run_id], after=0)]
             assert points == sorted(set(points)), "no point is there twice"
             assert points[-1] == STEPS, points
-            # A last sign of life may be under way; what a killed worker left of one is cleared up.
-            clear_leftovers(self.data, self.store.database)
+            # A last sign of life may be under way.
             self.until(lambda job=job: not self._half_written(job), f"the last sign of life of {run_id}")
         # A worker that wakes up may yet start one, which sees that its time is over and ends.
         self.until(lambda: not list(self.left_behind()), "the end of all processes")

@@ -8,6 +8,7 @@ import random
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytest
@@ -150,6 +151,26 @@ def test_nothing_in_a_checkpoint_is_a_pickle_of_objects(spec: RunSpec, tmp_path:
     assert "training_args.bin" not in names
     for name in ("optimizer.pt", "scheduler.pt"):
         torch.load(checkpoint / name, weights_only=True)
+
+
+class Evil:
+    def __init__(self, touched: Path) -> None:
+        self.touched = touched
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.touched,)
+
+
+def test_code_in_a_checkpoint_is_not_run(spec: RunSpec, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    stop_after(3, spec, run)
+    checkpoint = last_checkpoint(run)
+    assert checkpoint is not None
+    torch.save(Evil(tmp_path / "touched"), checkpoint / "optimizer.pt")
+    seal(checkpoint)
+    with pytest.raises(UnpicklingError, match="Weights only load failed"):
+        run_training(spec, run, Path, RunOptions(resume=True))
+    assert not (tmp_path / "touched").exists()
 
 
 def test_another_spec_is_not_resumed(spec: RunSpec, tmp_path: Path) -> None:
