@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
 from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError
+from gift_core.section import read_typed
+from gift_core.spec import RunSpec
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
@@ -52,17 +54,14 @@ def fetch(name: str) -> None:
     download(hub_name)
 
 
-def parse_changes(changes: list[str]) -> dict[str, Any]:
-    """What `--set` was given, as dotted fields and values; raises `SpecError`."""
+def parse_changes(changes: list[str], section: type[BaseModel] = RunSpec) -> dict[str, Any]:
+    """What `--set` was given, as dotted fields of `section` and values for them; raises `SpecError`."""
     parsed = {}
     for change in changes:
         field, separator, value = change.partition("=")
         if not separator:
             raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
-        try:
-            parsed[field] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise SpecError(f"{value!r} is no value.", field=field, remedy="Put it in quotes.") from error
+        parsed[field] = read_typed(section, field, value)
     return parsed
 
 

@@ -16,7 +16,7 @@ from pydantic import model_validator as check
 
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
-from gift_core.section import Positive, Section, Seed, Share, conflict
+from gift_core.section import Positive, Section, Seed, Share, alternatives, conflict, is_section, read_yaml_text
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -260,8 +260,8 @@ class RunSpec(Section):
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds, {} where that is nothing; raises `SpecError`."""
     try:
-        return yaml.safe_load(path.read_text("utf-8")) or {}
-    # Dates that do not exist, numbers of thousands of digits and deep nesting are no errors of YAML's own.
+        return read_yaml_text(path.read_text("utf-8")) or {}
+    # Explicit tags and deep nesting are no errors of YAML's own.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SpecError(
             f"cannot be read as YAML: {error}",
@@ -310,7 +310,7 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
     rows = []
     for name, info in section.model_fields.items():
         path = f"{prefix}{name}"
-        sections = [kind for kind in (info.annotation, *get_args(info.annotation)) if _is_section(kind)]
+        sections = [kind for kind in alternatives(info.annotation) if is_section(kind)]
         for kind in sections:
             rows += field_table(kind, f"{path}.")
         if not sections:
@@ -328,7 +328,3 @@ def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -
         elif left != right:
             found.append(f"{prefix}{name}")
     return found
-
-
-def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Section)
