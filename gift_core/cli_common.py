@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from rich.markup import escape
 
 from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError
+from gift_core.recovery import last_checkpoint, step_of
 from gift_core.section import read_typed
 from gift_core.spec import RunSpec
 
@@ -52,6 +54,30 @@ def fetch(name: str) -> None:
         return
     console.print(f"Downloading {escape(name)} from the Hub: weights, config and tokenizer.", highlight=False)
     download(hub_name)
+
+
+def check_resumable(directory: Path, *, finished: bool, resume: bool) -> bool:
+    """Whether a folder holds a run, finished or to be resumed; raises `SpecError` if it does and may not be used."""
+    checkpoint = None if finished else last_checkpoint(directory)
+    if (finished or checkpoint) and not resume:
+        held = f"a run that stopped after step {step_of(checkpoint)}" if checkpoint else "a finished run"
+        raise SpecError(
+            f"{directory} already holds {held}.",
+            field="--output",
+            remedy=f"{'Add --resume to go on with it, or choose' if checkpoint else 'Choose'} another folder.",
+        )
+    return finished or checkpoint is not None
+
+
+def say_finished(directory: Path) -> None:
+    """Print that there is nothing to do, once where several processes are started."""
+    if os.environ.get("RANK", "0") == "0":
+        console.print(
+            f"{directory} is finished: nothing to do. Choose another folder to train it again.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def parse_changes(changes: list[str], section: type[BaseModel] = RunSpec) -> dict[str, Any]:

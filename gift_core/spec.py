@@ -254,6 +254,10 @@ class RunSpec(Section):
 
     def differences(self, other: RunSpec) -> list[str]:
         """The dotted fields in which two runs differ."""
+        return list(self.changed_values(other))
+
+    def changed_values(self, other: RunSpec) -> dict[str, tuple[Any, Any]]:
+        """The dotted fields in which two runs differ, and both values of each."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
@@ -319,12 +323,12 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
     return rows
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
     for name in sorted(one.keys() | other.keys()):
         left, right = one.get(name), other.get(name)
         if isinstance(left, dict) and isinstance(right, dict):
-            found += _differences(left, right, f"{prefix}{name}.")
+            found |= _differences(left, right, f"{prefix}{name}.")
         elif left != right:
-            found.append(f"{prefix}{name}")
+            found[f"{prefix}{name}"] = left, right
     return found

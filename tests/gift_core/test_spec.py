@@ -92,6 +92,7 @@ def test_differences_are_dotted_fields() -> None:
     assert RunSpec().differences(RunSpec()) == []
     other = RunSpec().replace({"training.lora.rank": 3, "seed": 9})
     assert RunSpec().differences(other) == ["seed", "training.lora.rank"]
+    assert RunSpec().changed_values(other) == {"seed": (1, 9), "training.lora.rank": (32, 3)}
 
 
 def test_repeated_methods_are_told_apart() -> None:
