@@ -30,8 +30,8 @@ from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.cli_preflight import check
 from gift_core.cli_submit import submit
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
-from gift_core.recovery import check_inputs_of
-from gift_core.reporting import RECORD_FILE, RESULT_FILE
+from gift_core.recovery import check_inputs_of, is_finished
+from gift_core.reporting import RECORD_FILE
 from gift_core.spec import METHODS, ExperimentSpec, RunSpec, field_table
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
@@ -127,7 +127,7 @@ def train(
 
 def _is_to_be_trained(spec: RunSpec, directory: Path, resume: bool) -> bool:
     """Whether a run is not finished; raises `SpecError` if it is another run, or may not be resumed."""
-    finished = (directory / RESULT_FILE).exists()
+    finished = is_finished(directory)
     if not check_resumable(directory, finished=finished, resume=resume):
         return True
     from gift_core.run import inputs_of

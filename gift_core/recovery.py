@@ -75,6 +75,11 @@ def last_checkpoint(run: Path) -> Path | None:
     return next(iter(complete_checkpoints(run / TRAINER_DIRECTORY)), None)
 
 
+def is_finished(run: Path) -> bool:
+    """Whether the run in a directory has come to its end; one that was stopped may have left a result so far."""
+    return (run / RESULT_FILE).exists() and last_checkpoint(run) is None
+
+
 def begin(run: Path, spec: RunSpec, resumed_from: Path | None) -> None:
     """Make a directory ready for a run that starts anew, or goes on from a checkpoint in it."""
     write_atomically(run / SPEC_FILE, spec.to_yaml())

@@ -304,6 +304,20 @@ def test_a_half_done_run_with_other_rows_stops_the_command_before_it_trains(
     assert json.loads(trained)["steps"] == 6
 
 
+def test_a_run_that_left_a_result_when_it_was_stopped_is_not_finished(
+    gift_here: Here, spec: RunSpec, tmp_path: Path
+) -> None:
+    (tmp_path / "spec.yaml").write_text(spec.to_yaml())
+    options = RunOptions(should_stop=lambda: True, save_when_stopped=lambda: True)
+    with pytest.raises(StoppedError):
+        run_training(spec, tmp_path / "runs" / "sft", Path, options)
+    code, _, said = gift_here("train", "spec.yaml")
+    assert (code, "Add --resume" in said) == (1, True)
+    code, trained, said = gift_here("train", "spec.yaml", "--resume")
+    assert code == 0, said
+    assert json.loads(trained)["steps"] == 6
+
+
 def test_a_pretraining_goes_on_only_with_its_own_problems(gift_here: Here, tmp_path: Path) -> None:
     reported: list[int] = []
     stopping = PretrainingOptions(
