@@ -318,6 +318,7 @@ def test_a_run_that_left_a_result_when_it_was_stopped_is_not_finished(
     assert json.loads(trained)["steps"] == 6
 
 
+@pytest.mark.slow
 def test_a_pretraining_goes_on_only_with_its_own_problems(gift_here: Here, tmp_path: Path) -> None:
     reported: list[int] = []
     stopping = PretrainingOptions(
