@@ -1,25 +1,43 @@
-"""Values of a row as text that can be learned from."""
+"""Values of a row as text that can be learned from: the one rule for examples and evaluation items."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Number
+from typing import Literal, SupportsFloat, TypeGuard, cast
 
 from gift_core.data.limits import LONGEST_TEXT
 from gift_core.errors import DataError
 
-_KINDS: dict[type, str] = {
-    **{bool: "true or false", list: "a list", dict: "an object", str: "text", type(None): "null"},
-    **{bytes: "binary data", int: "a number", float: "a number"},
-}
+_AS_TEXT = "Write it as a string."
+_KINDS: dict[type, str] = {bool: "true or false", list: "a list", dict: "an object", str: "text", type(None): "null"}
+# Python and NumPy write larger numbers with an exponent.
+_LARGEST_WITH_A_POINT = 1e16
+
+
+@dataclass(frozen=True)
+class NotText:
+    """A value that is never text, such as a date: its kind, and what to do about it if it is read."""
+
+    kind: str
+    remedy: str = _AS_TEXT
 
 
 def text_of(value: object, what: str) -> str:
-    """The value, which `what` names; raises `DataError` unless it is text with something in it."""
-    # JSON's numbers arrive as their text already; those of Parquet have a type.
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
+    """Return the value, which `what` names, as text; raises `DataError` unless it is text or a number.
+
+    Numbers of JSON and CSV arrive as the text that was typed. A typed number gets the shortest text of its own
+    precision: 0.1 as a 32-bit float is "0.1", and the decimal 2.50 is "2.50". NaN and infinity are missing.
+    """
+    if is_number(value):
+        value = number_text(value)
     if value is None:
         raise DataError(f"{what} is missing.", remedy="Add it, or delete the row.")
     if not isinstance(value, str):
-        raise DataError(f"{what} is {kind_of(value)}, not text.", remedy="Write it as a string.")
+        remedy = value.remedy if isinstance(value, NotText) else _AS_TEXT
+        raise DataError(f"{what} is {kind_of(value)}, not text.", remedy=remedy)
     if not value.strip():
         raise DataError(f"{what} is empty.", remedy="Fill it in, or delete the row.")
     if len(value) > LONGEST_TEXT:
@@ -34,14 +52,50 @@ def text_of(value: object, what: str) -> str:
     return value
 
 
+def number_text(value: SupportsFloat) -> str | None:
+    """Return the shortest decimal text that stands for the number in its own precision; None for NaN and infinity."""
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f") if value.is_finite() else None
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    text = str(value)
+    if "e" not in text:
+        return text
+    import numpy
+
+    trim: Literal["0", "-"] = "0" if abs(number) < _LARGEST_WITH_A_POINT else "-"
+    return numpy.format_float_positional(cast(float, value), unique=True, trim=trim)
+
+
+def is_missing(value: object) -> bool:
+    """Return whether a row holds nothing here: null, NaN, infinity or blank text."""
+    return (
+        value is None
+        or (isinstance(value, str) and not value.strip())
+        or (is_number(value) and number_text(value) is None)
+    )
+
+
 def kind_of(value: object) -> str:
-    """What a person calls a value of this type."""
+    """Return what a person calls a value of this type."""
+    if isinstance(value, NotText):
+        return value.kind
+    if is_number(value):
+        return "a number"
     return _KINDS.get(type(value), "something else")
 
 
 def printable(name: str) -> str:
-    """A column's name as it can be shown and sent: JSON may hide half a surrogate pair in it."""
+    """Return a column's name as it can be shown and sent: JSON may hide half a surrogate pair in it."""
     return name.encode(errors="backslashreplace").decode()
+
+
+def is_number(value: object) -> TypeGuard[SupportsFloat]:
+    """Return whether a value is a number; those of NumPy count as such, true and false do not."""
+    return isinstance(value, Number) and not isinstance(value, bool)
 
 
 def _is_encodable(text: str) -> bool:
