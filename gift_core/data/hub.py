@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gift_core.data.files import SUFFIXES, read_rows
-from gift_core.data.texts import NotText, is_number, number_text
+from gift_core.data.texts import is_number, kind_of, number_text
 from gift_core.data_spec import HubSource
 from gift_core.dataset_summary import HubOrigin
 from gift_core.errors import DataError
@@ -24,6 +24,8 @@ from gift_core.models.hub import HubName, first_line, refusal
 # Where the Hub keeps every data set that it can read as Parquet, as config/split/0000.parquet.
 _CONVERTED = "refs/convert/parquet"
 _LISTED = 12
+# What is not text, as a picture or a date, is an object in JSON: refused if it is read. Null could be passed over.
+_LEFT_OUT = "left out"
 # How the Hub numbers the parts of a split: 00000-of-00002, or 0000 for what it converted.
 _PART = re.compile(r"(^|[-_.])\d+(-of-(?P<total>\d+))?$")
 
@@ -115,13 +117,10 @@ def _plain(value: object) -> object:
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, NotText):
-        # As an object it is refused where it is read; as null it would be missing, which a column may be.
-        return {value.kind: None}
     if value is None or isinstance(value, str | bool):
         return value
     # A number's text is what is learned.
-    return number_text(value) if is_number(value) else None
+    return number_text(value) if is_number(value) else {kind_of(value): _LEFT_OUT}
 
 
 def origin_of(source: HubSource, found: HubFiles) -> HubOrigin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gift_core.data.formats import object_of
@@ -16,9 +17,7 @@ _NOT_UTF8 = NotText("bytes that are not UTF-8", "Write it as UTF-8 text.")
 
 
 def column_values(column: pyarrow.Array) -> list[object]:
-    """Return a column's values; a value that cannot be converted becomes a `NotText`, and refuses only a row that
-    reads it.
-    """
+    """Return a column's values, with a `NotText` for each that cannot be converted: only a row that reads it fails."""
     import pyarrow
 
     try:
@@ -57,7 +56,7 @@ def _values(column: Any, depth: int = 1) -> list[object]:
     if types.is_nested(kind) and hasattr(kind, "value_type"):
         return [*_lists(column, depth)]
     if types.is_floating(kind):
-        return _floats(column)
+        return _numbers(column)
     if (other := _not_text(kind)) is not None:
         return [other if present else None for present in column.is_valid().to_pylist()]
     return list(column.to_pylist())
@@ -78,7 +77,10 @@ def _lists(column: Any, depth: int) -> list[list[Any] | None]:
     import pyarrow.compute
 
     lengths = pyarrow.compute.list_value_length(column).to_pylist()
-    return _cut(_values(column.flatten(), depth + 1), lengths)
+    values = column.flatten()
+    # A vector may be long, and is never text.
+    is_vector = pyarrow.types.is_floating(values.type)
+    return _cut(values.to_pylist() if is_vector else _values(values, depth + 1), lengths)
 
 
 def _maps(column: Any, depth: int) -> list[object]:
@@ -103,13 +105,15 @@ def _cut(values: list[object], lengths: list[int | None]) -> list[list[object] |
     return lists
 
 
-def _floats(column: Any) -> list[object]:
-    """Return numbers of the column's own precision, whose text `texts.number_text` knows; NaN and infinity are null."""
+def _numbers(column: Any) -> list[object]:
+    """Return numbers whose text is the shortest in the column's own precision; NaN and infinity are null."""
     import numpy
 
     # Nulls become NaN.
     numbers = column.to_numpy(zero_copy_only=False)
-    return [number if here else None for number, here in zip(numbers, numpy.isfinite(numbers).tolist(), strict=True)]
+    is_short = numbers.dtype.itemsize < numpy.dtype(float).itemsize
+    values = [float(str(number)) for number in numbers] if is_short else numbers.tolist()
+    return [number if math.isfinite(number) else None for number in values]
 
 
 def _not_text(kind: Any) -> NotText | None:
@@ -124,17 +128,4 @@ def _not_text(kind: Any) -> NotText | None:
         return NotText("a time of day", "Write it as text.")
     if types.is_duration(kind) or types.is_interval(kind):
         return NotText("a duration", "Write it as text.")
-    if _is_binary(kind):
-        return NotText("binary data", "Write it as text.")
     return None
-
-
-def _is_binary(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(
-        types.is_binary(kind)
-        or types.is_large_binary(kind)
-        or types.is_fixed_size_binary(kind)
-        or types.is_binary_view(kind)
-    )

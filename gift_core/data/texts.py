@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
-from numbers import Number
-from typing import Literal, SupportsFloat, TypeGuard, cast
+from typing import TypeGuard
 
 from gift_core.data.limits import LONGEST_TEXT
 from gift_core.errors import DataError
 
 _AS_TEXT = "Write it as a string."
-_KINDS: dict[type, str] = {bool: "true or false", list: "a list", dict: "an object", str: "text", type(None): "null"}
+_KINDS: dict[type, str] = {
+    **{bool: "true or false", list: "a list", dict: "an object", str: "text", type(None): "null"},
+    **{bytes: "binary data", int: "a number", float: "a number", Decimal: "a number"},
+}
 # Python and NumPy write larger numbers with an exponent.
 _LARGEST_WITH_A_POINT = 1e16
 
@@ -52,50 +54,43 @@ def text_of(value: object, what: str) -> str:
     return value
 
 
-def number_text(value: SupportsFloat) -> str | None:
-    """Return the shortest decimal text that stands for the number in its own precision; None for NaN and infinity."""
+def number_text(value: int | float | Decimal) -> str | None:
+    """Return the shortest decimal text that stands for the number; None for NaN and infinity."""
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Decimal):
         return format(value, "f") if value.is_finite() else None
-    number = float(value)
-    if not math.isfinite(number):
+    if not math.isfinite(value):
         return None
     text = str(value)
     if "e" not in text:
         return text
-    import numpy
+    whole = format(Decimal(text), "f")
+    return whole if abs(value) >= _LARGEST_WITH_A_POINT or "." in whole else f"{whole}.0"
 
-    trim: Literal["0", "-"] = "0" if abs(number) < _LARGEST_WITH_A_POINT else "-"
-    return numpy.format_float_positional(cast(float, value), unique=True, trim=trim)
+
+def is_number(value: object) -> TypeGuard[int | float | Decimal]:
+    """Return whether a value is a number, which true and false are not."""
+    return isinstance(value, int | float | Decimal) and not isinstance(value, bool)
 
 
 def is_missing(value: object) -> bool:
     """Return whether a row holds nothing here: null, NaN, infinity or blank text."""
-    return (
-        value is None
-        or (isinstance(value, str) and not value.strip())
-        or (is_number(value) and number_text(value) is None)
-    )
+    if is_number(value):
+        return number_text(value) is None
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def kind_of(value: object) -> str:
     """Return what a person calls a value of this type."""
     if isinstance(value, NotText):
         return value.kind
-    if is_number(value):
-        return "a number"
     return _KINDS.get(type(value), "something else")
 
 
 def printable(name: str) -> str:
     """Return a column's name as it can be shown and sent: JSON may hide half a surrogate pair in it."""
     return name.encode(errors="backslashreplace").decode()
-
-
-def is_number(value: object) -> TypeGuard[SupportsFloat]:
-    """Return whether a value is a number; those of NumPy count as such, true and false do not."""
-    return isinstance(value, Number) and not isinstance(value, bool)
 
 
 def _is_encodable(text: str) -> bool:
