@@ -237,7 +237,7 @@ def test_every_bad_row_is_reported_up_to_twenty_and_the_rest_counted(tmp_path: P
         ("d.jsonl", b"a" * 65_535 + "é".encode() + b"\n\xc3", "line 2", "Byte 65,539 of the file (0xc3)"),
         ("d.csv", b"prompt,response\np,\0", "line 2", "Byte 19 of the file is NUL"),
         ("d.jsonl", "prompt: p", "row 1", "The row is not JSON: Expecting value at column 1."),
-        ("d.jsonl", '{"prompt": NaN}', "row 1", "NaN is not a JSON value"),
+        ("d.jsonl", '{"prompt": "p", "response": NaN}', "row 1", 'The response (column "response") is missing.'),
         ("d.jsonl", "[" * 10**6, "row 1", "nested too deeply"),
         ("d.json", "[" * 10**6, "row 1", "nested too deeply"),
         ("d.json", '{"prompt": "p"}', "", "The file is not a JSON array."),
