@@ -1,0 +1,71 @@
+"""Lists and objects in cells, also where a format has room for text only."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from gift_core.data.formats import json_value
+from gift_core.data.texts import text_of
+from gift_core.errors import DataError
+
+# A list of texts or objects as Python prints it, and one of messages.
+PYTHON_LIST = re.compile(r"\[\s*(\{\s*)?'.*\]", re.DOTALL)
+PYTHON_MESSAGES = re.compile(r"\[\s*\{\s*'(role|content|from|value)':.*\]", re.DOTALL)
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a field is empty: null, false, blank text, not a number, or a list or object of nothing else."""
+    if isinstance(value, dict):
+        return all(map(is_nothing, value.values()))
+    if isinstance(value, list):
+        return all(map(is_nothing, value))
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value is False or (isinstance(value, float) and math.isnan(value))
+
+
+def json_in(cell: object) -> object:
+    """Return the list or object that a text holds as JSON; any other cell as it is, also a text that is no JSON."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith(("[", "{")):
+        return cell
+    try:
+        return json_value(cell)
+    except DataError:
+        return cell
+
+
+def list_in(cell: object, what: str) -> object:
+    """Return the list that a cell holds, or the cell if it is none; raises `DataError` for JSON that is damaged.
+
+    `what` names the cell.
+    """
+    if not isinstance(cell, str) or not cell.lstrip().startswith("["):
+        return cell
+    require_no_python(cell, what)
+    try:
+        return json_value(cell)
+    except DataError as error:
+        problem = error.problems[0]
+        raise DataError(f"{what} is not a list in JSON: {problem.message}", remedy=problem.remedy) from error
+
+
+def texts_in(cell: object, what: str) -> str:
+    """Return the text of a cell, or the texts of its list, a line each; raises `DataError` for anything else."""
+    if isinstance(cell, str):
+        require_no_python(cell, what)
+    found = json_in(cell)
+    if is_nothing(found):
+        return ""
+    if isinstance(found, list) and all(isinstance(text, str) for text in found):
+        return text_of("\n".join(found), what)
+    return text_of(cell, what)
+
+
+def require_no_python(text: str, what: str, pattern: re.Pattern[str] = PYTHON_LIST) -> None:
+    """Raise `DataError` for a list that was printed by Python instead of written as JSON."""
+    if pattern.fullmatch(text.strip()):
+        raise DataError(
+            f"{what} holds a list as Python prints it, not as JSON.",
+            remedy="Write it with json.dumps, or the file as JSONL or Parquet.",
+        )
