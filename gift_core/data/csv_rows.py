@@ -128,7 +128,7 @@ def _require_names(names: Sequence[str]) -> None:
 
 def _separator(file: TextIO) -> tuple[bool, str]:
     """Return whether the first line declares what separates the cells, and what does."""
-    declared = _DECLARED.fullmatch(file.readline(LONGEST_CSV_LINE))
+    declared = _DECLARED.fullmatch(file.readline(LONGEST_CSV_LINE).lstrip(BYTE_ORDER_MARK))
     if declared:
         return True, declared[1]
     sizes = {separator: _first_sizes(file, separator) for separator in _SEPARATORS}

@@ -13,7 +13,7 @@ from typing import TextIO
 from gift_core.data.limits import DEEPEST_NESTING, LONGEST_ROW, MOST_COLUMNS
 from gift_core.data.sniffing import require_text
 from gift_core.data.texts import printable
-from gift_core.data.wrapping import object_error, require_object_lines
+from gift_core.data.wrapping import object_error, require_object_lines, table_error
 from gift_core.errors import DataError
 
 # The row's number as the user counts, and what stands there or why it cannot be read.
@@ -37,13 +37,19 @@ def text_rows(path: Path, rows_of: Callable[[TextIO], Iterator[Row]]) -> Iterato
 
 def jsonl_rows(file: TextIO) -> Iterator[Row]:
     decoder = _decoder()
-    lines = (
-        (number, line) for number, line in enumerate(text_lines(file, LONGEST_ROW), 1) if line is None or line.strip()
-    )
+    lines = _lines_with_text(file)
     first = list(islice(lines, 2))
     require_object_lines([line for _, line in first], _suffix(file), decoder)
     for number, line in chain(first, lines):
         yield number, _too_long("The line", LONGEST_ROW) if line is None else _decoded(decoder, number, line)
+
+
+def _lines_with_text(file: TextIO) -> Iterator[tuple[int, str | None]]:
+    for number, line in enumerate(text_lines(file, LONGEST_ROW), 1):
+        # Some programs write the mark again when they save a file that has one.
+        text = line.lstrip(BYTE_ORDER_MARK) if line and number == 1 else line
+        if text is None or text.strip():
+            yield number, text
 
 
 def _suffix(file: TextIO) -> str:
@@ -227,6 +233,8 @@ class _NotJsonError(ValueError):
 def _elements(window: JsonWindow) -> Iterator[object]:
     """Yield a JSON array's elements one by one: all at once they would take far more room than the text."""
     decoder = _decoder()
+    while window.next() == BYTE_ORDER_MARK:
+        window.at += 1
     if window.next() != "[":
         raise _no_array(window, decoder)
     try:
@@ -243,9 +251,14 @@ def _no_array(window: JsonWindow, decoder: json.JSONDecoder) -> DataError:
     if window.next() == "{":
         try:
             return object_error(window, decoder)
+        except json.JSONDecodeError as error:
+            return DataError(
+                f"The file is not a JSON array, and not JSON: {error.msg} at {window.where(error.pos)}.",
+                remedy="Correct it, and write the rows as [{...}, {...}].",
+            )
         except (ValueError, RecursionError):
             pass
-    return DataError(
+    return table_error(window.text[window.at :].splitlines()[:2], ".json") or DataError(
         "The file is not a JSON array.",
         remedy="Write [{...}, {...}], or name the file .jsonl when it has one object on each line.",
     )

@@ -36,6 +36,8 @@ def require_object_lines(lines: Sequence[str | None], suffix: str, decoder: json
     except json.JSONDecodeError as error:
         if error.pos >= len(text):
             _require_complete(text, after, suffix)
+        if error.pos == 0 and (table := table_error([text, after or ""], suffix)):
+            raise table from None
     except RecursionError:
         return
     else:
@@ -51,10 +53,21 @@ def object_error(window: JsonWindow, decoder: json.JSONDecoder) -> DataError:
             "The file is not a JSON array. It has one object after another.",
             remedy="Name it .jsonl if each stands on a line of its own, or write [{...}, {...}].",
         )
-    return _wrapped(kinds, "Make the list the whole file: [{...}, {...}].") or DataError(
+    return _wrapped(kinds, "Make that list the whole file: [{...}, {...}].") or DataError(
         "The file is not a JSON array. It is one object.",
         remedy="Write [{...}, {...}], or name the file .jsonl when it has one object on each line.",
     )
+
+
+def table_error(lines: Sequence[str], suffix: str) -> DataError | None:
+    """Return the error for a table that is not named .csv, by its first two lines; None if they are no table."""
+    if (
+        len(lines) > 1
+        and lines[0][:1] not in ("{", "[", '"')
+        and any(all(s in line for line in lines) for s in ",;\t|")
+    ):
+        return DataError(f"The file looks like CSV, though it is named {suffix}.", remedy="Name it .csv.")
+    return None
 
 
 def _require_complete(text: str, after: str | None, suffix: str) -> None:
