@@ -76,7 +76,11 @@ class _Header:
         self._names, self._separator = names, separator
         _require_names(names)
         named = [place for place, name in enumerate(names) if name.strip()]
-        self._first, self._end = (named[0], named[-1] + 1) if named else (0, len(names))
+        self._named = {names[place] for place in named}
+        self._end = named[-1] + 1 if named else len(names)
+        # Cells before the first name are the numbers that a program gave the rows.
+        first = named[0] if named else 0
+        self._nameless = [place for place, name in enumerate(names) if place > first and not name.strip()]
 
     def row(self, cells: list[str]) -> object:
         """Return a record's cells under their names, or what is wrong with it."""
@@ -87,16 +91,13 @@ class _Header:
             )
         if cells == self._names:
             return DataError("The row repeats the header: two files were joined.", remedy="Delete the row.")
-        row = {}
-        for place, (name, cell) in enumerate(zip(self._names, cells, strict=False)):
-            if name.strip():
-                row[name] = cell
-            elif place > self._first and cell.strip():
+        for place in self._nameless:
+            if found := "".join(cells[place : place + 1]).strip():
                 return DataError(
-                    f'Cell {place + 1} of the row has a value, "{cell.strip()[:40]}", but its column has no name.',
+                    f'Cell {place + 1} of the row has a value, "{found[:40]}", but its column has no name.',
                     remedy=f"Name the column, or put cells that contain {self._between} in double quotes.",
                 )
-        return row
+        return {name: cell for name, cell in zip(self._names, cells, strict=False) if name in self._named}
 
     @property
     def _example(self) -> str:
@@ -109,9 +110,10 @@ class _Header:
 
 def _require_names(names: Sequence[str]) -> None:
     """Raise `DataError` if the header has too many names, or one twice."""
-    if len(names) > MOST_COLUMNS:
-        raise too_many_columns(f"The header has {len(names):,} columns")
-    for name, count in Counter(name for name in names if name.strip()).items():
+    named = Counter(name for name in names if name.strip())
+    if named.total() > MOST_COLUMNS:
+        raise too_many_columns(f"The header has {named.total():,} columns")
+    for name, count in named.items():
         if count > 1:
             raise DataError(
                 f'The header names the column "{printable(name)[:40]}" twice.',

@@ -15,7 +15,7 @@ from gift_core.data.layouts import FOUND_BY_NAME, Layout, find_layout, require_o
 from gift_core.data.limits import LONGEST_NAME, MOST_COLUMNS, MOST_ROWS
 from gift_core.data.parquet import parquet_rows
 from gift_core.data.sniffing import PARQUET, require_kind
-from gift_core.data.texts import printable
+from gift_core.data.texts import file_name, printable
 from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, Problem
 
@@ -99,7 +99,7 @@ def read_rows(path: Path, field: str) -> Iterator[Row]:
     """The rows of such a file one by one; `DataError` as `read_examples` raises it, about the `field` that named it."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise unknown_kind(path.name, field)
+        raise unknown_kind(file_name(path), field)
     return _rows(path, suffix, field)
 
 
@@ -136,7 +136,7 @@ def read_each(
 
 def unreadable(path: Path, error: OSError, field: str) -> DataError:
     return DataError(
-        f"{path.name} cannot be read: {error.strerror or error}.",
+        f"{file_name(path)} cannot be read: {error.strerror or error}.",
         field=field,
         remedy="Check that it exists and may be read.",
     )

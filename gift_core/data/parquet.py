@@ -11,7 +11,7 @@ from typing import Any
 from gift_core.data.formats import Row, checked
 from gift_core.data.limits import LARGEST_ROW_GROUP, MOST_COLUMNS, MOST_ROWS, MOST_UNPACKED
 from gift_core.data.parquet_values import column_values
-from gift_core.data.texts import NotText, printable
+from gift_core.data.texts import NotText, file_name, printable
 from gift_core.errors import DataError
 
 _ROWS_AT_ONCE = 256
@@ -36,7 +36,7 @@ def parquet_rows(path: Path, field: str) -> Iterator[Row]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(
-            f"{path.name} is not a Parquet file that can be read: {_first_line(error)}.".replace("..", "."),
+            f"{file_name(path)} is not a Parquet file that can be read: {_first_line(error)}.".replace("..", "."),
             field=field,
             remedy="Write it again, or as JSONL.",
         ) from error

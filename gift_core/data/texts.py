@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import TypeGuard
 
 from gift_core.data.limits import LONGEST_TEXT
@@ -86,6 +87,11 @@ def kind_of(value: object) -> str:
     if isinstance(value, NotText):
         return value.kind
     return _KINDS.get(type(value), "something else")
+
+
+def file_name(path: Path) -> str:
+    """Return a file's name as the user gave it; an upload has a name of the studio's own, with a full stop first."""
+    return "The file" if path.name.startswith(".") else path.name
 
 
 def printable(name: str) -> str:

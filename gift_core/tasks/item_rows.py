@@ -10,7 +10,7 @@ from typing import TypeVar
 from gift_core.data import texts
 from gift_core.data.files import read_each, read_rows
 from gift_core.data.hub import fetch_file
-from gift_core.data.texts import is_missing, printable
+from gift_core.data.texts import file_name, is_missing, printable
 from gift_core.errors import DataError
 from gift_core.models.hub import HubName
 from gift_core.tasks.items import FileItems, HubItems
@@ -65,5 +65,5 @@ def _read(path: Path, first: int | None, read: Callable[[Mapping[str, object]], 
 
     values = read_each(islice(rows, first), read_row)
     if not values:
-        raise DataError(f"{path.name} has no rows.", field=field, remedy="Add at least one problem.")
+        raise DataError(f"{file_name(path)} has no rows.", field=field, remedy="Add at least one problem.")
     return values
