@@ -196,7 +196,8 @@ def _conversations(columns: Sequence[str], mapping: ColumnMapping) -> Layout | N
         column = next((name for name in names if name in columns), None)
     if column is None:
         return None
-    name = known.CONVERSATIONS.get(column, "messages") if mapping.layout == "auto" else mapping.layout
+    is_given = mapping.layout in _CONVERSATIONAL
+    name = mapping.layout if is_given else known.CONVERSATIONS.get(column, "messages")
     return Layout(name, column, column)
 
 
