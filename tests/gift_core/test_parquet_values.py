@@ -37,7 +37,8 @@ def responses(path: Path) -> list[str]:
     [
         (pyarrow.array([0.1, 5.0, 1e8, -0.0, 1e16], pyarrow.float32()), "0.1 5.0 100000000.0 -0.0 10000000000000000"),
         (pyarrow.array(numpy.array([0.1, 2, 1e-4], numpy.float16)), "0.1 2.0 0.0001"),
-        (pyarrow.array([0.1, 1e16, 1e-7, 5.0, 2.0**63, 123456.789]), "0.1 10000000000000000 0.0000001 5.0 9223372036854776000 123456.789"),
+        (pyarrow.array([0.1, 1e16, 1e-7, 5.0]), "0.1 10000000000000000 0.0000001 5.0"),
+        (pyarrow.array([2.0**63, 123456.789]), "9223372036854776000 123456.789"),
         (pyarrow.array([Decimal("2.50"), Decimal("-0.10"), Decimal("10.00")]), "2.50 -0.10 10.00"),
         (pyarrow.array([Decimal("1E+3")], pyarrow.decimal256(40, 0)), "1000"),
         (pyarrow.array([2**64 - 1, 0], pyarrow.uint64()), "18446744073709551615 0"),
@@ -166,7 +167,8 @@ def test_the_unknown_time_zone_float32_and_missing_numbers() -> None:
 
 
 def test_one_column_has_one_name(tmp_path: Path) -> None:
-    table = pyarrow.Table.from_arrays([pyarrow.array(["p"]), pyarrow.array(["r"]), pyarrow.array(["q"])], ["prompt", "response", "prompt"])  # fmt: skip
+    columns = [pyarrow.array([text]) for text in "prq"]
+    table = pyarrow.Table.from_arrays(columns, ["prompt", "response", "prompt"])
     parquet.write_table(table, tmp_path / "d.parquet")
     (problem,) = problems(tmp_path / "d.parquet")
     assert problem.message == 'The file names the column "prompt" twice.'

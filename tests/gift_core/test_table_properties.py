@@ -83,6 +83,7 @@ def test_an_unread_column_changes_nothing(tmp_path: Path, suffix: str, rows: Row
     assert read(tmp_path, suffix, more) == read(tmp_path, suffix, rows)
 
 
+# Types whose values Python cannot always hold, or that text has no room for.
 UNREAD_TYPES = [
     pyarrow.timestamp("us", tz="nowhere/at_all"),
     pyarrow.timestamp("ns"),
