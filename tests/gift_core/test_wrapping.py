@@ -88,6 +88,11 @@ def test_a_single_row_is_a_row(tmp_path: Path, text: str) -> None:
     assert read_examples(tmp_path / "d.jsonl").examples == read_examples(tmp_path / "d.json").examples
 
 
+def test_one_list_is_not_taken_for_columns(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path / "d.jsonl", '{"messages": ["a", "b"]}')
+    assert problem.field == "row 1"
+
+
 def test_a_damaged_first_row_is_one_bad_row(tmp_path: Path) -> None:
     for first in ('{"prompt": "p", "response": "r"', '{"prompt": "p", "resp', "prompt", "{'prompt': 'p'}"):
         (problem,) = problems(tmp_path / "d.jsonl", f"{first}\n{ROW}\n{ROW}\n")
