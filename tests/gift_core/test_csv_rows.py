@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gift_core.data.files import read_examples
+from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, Problem
 from tests.gift_core.tables import write_csv
 
@@ -108,6 +109,17 @@ def test_what_may_be_a_mistake_is_refused_where_it_is(tmp_path: Path, text: str,
     refused = problem(tmp_path, text)
     assert refused.field == field
     assert message in refused.message
+
+
+def test_the_order_of_rows_does_not_choose_the_separator(tmp_path: Path) -> None:
+    # Each separator splits the header in two; the rows are one cell each to a comma, but for the many.
+    many, one = ["a, b;c"] * 30, ["d;e"]
+    quoted = ['"a, b";"c"'] * 30
+    for rows in ([*many, *one], [*one, *many], [*quoted, *one], [*one, *quoted]):
+        path = tmp_path / "d.csv"
+        path.write_text("\n".join(["question, in short;answer", *rows]))
+        contents = read_examples(path, ColumnMapping(prompt_column="question, in short", response_column="answer"))
+        assert {(e.prompt, e.response) for e in contents.examples} == {("a, b", "c"), ("d", "e")}
 
 
 def test_the_remedy_names_the_separator(tmp_path: Path) -> None:
