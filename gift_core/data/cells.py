@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 
 from gift_core.data.formats import json_value
 from gift_core.data.texts import text_of
 from gift_core.errors import DataError
-
-# A list of texts or objects as Python prints it, and one of messages.
-PYTHON_LIST = re.compile(r"\[\s*(\{\s*)?'.*\]", re.DOTALL)
-PYTHON_MESSAGES = re.compile(r"\[\s*\{\s*'(role|content|from|value)':.*\]", re.DOTALL)
 
 
 def is_nothing(value: object) -> bool:
@@ -42,7 +37,7 @@ def list_in(cell: object, what: str) -> object:
     """
     if not isinstance(cell, str) or not cell.lstrip().startswith("["):
         return cell
-    require_no_python(cell, what)
+    _require_no_python(cell, what)
     try:
         return json_value(cell)
     except DataError as error:
@@ -53,7 +48,7 @@ def list_in(cell: object, what: str) -> object:
 def texts_in(cell: object, what: str) -> str:
     """Return the text of a cell, or the texts of its list, a line each; raises `DataError` for anything else."""
     if isinstance(cell, str):
-        require_no_python(cell, what)
+        _require_no_python(cell, what)
     found = json_in(cell)
     if is_nothing(found):
         return ""
@@ -62,9 +57,12 @@ def texts_in(cell: object, what: str) -> str:
     return text_of(cell, what)
 
 
-def require_no_python(text: str, what: str, pattern: re.Pattern[str] = PYTHON_LIST) -> None:
-    """Raise `DataError` for a list that was printed by Python instead of written as JSON."""
-    if pattern.fullmatch(text.strip()):
+def _require_no_python(text: str, what: str) -> None:
+    """Raise `DataError` for a list of texts or objects whose first text is quoted as Python quotes it."""
+    stripped = text.strip()
+    inner = stripped[1:].lstrip()
+    inner = inner[1:].lstrip() if inner.startswith(("[", "{", "(")) else inner
+    if stripped.startswith("[") and stripped.endswith("]") and inner.startswith("'"):
         raise DataError(
             f"{what} holds a list as Python prints it, not as JSON.",
             remedy="Write it with json.dumps, or the file as JSONL or Parquet.",

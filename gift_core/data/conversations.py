@@ -33,6 +33,8 @@ def learned_conversation(messages: Sequence[Message], column: str, form: Reasoni
     and so are empty system messages. Raises `DataError` about `column`.
     """
     last = _learned_place(messages, column, first)
+    for message in messages[: last + 1]:
+        message.require_readable()
     read = [message for message in messages[:last] if not (message.role == "system" and message.is_empty)]
     turns = [Turn(message.role, _text(message, form)) for message in read]
     if any(turn.role == "system" for turn in turns[1:]):
@@ -95,6 +97,8 @@ def history_of(value: object, column: str, form: ReasoningForm) -> list[Turn]:
         )
     if all(isinstance(item, dict) for item in value):
         messages = [message for message in messages_of(value, column) if not message.is_empty]
+        for message in messages:
+            message.require_readable()
         return [Turn(message.role, _text(message, form)) for message in messages]
     turns = []
     for number, pair in enumerate(value, 1):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gift_core.data.cells import PYTHON_MESSAGES, is_nothing, json_in, require_no_python
+from gift_core.data.cells import is_nothing, json_in, list_in
 from gift_core.data.examples import Role
 from gift_core.data.limits import MOST_MESSAGES
 from gift_core.data.texts import kind_of, text_of
@@ -20,11 +21,18 @@ _SPEAKERS: dict[str, Role] = {
     "assistant": "assistant",
     "gpt": "assistant",
 }
-_TOOLS = frozenset({"tool", "function", "function_call", "function_response", "tool_call", "tool_response"})
-_OTHER_TOOLS = frozenset({"tool_result", "observation", "ipython"})
+_TOOLS = frozenset(
+    {
+        *("tool", "tool_call", "tool_response", "tool_result", "function", "function_call", "function_response"),
+        *("observation", "ipython"),
+    }
+)
+_PLAIN = frozenset({"role", "content", "from", "value"})
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 # Whether a message is learned, as trainers call it; the last one means the opposite.
 _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), ("masked",)
+# A known speaker in a text of messages, as JSON or Python quotes it.
+_SPEAKER = re.compile(rf"""(["'])(?:role|from)\1\s*:\s*["'](?:{"|".join((*_SPEAKERS, *sorted(_TOOLS)))})["']""")
 _YES_OR_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
@@ -43,7 +51,7 @@ class Message(NamedTuple):
         # Parquet gives every message all keys that any of them has.
         names = [value[key] for key in ("role", "from") if value.get(key) is not None]
         roles = list(dict.fromkeys(_SPEAKERS[name] for name in names if isinstance(name, str) and name in _SPEAKERS))
-        if names and isinstance(names[0], str) and names[0].lower() in _TOOLS | _OTHER_TOOLS:
+        if names and isinstance(names[0], str) and names[0].lower() in _TOOLS:
             raise DataError(
                 f'{_begun(where)} is from "{names[0]}": tool calls cannot be learned from.',
                 remedy="Delete the row, or write the calls and their results into the text.",
@@ -57,11 +65,18 @@ class Message(NamedTuple):
     @property
     def is_empty(self) -> bool:
         """Whether nothing is said."""
-        return is_nothing(self.fields.get("content")) and is_nothing(self.fields.get("value"))
+        content = self.fields.get("content")
+        if isinstance(content, list):
+            content = [
+                part.get("text") if _type_of(part) in _TEXTS and isinstance(part, dict) else part for part in content
+            ]
+        return is_nothing(content) and is_nothing(self.fields.get("value"))
 
     def is_learned(self) -> bool | None:
         """Return what its weight or another switch says, None if it has none; raises `DataError`."""
-        found = {}
+        found: dict[str, bool] = {}
+        if self._is_plain:
+            return None
         for name in (*_LEARNED, *_NOT_LEARNED):
             value = self.fields.get(name)
             if value is not False and is_nothing(value):
@@ -80,31 +95,41 @@ class Message(NamedTuple):
 
     def text(self) -> str:
         """Return what is said, without reasoning in a field of its own; raises `DataError`."""
-        self._require_readable()
         content, value = self.fields.get("content"), self.fields.get("value")
-        if content is not None and not is_nothing(value) and value != content:
+        if not is_nothing(content) and not is_nothing(value) and value != content:
             raise DataError(f'{_begun(self.where)} has both "content" and "value".', remedy="Delete one of them.")
-        said = content if content is not None else value
+        said = value if is_nothing(content) and value is not None else content
         joined = _joined(said, self.where) if isinstance(said, list) and said else said
         return text_of(joined, f"The text of {self.where}")
 
     def reasoning(self) -> str:
         """Return the reasoning that a field or a part of its own holds, "" if none; raises `DataError`."""
         found = [self._text_in(name) for name in _REASONING if not is_nothing(self.fields.get(name))]
-        content = self.fields.get("content")
-        if isinstance(content, list):
-            found += [_thought(part) for part in content if _type_of(part) in _THOUGHTS]
+        found += map(_thought, self._thoughts())
         texts = list(dict.fromkeys(text.strip() for text in found if text.strip()))
         if len(texts) > 1:
             raise DataError(f"{_begun(self.where)} has two different reasonings.", remedy="Keep one of them.")
         return texts[0] if texts else ""
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it has a speaker and a text, and nothing else."""
+        return self.fields.keys() <= _PLAIN and not isinstance(self.fields.get("content"), list)
+
+    def _thoughts(self) -> list[object]:
+        """The parts of the text that are reasoning."""
+        content = self.fields.get("content")
+        return [part for part in content if _type_of(part) in _THOUGHTS] if isinstance(content, list) else []
 
     def _text_in(self, name: str) -> str:
         value = self.fields[name]
         joined = _joined(value, self.where) if isinstance(value, list) else value
         return text_of(joined, f'"{name}" of {self.where}')
 
-    def _require_readable(self) -> None:
+    def require_readable(self) -> None:
+        """Raise `DataError` if a field changes what a model would see, and cannot be read."""
+        if self._is_plain:
+            return
         require_learnable_message(self.fields, _begun(self.where))
         channel = self.fields.get("channel")
         if not is_nothing(channel) and channel != "final":
@@ -112,7 +137,8 @@ class Message(NamedTuple):
                 f'{_begun(self.where)} is of the channel "{channel}", not of "final".',
                 remedy="Write the reasoning as reasoning_content of the answer.",
             )
-        if self.role != "assistant" and any(not is_nothing(self.fields.get(name)) for name in _REASONING):
+        reasons = any(not is_nothing(self.fields.get(name)) for name in _REASONING) or self._thoughts()
+        if self.role != "assistant" and reasons:
             raise DataError(
                 f"{_begun(self.where)} has reasoning, and is not from the assistant.",
                 remedy="Delete the field, or write it into the text.",
@@ -144,26 +170,33 @@ def messages_of(value: object, column: str) -> list[Message]:
 def messages_in(cell: object, column: str) -> list[Message] | None:
     """Return the messages of a cell that holds a list of objects or a single message, None for any other cell.
 
-    A text is such a list if it is JSON in which every object has a speaker. Raises `DataError`.
+    A text holds messages if it is JSON of them. Raises `DataError` for messages that cannot be read.
     """
-    found = cell
     if isinstance(cell, str):
-        require_no_python(cell, f'Column "{column}"', PYTHON_MESSAGES)
-        found = json_in(cell)
-        found = found if _looks_like_messages(found) else None
-    elif isinstance(cell, dict):
-        found = [cell] if _looks_like_messages([cell]) else None
+        return _messages_in_text(cell, column)
+    found = [cell] if isinstance(cell, dict) and _is_message(cell) else cell
     has_objects = isinstance(found, list) and any(isinstance(message, dict) for message in found)
     return messages_of(found, column) if has_objects else None
 
 
-def _looks_like_messages(value: object) -> bool:
-    """Whether a value is a list of objects that each have a speaker."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(item, dict) and (item.get("role") or item.get("from")) for item in value)
-    )
+def _messages_in_text(text: str, column: str) -> list[Message] | None:
+    ends = text.strip()[:1] + text.strip()[-1:]
+    if ends not in ("[]", "{}") or not _SPEAKER.search(text):
+        return None
+    found = json_in(text)
+    if isinstance(found, str):
+        # No JSON, though a speaker is named in it.
+        found = list_in(text, f'Column "{column}"') if ends == "[]" else found
+    members = found if isinstance(found, list) else [found]
+    return messages_of(members, column) if all(map(_is_message, members)) else None
+
+
+def _is_message(value: object) -> bool:
+    """Whether a value has a known speaker and something that is said."""
+    if not isinstance(value, dict) or not ("content" in value or "value" in value):
+        return False
+    speakers = [value[key] for key in ("role", "from") if value.get(key) is not None]
+    return bool(speakers) and isinstance(speakers[0], str) and speakers[0].lower() in {*_SPEAKERS, *_TOOLS}
 
 
 _TEXTS = frozenset({"text", "input_text", "output_text"})

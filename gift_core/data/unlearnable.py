@@ -69,11 +69,12 @@ def require_learnable_row(row: Mapping[object, object], used: Collection[str]) -
         if name in row and name not in used and _holds_media(row[name], f"<{name.rstrip('s')}>", row, used):
             raise DataError(f'Column "{name}" has media that the text is about.', remedy=_MEDIA)
     _require_weight_of_one(row, used)
-    if "completion" in used and row.get("label") is False:
-        raise DataError(
-            'Column "label" is false: the completion is one to avoid.',
-            remedy="Delete the row, or the column if it means something else.",
-        )
+    for name, column in (("label", "completion"), ("kto_tag", None)):
+        if (column is None or column in used) and str(row.get(name)).lower() == "false" and name not in used:
+            raise DataError(
+                f'Column "{name}" is false: the response is one to avoid.',
+                remedy="Delete the row, or the column if it means something else.",
+            )
 
 
 @lru_cache(maxsize=1024)

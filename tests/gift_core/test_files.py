@@ -208,7 +208,10 @@ def test_an_unusable_row_is_named(tmp_path: Path, row: object, message: str) -> 
         ([ASSISTANT], "does not answer a message of the user"),
         ([USER, ASSISTANT, ASSISTANT], "does not answer a message of the user"),
         ([USER, {"role": "system", "content": "x"}, USER, ASSISTANT], "a system message after the first message"),
-        ([{"role": "user", "content": [{"type": "image"}]}, ASSISTANT], 'Part 1 of message 1 of column "messages" is image'),
+        (
+            [{"role": "user", "content": [{"type": "image"}]}, ASSISTANT],
+            'Part 1 of message 1 of column "messages" is image',
+        ),
         ([USER, ASSISTANT] * 501, "has 1,002 messages; the most is 1,000"),
     ],
 )
