@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic import model_validator as check
 
 from gift_core.section import Section, Seed
@@ -13,6 +15,15 @@ EosTail = Literal["block", "longest", "max", "one"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
 LayoutName = Literal["auto", "pairs", "alpaca", "sharegpt", "messages"]
 Difficulty = Literal["easy", "standard", "hard"]
+# The date that Llama 3's own template writes where it is given no clock.
+TEMPLATE_DATE = date(2024, 7, 26)
+
+
+def _require_iso_date(value: object) -> object:
+    """The value, unless it is something else that pydantic takes for a date: a number of seconds, or a time."""
+    if type(value) is date or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)):
+        return value
+    raise ValueError(f"write the date as year-month-day, such as {TEMPLATE_DATE}")
 
 
 class TaskSource(Section):
@@ -94,4 +105,9 @@ class DataSpec(Section):
     )
     held_out: Annotated[int, Field(ge=0, le=10_000)] = Field(
         256, description="Examples kept out of training for evaluation."
+    )
+    template_date: Annotated[date, BeforeValidator(_require_iso_date)] = Field(
+        TEMPLATE_DATE,
+        description="The date that prompts carry where the model's chat template writes today's, as Llama 3's does; "
+        "it is kept with the checkpoint.",
     )
