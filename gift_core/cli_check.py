@@ -31,8 +31,14 @@ def check_data(
     layout: Annotated[str, typer.Option(help="pairs, alpaca, sharegpt, messages, or auto.")] = "auto",
     prompt_column: Name = None,
     response_column: Name = None,
+    context_column: Name = None,
+    history_column: Name = None,
+    reasoning_column: Name = None,
     system_column: Name = None,
     conversation_column: Name = None,
+    reasoning: Annotated[
+        str, typer.Option(help="Form of reasoning in a response: protocol, think, or omit.")
+    ] = "protocol",
     problems_to: Annotated[
         Path | None, typer.Option("--csv", help="Write the problems to this CSV file.", dir_okay=False)
     ] = None,
@@ -49,8 +55,12 @@ def check_data(
             "layout": layout,
             "prompt_column": prompt_column,
             "response_column": response_column,
+            "context_column": context_column,
+            "history_column": history_column,
+            "reasoning_column": reasoning_column,
             "system_column": system_column,
             "conversation_column": conversation_column,
+            "reasoning": reasoning,
         }
     )
     paths = _from_hub(data, config, split, revision) if hub else [Path(data)]

@@ -14,6 +14,7 @@ from gift_core.section import Section, Seed
 EosTail = Literal["block", "longest", "max", "one"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
 LayoutName = Literal["auto", "pairs", "alpaca", "sharegpt", "messages"]
+ReasoningForm = Literal["protocol", "think", "omit"]
 Difficulty = Literal["easy", "standard", "hard"]
 # The date that Llama 3's own template writes where it is given no clock.
 TEMPLATE_DATE = date(2024, 7, 26)
@@ -37,20 +38,37 @@ class TaskSource(Section):
 
 
 class ColumnMapping(Section):
-    """Which columns of a file hold what; what is left out is found by name."""
+    """The columns of a file to read, and how; columns that are left out are found by name."""
 
     layout: LayoutName = Field(
         "auto",
-        description="pairs: a prompt and a response column. alpaca: instruction, input, output. sharegpt and messages: "
-        "a column of conversations, of which the last turn of the assistant is learned. auto finds out.",
+        description="pairs: a prompt and a response column, and of the others only those that are named. alpaca: "
+        "instruction, input, output. sharegpt and messages: a column of conversations, of which the last turn of the "
+        "assistant is learned. auto finds out.",
     )
     prompt_column: str | None = Field(None, description="Column with the prompt; found by name when left out.")
     response_column: str | None = Field(None, description="Column with the response; found by name when left out.")
+    context_column: str | None = Field(
+        None,
+        description="Column that follows the prompt after a blank line, such as Alpaca's input or Dolly's context.",
+    )
+    history_column: str | None = Field(
+        None, description="Column with the turns before the prompt, a list of [question, answer] pairs or of messages."
+    )
+    reasoning_column: str | None = Field(
+        None, description="Column with the reasoning that leads to the response, such as s1K's thinking_trajectories."
+    )
     system_column: str | None = Field(
-        None, description="Column with the system prompt; a column called system when left out."
+        None, description="Column with the system prompt; a column called system or system_prompt when left out."
     )
     conversation_column: str | None = Field(
         None, description="Column with the turns of a conversation, in place of a prompt and a response column."
+    )
+    reasoning: ReasoningForm = Field(
+        "protocol",
+        description="Form of a response that brings its reasoning apart from its answer, in a column, a field of a "
+        "message or a <think> block. protocol: <reasoning>...</reasoning><answer>...</answer>. think: a <think> block, "
+        "then the answer. omit: the answer alone.",
     )
 
     @check(mode="after")
@@ -58,12 +76,15 @@ class ColumnMapping(Section):
         pair = self.prompt_column or self.response_column
         # One column named for both has always meant that it holds conversations.
         same = self.prompt_column == self.response_column
+        beside = self.context_column or self.history_column
         if self.conversation_column and pair:
             raise ValueError("set conversation_column, or prompt_column and response_column, not both")
         if self.layout in ("pairs", "alpaca") and (self.conversation_column or (pair and same)):
             raise ValueError(f"layout {self.layout} has a prompt and a response column, no conversation_column")
         if self.layout in ("sharegpt", "messages") and pair and not same:
             raise ValueError(f"layout {self.layout} has a conversation_column, no prompt and response column")
+        if beside and (self.conversation_column or self.layout in ("sharegpt", "messages") or (pair and same)):
+            raise ValueError("a conversation holds its own turns: it has no context_column and no history_column")
         return self
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from gift_core.data.reasoning import protocol_form
 from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
 from gift_core.tasks.answers import tagged
@@ -33,7 +34,7 @@ class Problem:
 
     @property
     def response(self) -> str:
-        return f"<reasoning>{self.reasoning}</reasoning><answer>{self.answer}</answer>"
+        return protocol_form(self.reasoning, self.answer)
 
 
 @dataclass(frozen=True)
