@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field
 from pydantic import model_validator as check
 
-from gift_core.section import Section, Seed
+from gift_core.data.catalogue import with_kind
+from gift_core.section import Section, Seed, conflict
 
 EosTail = Literal["block", "longest", "max", "one"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
@@ -99,7 +101,10 @@ class HubSource(ColumnMapping):
     """Examples from a data set of the Hugging Face Hub; the Hub and no other host is asked."""
 
     kind: Literal["hub"] = "hub"
-    dataset: str = Field(pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$", description="owner/name of the data set.")
+    dataset: str = Field(
+        pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$",
+        description="owner/name of the data set, or its short name in the catalogue, such as s1k.",
+    )
     config: str | None = Field(
         None, max_length=200, description="Configuration (subset); may be left out where there is one."
     )
@@ -132,3 +137,17 @@ class DataSpec(Section):
         description="The date that prompts carry where the model's chat template writes today's, as Llama 3's does; "
         "it is kept with the checkpoint.",
     )
+
+    @check(mode="before")
+    @classmethod
+    def _complete_source(cls, values: Any) -> Any:
+        """Fill in a source that is given as the name of a data set alone."""
+        source = values.get("source") if isinstance(values, Mapping) else None
+        if isinstance(source, str):
+            source = {"dataset": source}
+        if not isinstance(source, Mapping):
+            return values
+        try:
+            return {**values, "source": with_kind(source)}
+        except ValueError as error:
+            raise conflict("source.dataset", "source.kind", str(error)) from error
