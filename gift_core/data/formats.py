@@ -6,9 +6,9 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import TextIO
 
 from gift_core.data.limits import DEEPEST_NESTING, LONGEST_CSV_LINE, LONGEST_ROW, MOST_COLUMNS
 from gift_core.data.sniffing import require_text
@@ -80,16 +80,53 @@ def csv_rows(file: TextIO) -> Iterator[Row]:
         yield number + 1, DataError(f"Line {reader.line_num} is not CSV: {error}.", remedy=remedy)
 
 
+def json_value(text: str) -> object:
+    """Return the value of a JSON text, read as a row's values are; raises `DataError` that says why it cannot be."""
+    try:
+        value = checked(_decoder().decode(text))
+    except (ValueError, RecursionError) as error:
+        remedy = "Write it as JSON: names and texts in double quotes, as json.dumps does."
+        value = _not_json(error, remedy, what="The text")
+    if isinstance(value, DataError):
+        raise value
+    return value
+
+
 def checked(row: object) -> object | DataError:
-    """The row, unless it has more columns or deeper nesting than is taken in."""
+    """Return the row, or what is wrong with it: too many columns, too deep nesting, one name twice in an object."""
     if isinstance(row, dict) and len(row) > MOST_COLUMNS:
         return _too_many_columns(f"The row has {len(row):,} columns")
     level = [row] if isinstance(row, dict | list) else []
     for _ in range(DEEPEST_NESTING):
         if not level:
             return row
+        for value in level:
+            if isinstance(value, RepeatedName):
+                return value.error()
         level = [inner for value in level for inner in _inside(value) if isinstance(inner, dict | list)]
     return _nested_too_deeply() if level else row
+
+
+class RepeatedName(dict[str, object]):
+    """An object in which a name occurs twice, so that one of the two values would be lost."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def error(self) -> DataError:
+        return DataError(
+            f'The name "{printable(self._name)[:40]}" occurs twice in one object.',
+            remedy="Rename or delete one of them.",
+        )
+
+
+def object_of(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return an object's names and values, as a `RepeatedName` if a name occurs twice."""
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    return RepeatedName(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
 
 
 def _inside(value: dict[str, object] | list[object]) -> Iterable[object]:
@@ -217,23 +254,19 @@ def _header(names: list[str]) -> list[str]:
 
 
 def _decoder() -> json.JSONDecoder:
-    """Numbers come out as the text that stands in the file: nothing is rounded and no number is too long."""
-    return json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    """Return a decoder that keeps a number's text, so that none is rounded or too long, and takes NaN for null."""
+    return json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=object_of)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise _NotJsonError(f"{name} is not a JSON value")
-
-
-def _not_json(error: ValueError | RecursionError, remedy: str) -> DataError:
+def _not_json(error: ValueError | RecursionError, remedy: str, what: str = "The row") -> DataError:
     if isinstance(error, RecursionError):
         return _nested_too_deeply()
     if isinstance(error, _TooLongError):
         return _too_long("The row", LONGEST_ROW)
     if isinstance(error, json.JSONDecodeError):
         where = f"line {error.lineno}, column" if error.lineno > 1 else "column"
-        return DataError(f"The row is not JSON: {error.msg} at {where} {error.colno}.", remedy=remedy)
-    return DataError(f"The row is not JSON: {error}.", remedy=remedy)
+        return DataError(f"{what} is not JSON: {error.msg} at {where} {error.colno}.", remedy=remedy)
+    return DataError(f"{what} is not JSON: {error}.", remedy=remedy)
 
 
 def _too_long(what: str, most: int) -> DataError:

@@ -7,12 +7,23 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gift_core.data import known_formats as known
-from gift_core.data.conversations import read_conversation
+from gift_core.data.cells import is_nothing, json_in, list_in, texts_in
+from gift_core.data.conversations import (
+    Conversation,
+    answer_of,
+    history_of,
+    learned_conversation,
+    prompted_conversation,
+)
 from gift_core.data.examples import Turn
+from gift_core.data.messages import messages_in, messages_of
+from gift_core.data.reasoning import rendered
 from gift_core.data.texts import kind_of, printable, text_of
+from gift_core.data.unlearnable import require_learnable_row
 from gift_core.data_spec import ColumnMapping, LayoutName, ReasoningForm
 from gift_core.errors import DataError, Problem
 
+Row = Mapping[object, object]
 _COLUMNS_SHOWN = 20
 FOUND_BY_NAME = ColumnMapping()
 _CONVERSATIONAL = ("sharegpt", "messages")
@@ -82,28 +93,69 @@ class Layout:
     def read(self, value: object) -> Exchange:
         """What the row says; raises `DataError` that names what is wrong with it."""
         row = require_object(value)
+        require_learnable_row(row, self.used)
+        conversation = self._conversation(row) if self.is_conversation else self._pair(row)
+        response = self._response(row, conversation)
+        *turns, asked = conversation.turns
+        context = self._optional(row, self.context)
+        prompt = f"{asked.text}\n\n{context}" if context else asked.text
+        return Exchange(prompt, response, self._before(row, turns))
+
+    def _conversation(self, row: Row) -> Conversation:
+        cell = list_in(row.get(self.prompt), f'Column "{self.prompt}"')
+        _require_no_history(row, self.used)
+        return learned_conversation(messages_of(cell, self.prompt), self.prompt, self.reasoning_form)
+
+    def _pair(self, row: Row) -> Conversation:
+        prompt, response = row.get(self.prompt), row.get(self.response)
+        asked, answers = messages_in(prompt, self.prompt), messages_in(response, self.response)
+        if asked or answers:
+            columns = self.prompt, self.response
+            return prompted_conversation(asked or prompt, answers or response, columns, self.reasoning_form)
+        where = f'response (column "{self.response}")'
+        question = Turn("user", text_of(prompt, f'The prompt (column "{self.prompt}")'))
+        return Conversation([question], text_of(response, f"The {where}"), "", f"the {where}")
+
+    def _response(self, row: Row, found: Conversation) -> str:
+        """The response with its reasoning, which a column, a field of its message or a <think> block holds."""
+        beside = texts_in(row.get(self.reasoning), f'Column "{self.reasoning}"').strip() if self.reasoning else ""
+        if beside and found.reasoning and beside != found.reasoning:
+            raise DataError(
+                f'Column "{self.reasoning}" and {found.where} have two different reasonings.',
+                remedy="Keep one of them.",
+            )
+        answer = answer_of(found.text, beside or found.reasoning, self.reasoning_form, found.where)
+        return rendered(answer, self.reasoning_form)
+
+    def _before(self, row: Row, turns: Sequence[Turn]) -> tuple[Turn, ...]:
+        """The turns before the prompt, a system turn first: of those of the row the most particular one."""
+        cell = list_in(row.get(self.history), f'Column "{self.history}"') if self.history else None
+        earlier = [] if is_nothing(cell) else history_of(cell, str(self.history), self.reasoning_form)
+        given = [*earlier, *turns]
+        inside = [turn for turn in given if turn.role == "system"]
         system = self._optional(row, self.system)
-        before = (Turn("system", system),) if system else ()
-        if self.prompt == self.response:
-            turns, response = read_conversation(row.get(self.prompt), self.prompt)
-            # A system turn of the conversation itself is the more particular one.
-            before = before if turns[0].role != "system" else ()
-            return Exchange(turns[-1].text, response, (*before, *turns[:-1]))
-        prompt = text_of(row.get(self.prompt), f'The prompt (column "{self.prompt}")')
-        if context := self._optional(row, self.context):
-            prompt += "\n\n" + context
-        return Exchange(prompt, text_of(row.get(self.response), f'The response (column "{self.response}")'), before)
+        first = inside[-1:] or ([Turn("system", system)] if system else [])
+        return (*first, *(turn for turn in given if turn.role != "system"))
 
     @staticmethod
-    def _optional(row: Mapping[object, object], column: str | None) -> str:
+    def _optional(row: Row, column: str | None) -> str:
         """The text of a column that a row may leave empty."""
         value = row.get(column) if column else None
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return ""
-        return text_of(value, f'Column "{column}"')
+        return "" if is_nothing(value) else text_of(value, f'Column "{column}"')
 
 
-def require_object(row: object) -> Mapping[object, object]:
+def _require_no_history(row: Row, used: Sequence[str]) -> None:
+    """Raise `DataError` for turns in a column beside a conversation, which has its own."""
+    for name in known.HISTORY:
+        cell = json_in(row.get(name))
+        if name not in used and isinstance(cell, list) and not is_nothing(cell):
+            raise DataError(
+                f'Column "{name}" has turns, and so has the conversation.',
+                remedy="Write them into the conversation, or delete the column.",
+            )
+
+
+def require_object(row: object) -> Row:
     """The row, whose columns have names; raises `DataError`."""
     if not isinstance(row, dict):
         raise DataError(
@@ -144,7 +196,8 @@ def _conversations(columns: Sequence[str], mapping: ColumnMapping) -> Layout | N
         column = next((name for name in names if name in columns), None)
     if column is None:
         return None
-    name = known.CONVERSATIONS.get(column, "messages") if mapping.layout == "auto" else mapping.layout
+    is_given = mapping.layout in _CONVERSATIONAL
+    name = mapping.layout if is_given else known.CONVERSATIONS.get(column, "messages")
     return Layout(name, column, column)
 
 
