@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gift_core.cli_common import console
-from gift_core.data.catalogue import DATASETS, find_dataset, with_kind
+from gift_core.data.catalogue import DATASETS, find_dataset
 from gift_core.data.texts import printable
 from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary, Duplicates, ExampleText, Quantiles
@@ -118,8 +118,8 @@ def is_in_catalogue(data: str) -> bool:
 def _from_hub(name: str, config: str | None, split: str | None, revision: str | None) -> list[Path]:
     from gift_core.data.hub import resolve_split
 
-    given = {"kind": "hub", "dataset": name, "config": config, "split": split, "revision": revision}
-    return resolve_split(HubSource.parse(with_kind({field: value for field, value in given.items() if value})))
+    given = {"dataset": name, "config": config, "split": split, "revision": revision}
+    return resolve_split(HubSource.parse({field: value for field, value in given.items() if value}))
 
 
 def _counted(problems: Iterator[Problem], kinds: Counter[str]) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 from pydantic import model_validator as check
 
-from gift_core.data.catalogue import with_kind
+from gift_core.data.catalogue import find_dataset, with_kind
 from gift_core.section import Section, Seed, conflict
 
 EosTail = Literal["block", "longest", "max", "one"]
@@ -112,6 +112,14 @@ class HubSource(ColumnMapping):
     revision: str | None = Field(
         None, max_length=200, pattern=r"^[\w./-]+$", description="Branch, tag or commit; a commit pins the rows."
     )
+
+    @check(mode="before")
+    @classmethod
+    def _look_up(cls, values: Any) -> Any:
+        """Replace a short name by what the catalogue has under it."""
+        name = values.get("dataset") if isinstance(values, Mapping) else None
+        is_short = isinstance(name, str) and find_dataset(name) is not None
+        return with_kind({**values, "kind": "hub"}) if is_short else values
 
 
 class DataSpec(Section):

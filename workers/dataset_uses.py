@@ -25,8 +25,8 @@ def with_kept_data(data: DataSpec, datasets: DatasetStore) -> DataSpec:
         raise SpecError(
             f"{data.source.dataset} has not been fetched yet.",
             field="data.source.dataset",
-            remedy="Fetch it first, on the launch page or with POST /api/v1/datasets/hub. Or upload the file and give the "
-            "data set's id.",
+            remedy="Fetch it first, on the launch page or with POST /api/v1/datasets/hub; or upload the file, and give "
+            "the data set's id.",
         )
     return data.model_copy(update={"source": as_file(data.source, kept.id)})
 
