@@ -190,7 +190,7 @@ class MetricsEvent(StreamEvent):
 
 
 class DatasetView(View):
-    """An uploaded file. The same content uploaded twice is one data set."""
+    """An uploaded file and how it is read. The same content uploaded twice in the same way is one data set."""
 
     id: str
     name: str
@@ -198,6 +198,7 @@ class DatasetView(View):
     bytes: int
     rows: int
     created: float
+    task: str = Field("", description="The task whose problems its rows are; empty for rows to learn from.")
 
 
 class CheckpointView(View):

@@ -30,6 +30,7 @@ from gift_core.models.fingerprint import fingerprint
 from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.models.starting import ResolveRun, start_model
+from gift_core.models.template_date import dated
 from gift_core.objectives import RECIPES
 from gift_core.out_of_memory import explained_out_of_memory
 from gift_core.provenance import Provenance
@@ -170,6 +171,7 @@ def prepare(spec: RunSpec, resolve_dataset: ResolveDataset, resolve_run: Resolve
         model = start_model(spec, resolve_run)
     else:
         model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
+    model = replace(model, tokenizer=dated(model.tokenizer, spec.data.template_date))
     split = load_split(spec.data, resolve_dataset)
     training, held_out = (
         tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,6 +15,7 @@ from pydantic import (
 )
 from pydantic import model_validator as check
 
+from gift_core.data.catalogue import find_dataset, kind_of
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
 from gift_core.section import Positive, Section, Seed, Share, conflict
@@ -32,6 +34,7 @@ _LEAST_TEMPERATURE = 1e-3
 SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 Precision = Literal["bf16", "fp32"]
+_SOURCE = "data.source"
 
 
 class ModelSpec(Section):
@@ -245,6 +248,20 @@ class RunSpec(Section):
             )
         return self
 
+    def replace(self, changes: Mapping[str, Any]) -> RunSpec:
+        """See `Section.replace`. A data set of another kind takes the place of the whole source, not of its name."""
+        return super().replace(self._with_whole_source(changes))
+
+    def _with_whole_source(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        dataset = changes.get(f"{_SOURCE}.dataset")
+        is_whole = _SOURCE in changes or f"{_SOURCE}.kind" in changes
+        if not isinstance(dataset, str) or is_whole:
+            return dict(changes)
+        if kind_of(dataset) == self.data.source.kind and not find_dataset(dataset):
+            return dict(changes)
+        source = {path.removeprefix(f"{_SOURCE}."): value for path, value in changes.items() if _is_of_source(path)}
+        return {_SOURCE: source} | {path: value for path, value in changes.items() if not _is_of_source(path)}
+
     @classmethod
     def from_yaml(cls, path: Path) -> RunSpec:
         return cls.parse(read_yaml(path))
@@ -255,6 +272,10 @@ class RunSpec(Section):
     def differences(self, other: RunSpec) -> list[str]:
         """The dotted fields in which two runs differ."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def _is_of_source(path: str) -> bool:
+    return path.startswith(f"{_SOURCE}.")
 
 
 def read_yaml(path: Path) -> Any:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from api.account_views import SessionView
-from api.dataset_views import DatasetDetail
+from api.dataset_views import DatasetCatalogue, DatasetDetail
 from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
 from api.pages import Page
 from api.schemas import (
@@ -58,6 +58,9 @@ class StudioClient(Connection):
 
     def models(self) -> list[ModelView]:
         return self._get(list[ModelView], "/models")
+
+    def dataset_catalogue(self) -> DatasetCatalogue:
+        return self._get(DatasetCatalogue, "/catalogue/datasets")
 
     def presets(self) -> dict[str, ExperimentSpec]:
         return self._get(dict[str, ExperimentSpec], "/presets")
@@ -224,7 +227,8 @@ class StudioClient(Connection):
             return response.read().decode()
 
     def fetch_dataset(self, source: dict[str, Any]) -> DatasetDetail:
-        """Have the backend fetch a split of a data set of the Hub: the fields of a `HubSource`."""
+        """Have the backend fetch a split of a data set of the Hub: the fields of a `HubSource`, which may be a short
+        name of the catalogue alone."""
         return self._compute(DatasetDetail, "/datasets/hub", source)
 
     def dataset(self, dataset_id: str) -> DatasetDetail:

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from gift_core.data_spec import FileSource
 from gift_core.dataset_document import DatasetInspection
+from workers.dataset_uses import with_kept_data
 from workers.kinds import FOUND
 from workers.models import ModelShelf
 from workers.orders import DatasetOrder
@@ -25,7 +26,9 @@ class DatasetInspectionService:
         """Begin what was not begun before; raises `ModelError` or `DataError` where a checkpoint or a data set is
         unknown, `ConflictError` when too many wait already."""
         labels = tuple(self._shelf.checkpoint(name).label for name in order.checkpoints)
-        source = order.run.data.source
+        data = with_kept_data(order.run.data, self._studio.datasets)
+        order = order.model_copy(update={"run": order.run.model_copy(update={"data": data})})
+        source = data.source
         if isinstance(source, FileSource):
             self._studio.datasets.get(source.dataset)
         named = order.model_copy(update={"labels": labels})

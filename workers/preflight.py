@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gift_core.errors import SpecError
 from gift_core.machine import Machine
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import RunSpec
-from workers.dataset_uses import require_kept
+from workers.dataset_uses import with_kept_data
+from workers.datasets import DatasetStore
 from workers.store import ConflictError
 from workers.turns import Turns
 
@@ -42,11 +42,11 @@ class PreflightService:
 
     def __init__(
         self,
-        resolve_dataset: Callable[[str], Path],
+        datasets: DatasetStore,
         machine: Callable[[], Machine],
         finished_runs: Callable[[], Iterable[FinishedRun]],
     ) -> None:
-        self._resolve_dataset = resolve_dataset
+        self._datasets = datasets
         self._machine = machine
         self._finished_runs = finished_runs
         self._turns = Turns()
@@ -69,10 +69,10 @@ class PreflightService:
                     earlier=self._earlier(),
                     effect=effect,
                     most_characters=_MOST_CHARACTERS,
-                    # Everybody may look; nobody has the server download for that.
-                    check_data=require_kept,
+                    # A look never makes the server download.
+                    kept_data=lambda data: with_kept_data(data, self._datasets),
                 )
-                return report(experiment, self._resolve_dataset, surroundings)
+                return report(experiment, self._datasets.path, surroundings)
         finally:
             self._waiting.release()
 

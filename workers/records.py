@@ -185,7 +185,11 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class Dataset(SQLModel, table=True):
-    """An uploaded file. `id` is its content's fingerprint: the same file uploaded twice is one data set."""
+    """An uploaded file, and one way to read it.
+
+    `id` is made of its content: the same file uploaded twice for the same purpose is one data set. `task` is set if its
+    rows are problems to be evaluated on, and `summary` says how its columns are read.
+    """
 
     id: str = Field(primary_key=True)
     name: str
@@ -195,3 +199,4 @@ class Dataset(SQLModel, table=True):
     created: float = Field(default_factory=time.time)
     summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    task: str = Field(default="", sa_column_kwargs={"server_default": ""})

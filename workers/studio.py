@@ -24,7 +24,7 @@ from workers.context import LOG_FILE
 from workers.counts import Counts
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
-from workers.dataset_uses import jobs_in_need, require_kept
+from workers.dataset_uses import jobs_in_need, with_kept_data
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
 from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
@@ -101,6 +101,8 @@ class Studio:
         """
         if self.keys.made(claim) is None:
             self.check_room()
+            data = with_kept_data(spec.run.data, self.datasets)
+            spec = spec.model_copy(update={"run": spec.run.model_copy(update={"data": data})})
             self.check(spec.run)
         experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
@@ -143,7 +145,7 @@ class Studio:
         # Kept out of the studio's start: it imports the tokenizers.
         from gift_core import preflight
 
-        require_kept(run.data)
+        run = run.model_copy(update={"data": with_kept_data(run.data, self.datasets)})
         require_trained(self.store, run)
         preflight.check(run, self.datasets.path)
 

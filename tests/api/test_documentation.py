@@ -15,6 +15,7 @@ from gift_core.tasks.registry import TASKS
 
 ROUTES = {
     ("get", "/models"),
+    ("get", "/catalogue/datasets"),
     ("get", "/presets"),
     ("get", "/checkpoints"),
     ("get", "/examples"),

@@ -84,7 +84,7 @@ def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
 
 def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:
     disk = partial(Machine.disk_only, studio.settings.data_dir)
-    service = PreflightService(studio.datasets.path, disk, list)
+    service = PreflightService(studio.datasets, disk, list)
     found = service.report(SMALL, effect=0.1).estimates
     assert found.memory and found.disk  # noqa: PT018
     assert found.memory.available is None
@@ -111,7 +111,7 @@ def test_too_many_at_once_are_turned_away(studio: Studio) -> None:
         go_on.wait(30)
         return []
 
-    service = PreflightService(studio.datasets.path, Machine, slow)
+    service = PreflightService(studio.datasets, Machine, slow)
     results: list[bool] = []
     threads = [threading.Thread(target=lambda: results.append(service.report({}, 0.1).ok)) for _ in range(8)]
     for thread in threads:

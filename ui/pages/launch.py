@@ -38,7 +38,8 @@ _PREVIEWED_ROWS = 3
 _TASK, _DIFFICULTY = "data.source.task", "data.source.difficulty"
 _REDRAWING = (
     *(_TASK, _DIFFICULTY, "data.source.examples", "data.source.seed"),
-    *("data.max_length", "data.overlong", "data.eos_tail", "data.held_out", "sampling.block_length"),
+    *("data.max_length", "data.overlong", "data.eos_tail", "data.held_out", "data.template_date"),
+    "sampling.block_length",
     "objective.probe",
 )
 _ORDER = tuple(method for _, method in (*METHODS, *CONTROLS))
