@@ -49,6 +49,16 @@ def view(module: Module, elem_id: str) -> gr.HTML:
     )
 
 
+def kept(value: str = "") -> gr.Textbox:
+    """Return a value that the page holds and does not show.
+
+    It takes the place of `gr.State`, for which every tab would hold a connection (Gradio's heartbeat) for as long as it
+    is open; a browser has six for a host. As it comes from the browser it is judged like everything that was typed.
+    """
+    # "hidden" rather than False: only what is in the document tells of its changes.
+    return gr.Textbox(value, visible="hidden")
+
+
 def data_of(value: BaseModel | dict[str, Any] | list[Any] | None) -> str:
     """A document as the JSON text that a view takes."""
     if value is None:

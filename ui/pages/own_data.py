@@ -12,6 +12,7 @@ import gradio as gr
 from api.dataset_views import DatasetDetail
 from gift_core.data_spec import ColumnMapping, FileSource
 from ui.client import StudioClient
+from ui.components import kept
 from ui.connection import StudioError
 from ui.forms import file_source
 from ui.pages.problems import refusal
@@ -47,10 +48,10 @@ class OwnData:
 
     def __init__(self, client: StudioClient) -> None:
         self._client = client
-        self.dataset = gr.State(None)
+        self.dataset = kept()
         # What a refused file was told, as a `problems` view takes it.
-        self.refused = gr.State("")
-        self.arrived = gr.State("")
+        self.refused = kept()
+        self.arrived = kept()
 
     def lay_out(self) -> None:
         """Draw the inputs here."""
