@@ -38,9 +38,14 @@ function every(steps) {
 }
 
 function about({ likely, low, high, basis }) {
-  const [usual, from, to] = [likely, low, high].map(duration);
+  const [usual, from, to] = [likely, low, high].map(roughly);
   if (basis === 'computed') return `about ${usual}, a rough guess`;
   return from === to ? `about ${usual}` : `about ${usual} (usually ${from} to ${to})`;
+}
+
+/** A duration without seconds where it has minutes: an estimate is not known that well. */
+function roughly(seconds) {
+  return seconds < 100 || seconds >= 3600 ? duration(seconds) : `${Math.round(seconds / 60)}\u00a0min`;
 }
 
 function room(needed, available) {
