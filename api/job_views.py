@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from api.schemas import FailureView, StreamEvent, TransitionView, View
+from gift_core.section import Name
 from workers.experiments import LaunchOptions
 from workers.records import Job, JobKind, JobState, StopMode, Worker
 
@@ -146,7 +147,9 @@ class CloneRequest(_Request):
     changes: Annotated[dict[Annotated[str, Field(max_length=200)], Any], Field(max_length=100)] = Field(
         default_factory=dict, description="New values by dotted field of the job's spec, such as `training.epochs`."
     )
-    name: str = Field("", max_length=120, description="Of the experiment, where a run is cloned; made up when empty.")
+    name: Annotated[Name, Field(max_length=120)] = Field(
+        "", description="Of the experiment, where a run is cloned; made up when empty."
+    )
     token: SecretStr | None = Field(
         None, description="Where an upload is cloned: with the role write; the studio's own if left out. Kept nowhere."
     )

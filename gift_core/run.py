@@ -274,11 +274,11 @@ def _save(trainer: GiftTrainer, target: Path) -> None:
 
 
 def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
-    """The trained model in one piece on this process's device."""
+    """Return the trained model in one piece, as an evaluation of its checkpoint loads it."""
     if trainer.is_fsdp_enabled:
         # On the host: what had to be divided for training may not fit on one device.
         return load_checkpoint(directory / CHECKPOINT)
-    return trainer.diffusion_model
+    return trainer.trained_model()
 
 
 def _score(

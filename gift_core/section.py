@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from gift_core.errors import Problem, SpecError, problems_of
@@ -15,6 +16,20 @@ from gift_core.errors import Problem, SpecError, problems_of
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# Zero-width characters and marks of direction. Joiners stay: emoji and some scripts are written with them.
+_INVISIBLE = {0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
+
+def clean_name(name: object) -> object:
+    """Return a name on one line: blanks trimmed, and control characters and invisible marks removed."""
+    if not isinstance(name, str):
+        return name
+    spaced = "".join(" " if character.isspace() else character for character in name)
+    kept = (each for each in spaced if unicodedata.category(each) not in ("Cc", "Cs") and ord(each) not in _INVISIBLE)
+    return " ".join("".join(kept).split())
+
+
+Name = Annotated[str, BeforeValidator(clean_name)]
 
 
 class Section(BaseModel):

@@ -18,7 +18,7 @@ from pydantic import model_validator as check
 from gift_core.data.catalogue import find_dataset, kind_of
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
-from gift_core.section import Positive, Section, Seed, Share, conflict
+from gift_core.section import Name, Positive, Section, Seed, Share, conflict
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -300,7 +300,9 @@ def weight_dtype(spec: RunSpec) -> WeightDtype:
 class ExperimentSpec(Section):
     """One base run repeated over methods and seeds. Runs of one seed share data order, t and u."""
 
-    name: str = Field("", max_length=120, description="Shown in lists; a name is made up when empty.")
+    name: Annotated[Name, Field(max_length=120)] = Field(
+        "", description="Shown in lists; a name is made up when empty."
+    )
     run: RunSpec = Field(default_factory=RunSpec)
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = ("sft", "gift")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)] = (1,)

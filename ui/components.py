@@ -11,6 +11,7 @@ from pydantic import BaseModel
 Module = Literal[
     "dataset",
     "denoise",
+    "draft",
     "evaluation",
     "evaluations",
     "experiments",

@@ -72,7 +72,8 @@ class JobStore(Attempts):
             existing = session.get(Experiment, key.made) if key and key.made else None
             if existing is not None:
                 return existing, False
-            experiment = new_experiment(spec, _subject(session, spec), options, by)
+            number = session.exec(select(func.count()).select_from(Experiment)).one() + 1
+            experiment = new_experiment(spec, _subject(session, spec), number, options, by)
             session.add(experiment)
             session.flush()
             _add_jobs(session, new_runs(experiment, spec, options), by, "launched")

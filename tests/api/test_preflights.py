@@ -72,14 +72,17 @@ def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
 ) -> None:
     studio.show_recording()
     assert client.preflight({}).estimates.time_by_run[0].basis == "computed"
-    _, (run, *_) = create(**SMALL, methods=("sft",))
-    trainer.start(run)
-    trainer.log(run, 1, loss=1.0, tokens_per_second=100.0)
-    trainer.finish(run)
+    for step, speed in ((20, 100.0), (25, 200.0), (19, 1.0)):
+        _, (run, *_) = create(**SMALL, methods=("sft",))
+        trainer.start(run)
+        trainer.log(run, step, loss=1.0, tokens_per_second=speed)
+        trainer.finish(run)
     found = client.preflight(SMALL).estimates
     assert [time.basis for time in found.time_by_run] == ["measured", "computed"]
     assert found.tokens
-    assert found.time_by_run[0].low == 10 * (found.tokens.prompt + found.tokens.response) / 100.0
+    # The third is too short to tell a speed.
+    assert found.time_by_run[0].likely == 10 * (found.tokens.prompt + found.tokens.response) / 150.0
+    assert "2 earlier runs" in found.time_by_run[0].explanation
 
 
 def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:

@@ -25,6 +25,7 @@ from ui.forms import (
     task_fields,
 )
 from ui.links import FROM, GO, address, parameters
+from ui.pages.launch_draft import LaunchDraft
 from ui.pages.launch_filling import FILE, TASK, Choices, Filling
 from ui.pages.launch_origin import find_origin
 from ui.pages.launch_preflight import PreflightPanel, key_of, places
@@ -53,6 +54,7 @@ class LaunchPage:
         self._client = client
         gr.Markdown(INTRODUCTION)
         self._origin, self._gone = view("origin", "origin"), view("problems", "origin-problems")
+        place_of_draft = gr.Column()
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self._own = OwnData(client)
         self._queue = QueueOptions()
@@ -70,6 +72,8 @@ class LaunchPage:
             *(self._model, self._kind, *self._own.inputs),
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
+        with place_of_draft:
+            self._draft = LaunchDraft(self._named_inputs())
         self._nonce = nonce
         self._filling = Filling(
             own=self._own,
@@ -88,17 +92,25 @@ class LaunchPage:
         demo.load(
             self._open,
             None,
-            [nonce, self._preset, *self._filling.all, self._origin, self._gone],
+            [nonce, self._preset, *self._filling.all, self._origin, self._gone, self._draft.view],
             api_visibility="private",
             show_progress="hidden",
         )
         self._wire_form(launch)
         self._wire_preview(demo, preview, problems)
         preflight.watch(self._inputs)
+        self._draft.watch()
+        self._draft.restored(
+            self._restore,
+            None,
+            list({*self._filling.all, *self._own.emptied(), self._gone}),
+            api_visibility="private",
+            show_progress="hidden",
+        )
         launch.click(None, None, launch, js=_LAUNCHING)
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
         launched = {nonce, *self._inputs, *self._queue.inputs}
-        launch.click(self._launch, launched, [problems, destination], api_visibility="private").then(
+        launch.click(self._launch, launched, [problems, destination, self._draft.view], api_visibility="private").then(
             None, destination, None, js=GO
         ).then(_launch_label, [self._methods, self._controls], launch, queue=False, api_visibility="private")
 
@@ -158,6 +170,11 @@ class LaunchPage:
                         }
             self._queue.lay_out()
 
+    def _named_inputs(self) -> dict[str, Any]:
+        chosen = {"model": self._model, "kind": self._kind, "methods": self._methods, "controls": self._controls}
+        named = {"seeds": self._seeds, "name": self._name, **self._fields}
+        return chosen | named | self._own.named | self._queue.named
+
     def _wire_form(self, launch: gr.Button) -> None:
         chosen = [self._methods, self._controls]
         gr.on([part.change for part in chosen], _launch_label, chosen, launch, queue=False, api_visibility="private")
@@ -216,15 +233,21 @@ class LaunchPage:
         choices = [(model.title, model.name) for model in models]
         identity = parameters(request).get(FROM, "")
         filled = self._fill_from(identity, choices, devices) if identity else {}
-        return filled | {
+        opened = filled | {
             self._nonce: str(uuid.uuid4()),
             self._preset: gr.update(choices=presets, value=None if self._model in filled else presets[0]),
             self._model: gr.update(choices=choices, value=filled.get(self._model, choices[0][1])),
             self._queue.device: gr.update(choices=devices, value=filled.get(self._queue.device, "")),
         }
+        return opened | {self._draft.view: self._draft.opened(identity, opened)}
 
     def _fill(self, name: str) -> dict[Any, Any]:
         return self._filling.of_preset(self._client.presets()[name]) | {self._origin: "", self._gone: ""}
+
+    def _restore(self, event: gr.EventData) -> dict[Any, Any]:
+        filled, missing = self._filling.of_draft(self._draft.values(event))
+        said = problems_of("Your draft could not be filled in completely", *missing) if missing else ""
+        return filled | {self._gone: said}
 
     def _fill_from(self, identity: str, models: Choices, devices: Choices) -> dict[Any, Any]:
         try:
@@ -267,21 +290,21 @@ class LaunchPage:
             "seeds": [part.strip() for part in str(values[self._seeds]).split(",") if part.strip()],
         }
 
-    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+    def _launch(self, values: dict[Any, Any]) -> tuple[str, str, Any]:
         experiment = self._experiment_of(values)
         if experiment is None:
             missing = Problem(
                 "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
             )
-            return problems_of("Nothing was launched", missing), ""
+            return problems_of("Nothing was launched", missing), "", gr.skip()
         try:
             # All that is asked for is part of the key: who comes back to launch something else repeats nothing.
             queued = self._queue.given(values)
             key = f"{values[self._nonce]}-{key_of(experiment | queued)}"
             created = self._client.create_experiment(experiment, key, **queued)
         except StudioError as error:
-            return refusal("Nothing was launched", error, places=places()), ""
-        return "", address("runs", experiment=created.id)
+            return refusal("Nothing was launched", error, places=places()), "", gr.skip()
+        return "", address("runs", experiment=created.id), self._draft.sent()
 
 
 def _in_order(methods: list[str], controls: list[str]) -> list[str]:
