@@ -62,6 +62,7 @@ class ScoreView(View):
 class ResultView(View):
     """What a finished run came to."""
 
+    base: str | None = Field(None, description="The base model, of the Hub as owner/name@commit; null for older runs.")
     seconds: float
     final_loss: float | None = None
     score: ScoreView | None = None

@@ -23,6 +23,9 @@ WarningCode = Literal[
     "few_items",
     "warmup",
     "learning_rate",
+    "masks_nothing",
+    "masks_everything",
+    "no_effect",
     "memory",
     "disk",
 ]

@@ -166,6 +166,24 @@ def test_what_is_right_is_still_looked_at() -> None:
         ("warmup", [("training.warmup_share", 0.6)], [("training.warmup_share", 0.5)]),
         ("learning_rate", [("training.learning_rate", 1e-2)], [("training.learning_rate", 5e-3)]),
         ("learning_rate", [("training.learning_rate", 1e-5)], [("training.learning_rate", 5e-5)]),
+        ("learning_rate", [("training.learning_rate", 1e-30)], []),
+        ("masks_nothing", [("objective.reference", 1000)], [("objective.reference", 2)]),
+        ("masks_nothing", [("objective.rate_ceiling", 0.01)], [("objective.rate_ceiling", 0.1)]),
+        ("masks_everything", [("objective.rate_floor", 100)], [("objective.rate_floor", 1)]),
+        ("masks_everything", [("objective.reference", 1e-6)], [("objective.reference", 0.5)]),
+        ("no_effect", [("objective.power", 0)], [("objective.power", 0.1)]),
+        (
+            "no_effect",
+            [("objective.rate_floor", 1), ("objective.rate_ceiling", 1)],
+            [("objective.rate_floor", 1), ("objective.rate_ceiling", 2)],
+        ),
+        ("no_effect", [("training.max_grad_norm", 1e-9)], [("training.max_grad_norm", 0.1)]),
+        ("no_effect", [("training.adapter", "lora"), ("training.lora.alpha", 1e-6)], [("training.lora.alpha", 1e-6)]),
+        (
+            "no_effect",
+            [("training.adapter", "lora"), ("training.learning_rate", 1e-12)],
+            [("training.adapter", "lora"), ("training.learning_rate", 1e-6)],
+        ),
     ],
 )
 def test_a_warning_is_given_where_it_is_due(
@@ -174,6 +192,14 @@ def test_a_warning_is_given_where_it_is_due(
     assert codes(look(changed(*due))) == {code}
     assert code not in codes(look(changed(*not_due)))
     assert look(changed(*due)).ok
+
+
+def test_what_masks_nothing_is_said_of_the_methods_that_mask_by_rate() -> None:
+    run = changed(("objective.reference", 1e9))
+    (warning,) = report({"run": run, "methods": ["sft", "gift", "shuffled"]}, Path).warnings
+    assert warning.message.startswith("GIFT and SHUFFLED can mask ")
+    assert warning.field == "objective.reference"
+    assert report({"run": run, "methods": ["sft", "simple", "cart"]}, Path).warnings == []
 
 
 def test_examples_that_are_too_long_are_counted(trained_on: Callable[..., dict[str, Any]]) -> None:
