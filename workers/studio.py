@@ -43,6 +43,7 @@ from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
 from workers.starts import require_trained
+from workers.startup.data_folder import check_data_folder
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -69,7 +70,7 @@ class Studio:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.data = settings.data_dir.resolve()
+        self.data = check_data_folder(settings.data_dir)
         self.trace_files = self.data / "traces"
         database = database_of(settings)
         self.store = JobStore(database)
