@@ -32,6 +32,7 @@ from workers.experiments import DEFAULT, LaunchOptions
 from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
+from workers.launch_checks import require_again, require_devices, require_divisible, require_start
 from workers.observations import JobFilter
 from workers.outcome import discard
 from workers.queue import JobQueue
@@ -102,7 +103,9 @@ class Studio:
         """
         if self.keys.made(claim) is None:
             self.check_room()
+            require_devices(options, self.store.workers())
             self.check(spec.run)
+            require_divisible(spec.run, options.devices)
         experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
             for run in self.store.runs(experiment.id):
@@ -146,6 +149,7 @@ class Studio:
 
         require_kept(run.data)
         require_trained(self.store, run)
+        require_start(self, run)
         preflight.check(run, self.datasets.path)
 
     def unmade(self, claim: Claim | None) -> int:
@@ -178,6 +182,7 @@ class Studio:
         Raises `NotFoundError`, or `ConflictError` for one that has finished.
         """
         self.check_room()
+        require_again(self, self.store.job(job_id))
         job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job
