@@ -27,7 +27,7 @@ from workers.studio import Studio
 
 @dataclass
 class Trainer:
-    """Does to the store what a supervisor does while a run trains; a run that finishes leaves a checkpoint in `data`."""
+    """Does to the store what a supervisor does while a run trains; one that finishes leaves a checkpoint in `data`."""
 
     store: JobStore
     data: Path

@@ -102,7 +102,7 @@ def test_a_retried_upload_still_is_one_with_a_token_of_its_own(studio: Studio, a
     for again in ("retry", "resume"):
         # Its token is gone, and the studio's is not used in its place.
         answer = ask(Role.OWNER, f"/jobs/{job_id}/{again}")
-        assert (answer.status_code, wrong_field(answer)) == (409, "token")
+        assert (answer.status_code, answer.json()["problems"][0]["field"]) == (409, "token")
         assert "clone this upload, and give a token" in answer.json()["problems"][0]["remedy"]
     job = studio.store.job(job_id)
     assert (job.state, job.spec["own_token"]) == ("stopped", True)
