@@ -32,6 +32,7 @@ from workers.experiments import DEFAULT, LaunchOptions
 from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
+from workers.launch_checks import require_again, require_devices, require_divisible, require_start
 from workers.observations import JobFilter
 from workers.outcome import discard
 from workers.queue import JobQueue
@@ -43,6 +44,7 @@ from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
 from workers.starts import require_trained
+from workers.startup.data_folder import check_data_folder
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -69,7 +71,7 @@ class Studio:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.data = settings.data_dir.resolve()
+        self.data = check_data_folder(settings.data_dir)
         self.trace_files = self.data / "traces"
         database = database_of(settings)
         self.store = JobStore(database)
@@ -103,7 +105,9 @@ class Studio:
             self.check_room()
             data = with_kept_data(spec.run.data, self.datasets)
             spec = spec.model_copy(update={"run": spec.run.model_copy(update={"data": data})})
+            require_devices(options, self.store.workers())
             self.check(spec.run)
+            require_divisible(spec.run, options.devices)
         experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
             for run in self.store.runs(experiment.id):
@@ -147,6 +151,7 @@ class Studio:
 
         run = run.model_copy(update={"data": with_kept_data(run.data, self.datasets)})
         require_trained(self.store, run)
+        require_start(self, run)
         preflight.check(run, self.datasets.path)
 
     def unmade(self, claim: Claim | None) -> int:
@@ -179,6 +184,7 @@ class Studio:
         Raises `NotFoundError`, or `ConflictError` for one that has finished.
         """
         self.check_room()
+        require_again(self, self.store.job(job_id))
         job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job
