@@ -49,6 +49,7 @@ class ComputedView(View):
     saved_step: int | None = Field(
         None, description="The step of the checkpoint that it can be resumed from, or how many answers it has so far."
     )
+    undo_step: int | None = Field(None, description="The step that `undo` brings back; null if there is nothing.")
     first_attempt: int = Field(
         1, description="The attempt that began at step 0: the step, the seconds and the points are of those from it on."
     )
@@ -61,8 +62,12 @@ class ComputedView(View):
     def from_record(cls, record: object) -> Self:
         assert isinstance(record, Job)
         fields = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
-        elapsed = round(computed_seconds(record), 1)
-        return cls.model_validate(fields | {"elapsed": elapsed, "actions": actions_of(record)})
+        computed = {
+            "elapsed": round(computed_seconds(record), 1),
+            "undo_step": record.set_aside and (record.set_aside["saved_step"] or record.set_aside["step"]),
+            "actions": actions_of(record),
+        }
+        return cls.model_validate(fields | computed)
 
 
 class ModelView(View):

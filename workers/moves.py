@@ -36,7 +36,8 @@ def move(session: Session, job: Job, after: JobState, *, by: str, cause: str = "
 
 
 def finish(session: Session, job: Job, state: JobState, *, by: str, cause: str, **outcome: Any) -> None:
-    changes = {"ended": time.time(), "seconds": computed_seconds(job), "returns_to": None}
+    now = time.time()
+    changes = {"ended": now, "seconds": computed_seconds(job, now), "returns_to": None}
     move(session, job, state, by=by, cause=cause, **_NO_PROCESS, **changes, **outcome)
 
 

@@ -60,7 +60,8 @@ def _of_active(job: Job) -> set[JobAction]:
     if job.state == JobState.RUNNING:
         return {JobAction.STOP, JobAction.DISCARD} if keeps else {JobAction.STOP}
     # Saving may take minutes: it can still be decided that nothing is worth keeping.
-    return {JobAction.DISCARD} if keeps and job.stop_mode == StopMode.SAVE else set()
+    saves = job.stop_mode not in (StopMode.DISCARD, StopMode.RESTORE)
+    return {JobAction.DISCARD} if keeps and saves else set()
 
 
 def _of_ended(job: Job) -> set[JobAction]:
