@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from api.job_views import JobNews, LineView
 from api.news import News, Position, Told, news_about, news_of_all, read_active, read_line
 from api.topics import Topics
+from workers.records import Job
 from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ class EventHub:
         # Before the jobs: whoever waits in it is told of no later.
         line = read_line(self._store) if with_line else None
         news = news_of_all(self._store, self._position)
-        active = {job_id: (job, JobNews.from_record(job)) for job_id, job in read_active(self._store).items()}
+        active = {job_id: (job, _without_clock(job)) for job_id, job in read_active(self._store).items()}
         # A new phase, such as the evaluation at the end, is neither a change of state nor a metric point.
         progressed = {job_id: job for job_id, (job, view) in active.items() if view != self._active.get(job_id)}
         found = replace(news, jobs={**progressed, **news.jobs}, line=line if line != self._line else None)
@@ -153,3 +154,8 @@ class EventHub:
                 shares[watcher.topics] = [each for each in told if each.concerns(watcher.topics)]
             if shares[watcher.topics]:
                 watcher.offer((self._looks, shares[watcher.topics]))
+
+
+def _without_clock(job: Job) -> JobNews:
+    """A job as it is told of, but for the seconds: that they pass is no news."""
+    return JobNews.from_record(job).model_copy(update={"elapsed": 0.0})

@@ -45,6 +45,8 @@ def act_on(client: StudioClient, name: str, job: str) -> None:
             client.resume_job(job)
         case "retry":
             client.retry_job(job)
+        case "undo":
+            client.undo_job(job)
         case "first":
             client.change_job(job, first=True)
         case "later":
