@@ -11,7 +11,7 @@ import { setParameter } from './address.js';
 import { component, el, stylesheet } from './dom.js';
 import { FITTED } from './entropy_range.js';
 import { Player } from './player.js';
-import { Watched, watch } from './trace_feed.js';
+import { Watched, follow } from './trace_feed.js';
 
 await stylesheet('player.css');
 
@@ -30,7 +30,7 @@ export function mount(host, { data, onAction }) {
     known = new Map(traces.map((trace) => [trace.id, trace]));
     const player = new Player(traces, { ...next, view, onAction, onClose: (index) => close(next, index) }, signal);
     const left = traces.filter((trace) => !trace.settled);
-    if (left.length) watch(next.api, left, player, signal);
+    if (left.length) follow(next.api, left, player, signal);
     return player.nodes;
   }
 

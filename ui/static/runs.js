@@ -58,7 +58,7 @@ function draw({ experiment, name, api, links }, onAction, signal) {
       status.dataset.state = state;
       notifications.connected(state === 'connected');
     },
-  }, signal);
+  }, signal, () => notifications.isOn);
   const clock = setInterval(() => cards.forEach((each) => each.tick()), 1000);
   signal.addEventListener('abort', () => clearInterval(clock));
   const again = links?.again ? el('a', {
