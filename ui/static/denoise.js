@@ -8,7 +8,7 @@
  */
 
 import { setParameter } from './address.js';
-import { component, el, stylesheet } from './dom.js';
+import { component, el, loading, stylesheet } from './dom.js';
 import { FITTED } from './entropy_range.js';
 import { Player } from './player.js';
 import { Watched, follow } from './trace_feed.js';
@@ -24,7 +24,8 @@ export function mount(host, { data, onAction }) {
   let known = new Map();
 
   function draw(next, signal) {
-    if (!next?.traces?.length) return [empty()];
+    if (next === null) return [loading('the steps')];
+    if (!next.traces?.length) return [empty()];
     const traces = next.traces.map((each) => taken(each));
     if (next.compare) view.pair = next.compare;
     known = new Map(traces.map((trace) => [trace.id, trace]));
