@@ -43,8 +43,10 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
+    from ui.faults import put_faults_in_words
     from ui.gate import Gate
     from ui.no_fetching import NoFetching, refuse_downloads
+    from ui.not_found import NotFound
     from ui.visitor import Visitors
 
     app = _proxy(settings) if settings.api_url else _backend(settings)
@@ -54,11 +56,13 @@ def create_app(settings: Settings) -> FastAPI:
     client = StudioClient(settings.api_url or own_url(settings), credentials=visitors.current)
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
     refuse_downloads()
+    put_faults_in_words()
     # Innermost: behind what stands in front of everything.
     doors = [
         Middleware(NoFetching),
         # Gradio holds an event in memory as a whole. Files come as streams, and are limited where they are received.
         Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
+        Middleware(NotFound),
     ]
     # Whether a backend elsewhere has accounts, only it can say.
     has_accounts = settings.has_accounts or settings.api_url is not None

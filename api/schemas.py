@@ -220,6 +220,19 @@ class MetricsEvent(StreamEvent):
     data: RunMetrics
 
 
+class UnknownTopics(View):
+    """Topics of a stream that there are not."""
+
+    topics: list[str]
+
+
+class UnknownEvent(View):
+    """A server-sent event that names the topics that were left out; it comes first, and has no id."""
+
+    event: Literal["unknown"] = "unknown"
+    data: UnknownTopics
+
+
 class DatasetView(View):
     """An uploaded file and how it is read. The same content uploaded twice in the same way is one data set."""
 

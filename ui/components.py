@@ -60,6 +60,15 @@ def kept(value: str = "") -> gr.Textbox:
     return gr.Textbox(value, visible="hidden")
 
 
+def is_problem_box(part: Any) -> bool:
+    """Whether a component is a `problems` view."""
+    return "gs-view-problems" in (getattr(part, "elem_classes", None) or ())
+
+
+# What a view takes where there is nothing to show; until it has something, or this, it says that it is loading.
+NOTHING = "{}"
+
+
 def data_of(value: BaseModel | dict[str, Any] | list[Any] | None) -> str:
     """A document as the JSON text that a view takes."""
     if value is None:
