@@ -305,12 +305,11 @@ def _no_layout(columns: Sequence[str]) -> DataError:
             field="data.source",
             remedy="Write prompt and response as two columns, or as a list of messages.",
         )
-    pairs = (*known.PAIRS, *known.LATER_PAIRS, *known.PREFERENCES)
-    names = ", ".join([*known.CONVERSATIONS, *(f"{prompt} and {response}" for prompt, response in pairs)])
+    names = ", ".join([*known.CONVERSATIONS, *(f"{prompt} and {response}" for prompt, response in known.PAIRS)])
     return NoLayoutError(
         f"No prompt and response found; the columns are {_listing(columns)}.",
         field="data.source",
-        remedy=f"Name the two columns, or rename them to one of: {names}.",
+        remedy=f"Name the two columns, or rename them to one of: {names}. docs/datasets.md lists more.",
     )
 
 
