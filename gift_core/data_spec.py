@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic import model_validator as check
 
-from gift_core.section import Section, Seed
+from gift_core.data.catalogue import find_dataset, with_kind
+from gift_core.section import Section, Seed, conflict
 
 EosTail = Literal["block", "longest", "max", "one"]
 TaskName = Literal["sudoku", "countdown", "word_problems", "algebra"]
 LayoutName = Literal["auto", "pairs", "alpaca", "sharegpt", "messages"]
 ReasoningForm = Literal["protocol", "think", "omit"]
 Difficulty = Literal["easy", "standard", "hard"]
+# The date that Llama 3's own template writes where it is given no clock.
+TEMPLATE_DATE = date(2024, 7, 26)
+
+
+def _require_iso_date(value: object) -> object:
+    """The value, unless it is something else that pydantic takes for a date: a number of seconds, or a time."""
+    if type(value) is date or (isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value)):
+        return value
+    raise ValueError(f"write the date as year-month-day, such as {TEMPLATE_DATE}")
 
 
 class TaskSource(Section):
@@ -88,7 +101,10 @@ class HubSource(ColumnMapping):
     """Examples from a data set of the Hugging Face Hub; the Hub and no other host is asked."""
 
     kind: Literal["hub"] = "hub"
-    dataset: str = Field(pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$", description="owner/name of the data set.")
+    dataset: str = Field(
+        pattern=r"^[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}$",
+        description="owner/name of the data set, or its short name in the catalogue, such as s1k.",
+    )
     config: str | None = Field(
         None, max_length=200, description="Configuration (subset); may be left out where there is one."
     )
@@ -96,6 +112,14 @@ class HubSource(ColumnMapping):
     revision: str | None = Field(
         None, max_length=200, pattern=r"^[\w./-]+$", description="Branch, tag or commit; a commit pins the rows."
     )
+
+    @check(mode="before")
+    @classmethod
+    def _look_up(cls, values: Any) -> Any:
+        """Replace a short name by what the catalogue has under it."""
+        name = values.get("dataset") if isinstance(values, Mapping) else None
+        is_short = isinstance(name, str) and find_dataset(name) is not None
+        return with_kind({**values, "kind": "hub"}) if is_short else values
 
 
 class DataSpec(Section):
@@ -116,3 +140,22 @@ class DataSpec(Section):
     held_out: Annotated[int, Field(ge=0, le=10_000)] = Field(
         256, description="Examples kept out of training for evaluation."
     )
+    template_date: Annotated[date, BeforeValidator(_require_iso_date)] = Field(
+        TEMPLATE_DATE,
+        description="The date that prompts carry where the model's chat template writes today's, as Llama 3's does; "
+        "it is kept with the checkpoint.",
+    )
+
+    @check(mode="before")
+    @classmethod
+    def _complete_source(cls, values: Any) -> Any:
+        """Fill in a source that is given as the name of a data set alone."""
+        source = values.get("source") if isinstance(values, Mapping) else None
+        if isinstance(source, str):
+            source = {"dataset": source}
+        if not isinstance(source, Mapping):
+            return values
+        try:
+            return {**values, "source": with_kind(source)}
+        except ValueError as error:
+            raise conflict("source.dataset", "source.kind", str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,9 +15,20 @@ from pydantic import (
 )
 from pydantic import model_validator as check
 
+from gift_core.data.catalogue import find_dataset, kind_of
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
-from gift_core.section import Positive, Section, Seed, Share, conflict
+from gift_core.section import (
+    Name,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    alternatives,
+    conflict,
+    is_section,
+    read_yaml_text,
+)
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -32,6 +44,7 @@ _LEAST_TEMPERATURE = 1e-3
 SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 Precision = Literal["bf16", "fp32"]
+_SOURCE = "data.source"
 
 
 class ModelSpec(Section):
@@ -245,6 +258,20 @@ class RunSpec(Section):
             )
         return self
 
+    def replace(self, changes: Mapping[str, Any]) -> RunSpec:
+        """See `Section.replace`. A data set of another kind takes the place of the whole source, not of its name."""
+        return super().replace(self._with_whole_source(changes))
+
+    def _with_whole_source(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        dataset = changes.get(f"{_SOURCE}.dataset")
+        is_whole = _SOURCE in changes or f"{_SOURCE}.kind" in changes
+        if not isinstance(dataset, str) or is_whole:
+            return dict(changes)
+        if kind_of(dataset) == self.data.source.kind and not find_dataset(dataset):
+            return dict(changes)
+        source = {path.removeprefix(f"{_SOURCE}."): value for path, value in changes.items() if _is_of_source(path)}
+        return {_SOURCE: source} | {path: value for path, value in changes.items() if not _is_of_source(path)}
+
     @classmethod
     def from_yaml(cls, path: Path) -> RunSpec:
         return cls.parse(read_yaml(path))
@@ -254,14 +281,22 @@ class RunSpec(Section):
 
     def differences(self, other: RunSpec) -> list[str]:
         """The dotted fields in which two runs differ."""
+        return list(self.changed_values(other))
+
+    def changed_values(self, other: RunSpec) -> dict[str, tuple[Any, Any]]:
+        """The dotted fields in which two runs differ, and both values of each."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def _is_of_source(path: str) -> bool:
+    return path.startswith(f"{_SOURCE}.")
 
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds, {} where that is nothing; raises `SpecError`."""
     try:
-        return yaml.safe_load(path.read_text("utf-8")) or {}
-    # Dates that do not exist, numbers of thousands of digits and deep nesting are no errors of YAML's own.
+        return read_yaml_text(path.read_text("utf-8")) or {}
+    # Explicit tags and deep nesting are no errors of YAML's own.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SpecError(
             f"cannot be read as YAML: {error}",
@@ -279,7 +314,9 @@ def weight_dtype(spec: RunSpec) -> WeightDtype:
 class ExperimentSpec(Section):
     """One base run repeated over methods and seeds. Runs of one seed share data order, t and u."""
 
-    name: str = Field("", max_length=120, description="Shown in lists; a name is made up when empty.")
+    name: Annotated[Name, Field(max_length=120)] = Field(
+        "", description="Shown in lists; a name is made up when empty."
+    )
     run: RunSpec = Field(default_factory=RunSpec)
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = ("sft", "gift")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)] = (1,)
@@ -310,7 +347,7 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
     rows = []
     for name, info in section.model_fields.items():
         path = f"{prefix}{name}"
-        sections = [kind for kind in (info.annotation, *get_args(info.annotation)) if _is_section(kind)]
+        sections = [kind for kind in alternatives(info.annotation) if is_section(kind)]
         for kind in sections:
             rows += field_table(kind, f"{path}.")
         if not sections:
@@ -319,16 +356,12 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
     return rows
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
     for name in sorted(one.keys() | other.keys()):
         left, right = one.get(name), other.get(name)
         if isinstance(left, dict) and isinstance(right, dict):
-            found += _differences(left, right, f"{prefix}{name}.")
+            found |= _differences(left, right, f"{prefix}{name}.")
         elif left != right:
-            found.append(f"{prefix}{name}")
+            found[f"{prefix}{name}"] = left, right
     return found
-
-
-def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Section)

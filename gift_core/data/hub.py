@@ -68,14 +68,28 @@ def find_split(source: HubSource) -> HubFiles:
     return HubFiles(name, tuple(files), sum(listing.sizes[file] for file in files))
 
 
+def is_offline() -> bool:
+    """Whether this process is kept off the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def is_here(source: HubSource) -> bool:
+    """Whether a pinned split lies whole in the local cache; the Hub is not asked."""
+    return _cached(source) is not None
+
+
 def fetch_split(
     source: HubSource, most_bytes: int | None = None, admit: Callable[[int], None] = lambda _: None
 ) -> tuple[HubFiles, list[Path]]:
-    """The split's files in the local cache, fetched where they are not there; raises `DataError`.
+    """The split's files in the local cache, fetched if they are not there; raises `DataError`.
 
-    One that takes more than `most_bytes`, or so many that `admit` raises, is refused before anything of it is fetched.
+    A pinned split that was fetched before needs no connection. One that takes more than `most_bytes`, or so many that
+    `admit` raises, is refused before anything of it is fetched.
     """
-    found = find_split(source)
+    cached = _cached(source)
+    found = cached[0] if cached else find_split(source)
     admit(found.bytes)
     if most_bytes is not None and found.bytes > most_bytes:
         raise DataError(
@@ -84,13 +98,12 @@ def fetch_split(
             field="data.source.dataset",
             remedy="Choose a smaller split, or train from it on the command line with `gift train`.",
         )
-    return found, [fetch_file(found.name, file, "data.source.dataset") for file in found.files]
+    return found, cached[1] if cached else [fetch_file(found.name, file, "data.source.dataset") for file in found.files]
 
 
 def resolve_split(source: HubSource) -> list[Path]:
     """The split's files; without a connection, those that a pinned revision left in the local cache."""
-    cached = _cached(source)
-    return cached or fetch_split(source)[1]
+    return fetch_split(source)[1]
 
 
 def join_parts(parts: Sequence[Path], target: Path) -> None:
@@ -163,19 +176,23 @@ def _list(name: HubName, field: str) -> _Listing:
     return _Listing(info.sha or name.revision or "main", sizes)
 
 
-def _cached(source: HubSource) -> list[Path]:
-    """A pinned split that was fetched before; nobody is asked."""
+def _cached(source: HubSource) -> tuple[HubFiles, list[Path]] | None:
+    """A pinned split that was fetched before, whole, and where its files lie; the Hub is not asked."""
     from huggingface_hub import snapshot_download
 
     if source.revision is None or not re.fullmatch(r"[0-9a-f]{40}", source.revision):
-        return []
+        return None
     try:
         folder = snapshot_download(source.dataset, repo_type="dataset", revision=source.revision, local_files_only=True)
     except (OSError, ValueError):
-        return []
+        return None
     root = Path(folder)
     files = _of_split([path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()], source)
-    return [root / name for name in files] if _is_whole(files) else []
+    if not _is_whole(files):
+        return None
+    paths = [root / name for name in files]
+    size = sum(path.stat().st_size for path in paths)
+    return HubFiles(HubName(source.dataset, source.revision), tuple(files), size), paths
 
 
 def _is_whole(files: Sequence[str]) -> bool:

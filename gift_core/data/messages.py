@@ -13,13 +13,15 @@ from gift_core.data.texts import kind_of, text_of
 from gift_core.data.unlearnable import require_learnable_message
 from gift_core.errors import DataError
 
-# ShareGPT's names for the speakers beside the usual ones.
+# The usual names of the speakers, those of ShareGPT, and what newer programs call two of them.
 _SPEAKERS: dict[str, Role] = {
     "system": "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    "developer": "system",
+    "model": "assistant",
 }
 _TOOLS = frozenset(
     {
@@ -33,6 +35,7 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), ("masked",)
 # A known speaker in a text of messages, as JSON or Python quotes it.
 _SPEAKER = re.compile(rf"""(["'])(?:role|from)\1\s*:\s*["'](?:{"|".join((*_SPEAKERS, *sorted(_TOOLS)))})["']""")
+_SAID = re.compile(r"""(["'])(?:content|value)\1\s*:""")
 _YES_OR_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
@@ -181,7 +184,7 @@ def messages_in(cell: object, column: str) -> list[Message] | None:
 
 def _messages_in_text(text: str, column: str) -> list[Message] | None:
     ends = text.strip()[:1] + text.strip()[-1:]
-    if ends not in ("[]", "{}") or not _SPEAKER.search(text):
+    if ends not in ("[]", "{}") or not (_SPEAKER.search(text) and _SAID.search(text)):
         return None
     found = json_in(text)
     if isinstance(found, str):

@@ -93,6 +93,11 @@ def test_two_speakers_or_two_texts_of_one_message_are_refused(tmp_path: Path) ->
         assert example(tmp_path, talk(ASKED | more, ANSWERED)) == Example(1, "q", "a")
 
 
+def test_newer_names_of_speakers_are_known(tmp_path: Path) -> None:
+    row = talk({"role": "developer", "content": "s"}, ASKED, {"role": "model", "content": "a"})
+    assert example(tmp_path, row) == Example(1, "q", "a", (Turn("system", "s"),))
+
+
 def test_a_channel_that_is_not_the_answer_is_refused(tmp_path: Path) -> None:
     assert example(tmp_path, talk(ASKED, ANSWERED | {"channel": "final"})).response == "a"
     assert 'is of the channel "analysis"' in refusal(tmp_path, talk(ASKED, ANSWERED | {"channel": "analysis"}))

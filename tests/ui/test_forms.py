@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
@@ -64,6 +65,8 @@ def alternatives(field: Field) -> Iterator[Any]:
             yield from (1, default + 1, default // 2, 2 * default)
         elif kind is float:
             yield from (0.25, 3.0)
+        elif kind is date:
+            yield "2026-11-30"
         else:
             pending += get_args(kind)
 
@@ -121,7 +124,8 @@ class Form:
         return RunSpec.parse(self.page._run_of(self.typed))
 
     def launch(self) -> tuple[str, str]:
-        return self.page._launch({self.page._nonce: "nonce", **self.typed})
+        problems, destination, _ = self.page._launch({self.page._nonce: "nonce", **self.typed})
+        return problems, destination
 
 
 def lay_out(client: StudioClient) -> LaunchPage:
