@@ -1,4 +1,4 @@
-"""Conversations as {role, content}, or {from, value} as ShareGPT writes them: what is asked, and what is learned."""
+"""Conversations of messages: the turns before the answer that is learned, and that answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Conversation(NamedTuple):
 
 
 def learned_conversation(messages: Sequence[Message], column: str, form: ReasoningForm, first: int = 0) -> Conversation:
-    """The turns up to the last answer that is learned, and that answer, which stands at `first` or later.
+    """The turns up to the last answer to learn, and that answer; it is at `first` or later.
 
     Earlier answers are read as part of the prompt, without their reasoning; messages after the answer are left out,
     and so are empty system messages. Raises `DataError` about `column`.
@@ -169,6 +169,6 @@ def _another_question(columns: tuple[str, str]) -> DataError:
 
 
 def _text(message: Message, form: ReasoningForm) -> str:
-    """What a message before the prompt says: chat templates leave out the reasoning of earlier answers."""
+    """Return the text of a message before the prompt, without reasoning, as chat templates render earlier answers."""
     text = message.text()
     return answer_of(text, "", form, message.where).answer if message.role == "assistant" else text

@@ -92,7 +92,7 @@ class Layout:
         )
 
     def read(self, value: object) -> Exchange:
-        """What the row says; raises `DataError` that names what is wrong with it."""
+        """Return the row's prompt, response and earlier turns; raises `DataError` that names what is wrong."""
         row = require_object(value)
         require_learnable_row(row, self.used)
         conversation = self._conversation(row) if self.is_conversation else self._pair(row)
@@ -137,13 +137,18 @@ class Layout:
         return joined_texts(written_list(row.get(self.reasoning), what), what, "\n").strip()
 
     def _before(self, row: Row, turns: Sequence[Turn]) -> tuple[Turn, ...]:
-        """The turns before the prompt, a system turn first: of those of the row the most particular one."""
+        """The turns before the prompt, a system turn first; one of the conversation comes before the system column."""
         cell = list_in(row.get(self.history), f'Column "{self.history}"') if self.history else None
         earlier = [] if is_nothing(cell) else history_of(cell, str(self.history), self.reasoning_form)
         given = [*earlier, *turns]
-        inside = [turn for turn in given if turn.role == "system"]
+        inside = list(dict.fromkeys(turn for turn in given if turn.role == "system"))
+        if len(inside) > 1:
+            raise DataError(
+                f'Columns "{self.history}" and "{self.prompt}" have two different system messages.',
+                remedy="Keep one of them.",
+            )
         system = self._optional(row, self.system)
-        first = inside[-1:] or ([Turn("system", system)] if system else [])
+        first = inside or ([Turn("system", system)] if system else [])
         return (*first, *(turn for turn in given if turn.role != "system"))
 
     @staticmethod

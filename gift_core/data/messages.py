@@ -1,4 +1,4 @@
-"""One message of a conversation: who speaks, what is said, and whether it is learned."""
+"""A message of a conversation, {role, content} or {from, value} as ShareGPT writes it: speaker, text, and weight."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Message(NamedTuple):
         return is_nothing(content) and is_nothing(self.fields.get("value"))
 
     def is_learned(self) -> bool | None:
-        """Return what its weight or another switch says, None if it has none; raises `DataError`."""
+        """Return whether its weight or another switch has it learned, None without one; raises `DataError`."""
         found: dict[str, bool] = {}
         if self._is_plain:
             return None
@@ -97,7 +97,7 @@ class Message(NamedTuple):
         return next(iter(found.values()), None)
 
     def text(self) -> str:
-        """Return what is said, without reasoning in a field of its own; raises `DataError`."""
+        """Return its text, without reasoning in a field of its own; raises `DataError`."""
         content, value = self.fields.get("content"), self.fields.get("value")
         if not is_nothing(content) and not is_nothing(value) and value != content:
             raise DataError(f'{_begun(self.where)} has both "content" and "value".', remedy="Delete one of them.")

@@ -288,6 +288,15 @@ def test_history_is_turns_before_the_prompt(tmp_path: Path, row: dict[str, Any],
     assert found.history == (Turn("system", "s"), *HISTORY)
 
 
+def test_a_system_message_of_the_history_comes_first(tmp_path: Path) -> None:
+    row = PAIR | {
+        "history": [{"role": "system", "content": "s"}, *({"role": t.role, "content": t.text} for t in HISTORY)]
+    }
+    assert example(tmp_path, row | {"system": "t"}).history == (Turn("system", "s"), *HISTORY)
+    other = [{"role": "system", "content": "t"}, {"role": "user", "content": "p"}]
+    assert "two different system messages" in refusal(tmp_path, row | {"prompt": other})
+
+
 @pytest.mark.parametrize("nothing", [None, [], "", "[]"])
 def test_an_empty_history_is_none(tmp_path: Path, nothing: object) -> None:
     assert example(tmp_path, PAIR | {"history": nothing}) == Example(1, "p", "r")
