@@ -18,7 +18,7 @@ from ui.pages.launch_queue import QueueOptions
 from ui.pages.own_data import OwnData
 from ui.pages.wording import CONTROLS, METHODS
 
-TASK, FILE = "Built-in task", "My own file"
+TASK, KNOWN, FILE = "Built-in task", "Well-known data set", "My own file"
 Values = dict[Any, Any]
 Choices = Sequence[tuple[str, str]]
 
@@ -38,13 +38,14 @@ class Filling:
     fields: Mapping[str, Any]
     control_section: Any
     task_group: Any
+    known_group: Any
     file_group: Any
 
     @property
     def by_preset(self) -> list[Any]:
         """What a preset sets."""
         chosen = (self.kind, self.methods, self.controls, self.seeds, *self.fields.values())
-        return [*chosen, self.control_section, self.task_group, self.file_group]
+        return [*chosen, self.control_section, self.task_group, self.known_group, self.file_group]
 
     @property
     def all(self) -> list[Any]:
@@ -98,6 +99,7 @@ class Filling:
         groups = {
             self.control_section: gr.update(open=bool(values[self.controls])),
             self.task_group: gr.update(visible=values[self.kind] == TASK),
+            self.known_group: gr.update(visible=values[self.kind] == KNOWN),
             self.file_group: gr.update(visible=values[self.kind] == FILE),
         }
         return values | dependent | groups
