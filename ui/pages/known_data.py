@@ -23,7 +23,7 @@ REASONING_CHOICES = {
     "omit": "Leave the reasoning out",
 }
 REASONING = [(REASONING_CHOICES[form], form) for form in get_args(ReasoningForm)]
-REASONING_HELP = "For data whose reasoning stands apart from its answer."
+REASONING_HELP = "If it is apart from the answer."
 _HELP = "Choose a data set to see what it holds. The studio fetches it from the Hugging Face Hub once, and keeps it."
 _OFFLINE = (
     "**This studio is kept off the network, so it cannot fetch it.** Download the file from the Hub on another machine "
@@ -47,6 +47,7 @@ class KnownData:
                 [(_titled(entry), entry.name) for entry in DATASETS],
                 value=None,
                 label="Data set",
+                info="From the Hugging Face Hub.",
                 min_width=240,
                 elem_id="known-dataset",
             )

@@ -44,6 +44,7 @@ _UNUSED = {
     "sharegpt": _PAIR,
     "messages": _PAIR,
 }
+_LAYOUT_HELP = "Find out goes by the columns' names."
 _HUB_HELP = "The studio asks the Hub, keeps what it fetched as a data set of its own, and notes the commit."
 
 
@@ -74,28 +75,24 @@ class OwnData:
             self._fetch = gr.Button("Fetch", elem_id="fetch-dataset")
         with gr.Row():
             layout = gr.Dropdown(
-                list(_LAYOUTS),
-                value="auto",
-                label="Layout",
-                info=_help("layout"),
-                min_width=240,
-                elem_id="layout",
+                list(_LAYOUTS), value="auto", label="Layout", info=_LAYOUT_HELP, min_width=240, elem_id="layout"
             )
-            columns = {
-                # What a refused file is called inside is not known here, so a name may be typed.
-                name: gr.Dropdown(
-                    [], value=None, label=label, allow_custom_value=True, min_width=140, elem_id=name.replace("_", "-")
-                )
-                for name, label in _LABELS.items()
-            }
             reasoning = gr.Dropdown(
                 REASONING,
                 value=ColumnMapping().reasoning,
                 label="Reasoning",
                 info=REASONING_HELP,
-                min_width=200,
+                min_width=240,
                 elem_id="reasoning",
             )
+        with gr.Row():
+            columns = {
+                # What a refused file is called inside is not known here, so a name may be typed.
+                name: gr.Dropdown(
+                    [], value=None, label=label, allow_custom_value=True, min_width=160, elem_id=name.replace("_", "-")
+                )
+                for name, label in _LABELS.items()
+            }
         self.mapping: dict[str, Any] = {"layout": layout, **columns, "reasoning": reasoning}
 
     @property
@@ -209,7 +206,8 @@ class OwnData:
 
 
 def _held(detail: DatasetDetail) -> Any:
-    return gr.update(value=f"{detail.name}, {detail.rows:,} rows", visible=True)
+    rows = "1 row" if detail.rows == 1 else f"{detail.rows:,} rows"
+    return gr.update(value=f"{detail.name}, {rows}", visible=True)
 
 
 def _visible(layout: str) -> list[Any]:
@@ -219,7 +217,3 @@ def _visible(layout: str) -> list[Any]:
 def _now() -> str:
     """A value that was never there before, so that its change is noticed."""
     return uuid.uuid4().hex
-
-
-def _help(name: str) -> str:
-    return ColumnMapping.model_fields[name].description or ""
