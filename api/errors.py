@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.schemas import ProblemDocument
-from gift_core.errors import GiftError, Problem, problem_of
+from gift_core.errors import GiftError, Problem, problems_in
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -75,7 +75,7 @@ def _of_invalid_request(_: Request, error: RequestValidationError) -> JSONRespon
         message = f"The body is not valid JSON: {items[0]['ctx']['error']}, character {items[0]['loc'][-1]}."
         return problem_response(400, "request", [Problem(message, remedy="Send a JSON document.")])
     # The first part of the path says where in the request the value was: body, query, path or header.
-    return problem_response(422, "request", [problem_of(item, item["loc"][1:]) for item in items])
+    return problem_response(422, "request", problems_in([{**item, "loc": item["loc"][1:]} for item in items]))
 
 
 def _of_http_exception(_: Request, error: HTTPException) -> JSONResponse:

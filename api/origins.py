@@ -8,8 +8,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import problem_response
+from gift_core.config.addresses import is_loopback
 from gift_core.errors import Problem
-from workers.settings import is_loopback
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What a browser says of a request that the studio's own page, or the user, has made.

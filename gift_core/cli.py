@@ -16,9 +16,11 @@ from rich.markup import escape
 from gift_core.cli_check import check_data, datasets, is_in_catalogue
 from gift_core.cli_common import (
     Changes,
+    check_resumable,
     console,
     fetch,
     parse_changes,
+    say_finished,
 )
 from gift_core.cli_denoise import compare, denoise
 from gift_core.cli_evaluate import evaluate
@@ -28,8 +30,8 @@ from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.cli_preflight import check
 from gift_core.cli_submit import submit
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
-from gift_core.recovery import last_checkpoint, step_of
-from gift_core.reporting import RESULT_FILE
+from gift_core.recovery import check_inputs_of, is_finished
+from gift_core.reporting import RECORD_FILE
 from gift_core.spec import METHODS, ExperimentSpec, RunSpec, field_table
 
 HELP = """Fine-tune masked diffusion language models with GIFT, and see what it does.
@@ -120,7 +122,7 @@ def train(
     from gift_core.progress import train_with_progress
 
     # All are looked at before the first is trained: an hour later is late to hear that the second cannot be.
-    for label, spec, directory in [run for run in runs if _is_to_be_trained(run[2], resume)]:
+    for label, spec, directory in [run for run in runs if _is_to_be_trained(run[1], run[2], resume)]:
         result = train_with_progress(label, spec, directory, rates, resume, console)
         if result is not None:
             sys.stdout.write(json.dumps({"run": str(directory), **result}) + "\n")
@@ -134,24 +136,17 @@ def _data_source(data: Path | None) -> dict[str, Any]:
     return {"data.source": {"dataset": name} if is_in_catalogue(name) else {"kind": "file", "dataset": name}}
 
 
-def _is_to_be_trained(directory: Path, resume: bool) -> bool:
-    """False for a finished run, when the others are to be gone on with; raises `SpecError` that says what to do."""
-    if (directory / RESULT_FILE).exists():
-        if resume:
-            return False
-        raise SpecError(
-            f"{directory} already holds a finished run.",
-            field="--output",
-            remedy="Choose another folder.",
-        )
-    checkpoint = last_checkpoint(directory)
-    if checkpoint and not resume:
-        raise SpecError(
-            f"{directory} holds a run that stopped after step {step_of(checkpoint)}.",
-            field="--output",
-            remedy="Add --resume to go on with it, or choose another folder.",
-        )
-    return True
+def _is_to_be_trained(spec: RunSpec, directory: Path, resume: bool) -> bool:
+    """Whether a run is not finished; raises `SpecError` if it is another run, or may not be resumed."""
+    finished = is_finished(directory)
+    if not check_resumable(directory, finished=finished, resume=resume):
+        return True
+    from gift_core.run import inputs_of
+
+    check_inputs_of(directory, spec, lambda recorded: inputs_of(spec, Path, recorded=recorded))
+    if finished:
+        say_finished(directory)
+    return not finished
 
 
 app.command()(inspect)
@@ -210,8 +205,15 @@ def pretrain(
 
     Leaves the model in OUTPUT/checkpoint, the curves in metrics.jsonl, and spec and scores in record.json.
     """
+    from gift_core.pretraining import check_pretraining
     from gift_core.progress import pretrain_with_progress
 
+    finished = (output / RECORD_FILE).exists()
+    if check_resumable(output, finished=finished, resume=resume):
+        check_pretraining(output, examples, seed)
+    if finished:
+        say_finished(output)
+        return
     record = pretrain_with_progress(output, examples, seed, resume, console)
     sys.stdout.write(json.dumps(record["scores"], indent=2) + "\n")
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 
 from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError
+from gift_core.recovery import last_checkpoint, step_of
+from gift_core.section import read_typed
+from gift_core.spec import RunSpec
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
@@ -52,17 +56,38 @@ def fetch(name: str) -> None:
     download(hub_name)
 
 
-def parse_changes(changes: list[str]) -> dict[str, Any]:
-    """What `--set` was given, as dotted fields and values; raises `SpecError`."""
+def check_resumable(directory: Path, *, finished: bool, resume: bool) -> bool:
+    """Whether a folder holds a run, finished or to be resumed; raises `SpecError` if it does and may not be used."""
+    checkpoint = None if finished else last_checkpoint(directory)
+    if (finished or checkpoint) and not resume:
+        held = f"a run that stopped after step {step_of(checkpoint)}" if checkpoint else "a finished run"
+        raise SpecError(
+            f"{directory} already holds {held}.",
+            field="--output",
+            remedy=f"{'Add --resume to go on with it, or choose' if checkpoint else 'Choose'} another folder.",
+        )
+    return finished or checkpoint is not None
+
+
+def say_finished(directory: Path) -> None:
+    """Print that there is nothing to do, once where several processes are started."""
+    if os.environ.get("RANK", "0") == "0":
+        console.print(
+            f"{directory} is finished: nothing to do. Choose another folder to train it again.",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def parse_changes(changes: list[str], section: type[BaseModel] = RunSpec) -> dict[str, Any]:
+    """What `--set` was given, as dotted fields of `section` and values for them; raises `SpecError`."""
     parsed = {}
     for change in changes:
         field, separator, value = change.partition("=")
         if not separator:
             raise SpecError(f"{change!r} is not FIELD=VALUE.", field="--set", remedy="Write --set training.epochs=3.")
-        try:
-            parsed[field] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise SpecError(f"{value!r} is no value.", field=field, remedy="Put it in quotes.") from error
+        parsed[field] = read_typed(section, field, value)
     return parsed
 
 

@@ -167,4 +167,4 @@ def _sampling(
         "steps": length if steps is None else steps,
         "temperature": temperature,
     }
-    return SamplingSpec.parse(usual.model_dump() | asked | parse_changes(changes or []))
+    return SamplingSpec.parse(usual.model_dump() | asked | parse_changes(changes or [], SamplingSpec))

@@ -81,7 +81,7 @@ def evaluate(
         folders = [Path(name) for name in checkpoints]
     else:
         source = _source(items, hub, difficulty, item_seed, count)
-        plan = _plan(task, source, length, seed, parse_changes(changes or []))
+        plan = _plan(task, source, length, seed, parse_changes(changes or [], SamplingSpec))
         folders = _evaluated(checkpoints, plan, output / task, batch)
     evaluations = [Evaluation.read(folder) for folder in folders]
     results = [each.result() for each in evaluations]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -99,32 +100,90 @@ class StoppedError(GiftError):
 # Pydantic's union tags and validator names would otherwise stand in the middle of a field's path.
 _TAGS = frozenset({"task", "file", "generated", "hub"})
 _PATH_NOISE = frozenset({"float", "int", "constrained-float", "constrained-int"})
+# What a value should have been, by pydantic's name for the mistake, and what to enter instead.
+_EXPECTED = {
+    **dict.fromkeys(("float_parsing", "float_type"), ("a number", "Try 0.0005 or 5e-4.")),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), ("a whole number", "Try 1 or 20.")),
+    **dict.fromkeys(("bool_parsing", "bool_type"), ("true or false", "Enter true or false.")),
+    "string_type": ("text", "Put it in quotes."),
+}
+_BOUNDS = ("less_than", "greater_than")
+_LONGEST_SHOWN = 80
 
 
 def problems_of(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Problem]:
     """Each of pydantic's complaints as a `Problem` that names the field the way the form and the YAML do."""
-    return [problem_of(item, (*prefix, *item["loc"])) for item in error.errors(include_url=False)]
+    return problems_in(error.errors(include_url=False), prefix)
+
+
+def problems_in(items: Sequence[Mapping[str, Any]], prefix: Sequence[str | int] = ()) -> list[Problem]:
+    """Pydantic's complaints as problems, each once: those about the alternatives of one field are one problem."""
+    groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for item in items:
+        place = tuple(item["loc"])
+        alternative = bool(place) and _is_noise(str(place[-1]))
+        groups.setdefault(place[:-1] if alternative else place, []).append(item)
+    found = []
+    for place, group in groups.items():
+        if len(group) > 1 and (problem := _of_alternatives(group, (*prefix, *place))):
+            found.append(problem)
+        else:
+            found += [problem_of(item, (*prefix, *item["loc"])) for item in group]
+    return list(dict.fromkeys(found))
 
 
 def problem_of(item: Mapping[str, Any], path: Sequence[str | int]) -> Problem:
     """One of pydantic's complaints, about the field at `path`."""
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] not in ("missing", "value_error") and 0 < len(shown := _shown(item["input"])) <= 80:
+    kind, message = item["type"], item["msg"].removeprefix("Value error, ")
+    shown = "" if kind in ("missing", "value_error") else _shown(item["input"])
+    is_short = 0 < len(shown) <= _LONGEST_SHOWN
+    if kind in _EXPECTED:
+        message = f"{shown if is_short else 'This'} is not {_EXPECTED[kind][0]}"
+    elif is_short:
         message = f"{message}, got {shown}"
     # A check over several sections names the field itself: see `spec.conflict`.
     path = [*path, *item.get("ctx", {}).get("field", "").split(".")]
+    return Problem(_encodable(f"{message}.".replace("..", ".")), _field_name(path), _remedy(kind))
+
+
+def _field_name(path: Sequence[str | int]) -> str:
     parts = [str(part) for part in path if part != ""]
     # A tag stands before a field of its member: `data.source.task.task` is the field `task`.
     last = len(parts) - 1
-    field = ".".join(
-        part for i, part in enumerate(parts) if i == 0 or not (_is_noise(part) or (part in _TAGS and i < last))
+    return _encodable(
+        ".".join(
+            part for i, part in enumerate(parts) if i == 0 or not (_is_noise(part) or (part in _TAGS and i < last))
+        )
     )
-    return Problem(_encodable(f"{message}.".replace("..", ".")), _encodable(field), _remedy(item["type"]))
+
+
+def _of_alternatives(items: Sequence[Mapping[str, Any]], path: Sequence[str | int]) -> Problem | None:
+    """One problem of a value that is neither one of some words nor a number; None for other alternatives."""
+    words = [item["ctx"]["expected"] for item in items if item["type"] == "literal_error"]
+    numbers = [item for item in items if item["type"] != "literal_error"]
+    if len(words) != 1 or len(numbers) != 1:
+        return None
+    kind = numbers[0]["type"]
+    if kind in _EXPECTED:
+        wanted = _EXPECTED[kind][0]
+    elif kind.startswith(_BOUNDS):
+        wanted = f"a number {numbers[0]['msg'].removeprefix('Input should be ')}"
+    else:
+        wanted = "a finite number"
+    shown = _shown(numbers[0]["input"])
+    value = shown if 0 < len(shown) <= _LONGEST_SHOWN else "This"
+    return Problem(
+        _encodable(f"{value} is not {words[0]}, nor {wanted}."),
+        _field_name(path),
+        "Enter one of the words, or a number such as 0.5.",
+    )
 
 
 def _shown(value: object) -> str:
     """A value as it would be typed; "" for one that Python itself cannot write, being too deep or too large."""
     try:
+        if value is None or isinstance(value, bool | str):
+            return json.dumps(value, ensure_ascii=False)
         return repr(value)
     except (RecursionError, ValueError):
         return ""
@@ -145,13 +204,11 @@ def _remedy(kind: str) -> str:
         return "Remove it, or check its spelling against `gift train --help`."
     if kind == "missing":
         return "Add it."
-    if kind in ("int_parsing", "int_from_float"):
-        return "Enter a whole number."
-    if kind == "float_parsing":
-        return "Enter a number, such as 0.5 or 5e-4."
+    if kind in _EXPECTED:
+        return _EXPECTED[kind][1]
     if kind.endswith("_parsing") or kind.endswith("_type"):
         return "Enter a value of that type."
-    if kind.startswith(("less_than", "greater_than")):
+    if kind.startswith(_BOUNDS):
         return "Enter a number within that bound."
     if kind == "value_error":
         return "Change one of the values named."

@@ -37,8 +37,11 @@ def print_plans(plans: dict[str, Plan], as_json: bool) -> None:
     for label, found in plans.items():
         if found.suggestion:
             console.print(f"[green]{label}[/green] Suggested: {found.suggestion}.", highlight=False)
-        for warning in found.warnings:
-            console.print(f"[yellow]{label}[/yellow] {warning}", highlight=False)
+    # What is said of several runs is said once.
+    warnings = dict.fromkeys(warning for found in plans.values() for warning in found.warnings)
+    for warning in warnings:
+        labels = ", ".join(label for label, found in plans.items() if warning in found.warnings)
+        console.print(f"[yellow]{labels}[/yellow] {warning}", highlight=False)
 
 
 def duration(seconds: float) -> str:

@@ -14,6 +14,7 @@ from gift_core.counting import Epoch, StepBatch, epoch_batches
 from gift_core.data.sources import ResolveDataset, task_problems
 from gift_core.data_spec import TaskSource
 from gift_core.memory import MemoryEstimate, available_memory, begin_anew, peak_memory, readable_size
+from gift_core.no_effect import settings_without_effect
 from gift_core.preflight import check_memory
 from gift_core.run import Prepared, frozen_rates, prepare, rate_cache
 from gift_core.sizing import Suggestion, fits, suggest
@@ -25,6 +26,8 @@ from gift_core.trial import scoring_seconds, try_out
 # A share of the loss on the EOS tail above which most of what is learned is how to stop.
 LARGEST_TAIL_SHARE = 0.5
 _TRIAL_STEPS = 3
+# Shares of the tokens masked in those steps, below this or as near to 1, that are remarked on.
+_LEAST_MASKED = 0.01
 # Held-out examples evaluated, and puzzles denoised, to see how long all of them take.
 _EVALUATED = 32
 _SCORED = 16
@@ -133,7 +136,9 @@ def plan(
         suggestion=_suggestion(spec, prepared, available),
         peak_memory=peak_memory(),
     )
-    return found.model_copy(update={"warnings": tuple(_warnings(spec, found, available))})
+    return found.model_copy(
+        update={"warnings": tuple(_warnings(spec, found, available, prepared.architecture.vocabulary))}
+    )
 
 
 def _sample(prepared: Prepared, batches: list[StepBatch]) -> Prepared:
@@ -180,7 +185,7 @@ def _suggestion(spec: RunSpec, prepared: Prepared, available: int) -> Suggestion
     return None if found is None or found.is_what(spec) else found
 
 
-def _warnings(spec: RunSpec, found: Plan, available: int) -> Iterator[str]:
+def _warnings(spec: RunSpec, found: Plan, available: int, vocabulary: int) -> Iterator[str]:
     if found.tail_loss_share > LARGEST_TAIL_SHARE:
         yield (
             f"{found.tail_loss_share:.0%} of the loss falls on the EOS tail: most of what is learned is how to stop. "
@@ -191,6 +196,13 @@ def _warnings(spec: RunSpec, found: Plan, available: int) -> Iterator[str]:
         yield f"{found.truncated:,} examples ({share:.0%}) are cut at {spec.data.max_length} tokens and lose their end."
     if found.dropped:
         yield f"{found.dropped:,} examples are longer than {spec.data.max_length} tokens and are left out."
+    without_effect = [each for _, each in settings_without_effect(spec, (spec.objective.method,), vocabulary)]
+    yield from (f"{each.message} {each.remedy}" for each in without_effect)
+    if not without_effect and not _LEAST_MASKED <= found.mask_ratio <= 1 - _LEAST_MASKED:
+        yield (
+            f"{found.mask_ratio:.2%} of the response tokens were masked in three steps. Check objective.reference, "
+            "objective.rate_floor and objective.rate_ceiling."
+        )
     if not found.held_out:
         yield "No example is held out: there will be no held-out loss, and methods cannot be compared."
     if not fits(found.memory, available):

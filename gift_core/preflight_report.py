@@ -105,7 +105,13 @@ class _Inquiry:
         if split and model and given("data", "sampling.block_length"):
             data = self._data(split, model)
         estimates = self._estimates(model, data) if model and data else Estimates(runs=self._runs)
-        facts = Facts(self._reading, estimates, data.repeated if data else None, self._surroundings.effect)
+        facts = Facts(
+            self._reading,
+            estimates,
+            data.repeated if data else None,
+            self._surroundings.effect,
+            model.body.vocabulary if model else None,
+        )
         return PreflightReport(
             ok=not self._problems, problems=self._problems, warnings=warnings_of(facts), estimates=estimates
         )

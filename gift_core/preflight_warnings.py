@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gift_core.data_overlap import Overlap
 from gift_core.data_spec import TaskSource
 from gift_core.memory import readable_size
+from gift_core.no_effect import settings_without_effect
 from gift_core.planning import LARGEST_TAIL_SHARE
 from gift_core.preflight_document import Estimates, PreflightWarning, TokenEstimate
 from gift_core.presets import usual_learning_rate
@@ -18,16 +19,22 @@ from gift_core.statistics import wilson_interval
 
 # Learning rates farther than this factor from what is known to work are remarked on.
 _FAR = 10
+# Of a model for which no learning rate is known to work: below this, no weight of it would change.
+_NO_LEARNING_RATE = 1e-9
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of an experiment; `effect` is the difference in score, in shares of 1, that is to be told."""
+    """What is known of an experiment; `effect` is the difference in score, in shares of 1, that is to be told.
+
+    `vocabulary` is the number of the model's tokens, None if it is not known.
+    """
 
     reading: Reading
     estimates: Estimates
     overlap: Overlap | None
     effect: float
+    vocabulary: int | None = None
 
     @property
     def run(self) -> RunSpec:
@@ -152,6 +159,13 @@ def _rates(facts: Facts) -> Iterator[PreflightWarning]:
         )
     given = facts.reading.is_given("training.learning_rate", "training.adapter", "model.name")
     usual = usual_learning_rate(facts.run) if given else None
+    if given and not usual and training.learning_rate < _NO_LEARNING_RATE:
+        yield PreflightWarning(
+            code="no_effect",
+            message=f"A learning rate of {training.learning_rate:g} hardly changes the weights.",
+            field="training.learning_rate",
+            remedy="Start with 0.0001.",
+        )
     if usual and not usual / _FAR <= training.learning_rate <= usual * _FAR:
         far = "above" if training.learning_rate > usual else "below"
         yield PreflightWarning(
@@ -161,6 +175,13 @@ def _rates(facts: Facts) -> Iterator[PreflightWarning]:
             field="training.learning_rate",
             remedy=f"Start with {usual:g}.",
         )
+
+
+def _without_effect(facts: Facts) -> Iterator[PreflightWarning]:
+    if facts.reading.is_given("objective", "training.max_grad_norm", "training.lora", "training.adapter", "methods"):
+        found = settings_without_effect(facts.run, facts.reading.spec.methods, facts.vocabulary)
+        for code, problem in found:
+            yield PreflightWarning(code=code, message=problem.message, field=problem.field, remedy=problem.remedy)
 
 
 def _room(facts: Facts) -> Iterator[PreflightWarning]:
@@ -193,4 +214,5 @@ _ALL: tuple[Callable[[Facts], Iterator[PreflightWarning]], ...] = (
     _repetitions,
     _held_out,
     _rates,
+    _without_effect,
 )

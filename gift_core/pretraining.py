@@ -14,8 +14,9 @@ from pathlib import Path
 
 import torch
 
-from gift_core.data.sources import examples_of
-from gift_core.data.tokenisation import tokenise_all
+from gift_core.data.fingerprint import tokens_digest
+from gift_core.data.sources import Split, examples_of
+from gift_core.data.tokenisation import TokenisedExample, tokenise_all
 from gift_core.data_spec import Difficulty
 from gift_core.errors import StoppedError
 from gift_core.evaluation import score_task
@@ -23,8 +24,9 @@ from gift_core.models.loading import DiffusionModel, load_checkpoint
 from gift_core.models.saving import save_checkpoint
 from gift_core.models.special_tokens import end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
-from gift_core.recovery import begin, last_checkpoint, reported_values
-from gift_core.reporting import CHECKPOINT, TRAINER_DIRECTORY, Line, Reporter, write_atomically
+from gift_core.provenance import ExampleSet, Provenance, package_versions
+from gift_core.recovery import all_reported_values, begin, check_inputs_of, last_checkpoint, write_inputs
+from gift_core.reporting import CHECKPOINT, RECORD_FILE, TRAINER_DIRECTORY, Line, Reporter, write_atomically
 from gift_core.spec import RunSpec
 from gift_core.tasks import algebra, countdown, sudoku, word_problems
 from gift_core.tasks.arithmetic import Size
@@ -148,21 +150,22 @@ def new_model(seed: int) -> DiffusionModel:
 def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOptions | None = None) -> dict[str, object]:
     """Train the tiny base into `target` and return its record: the spec, and the scores of every task and level.
 
-    Raises `StoppedError` when it was asked to stop; with `resume` it goes on from there, to the same weights.
+    Raises `StoppedError` when it was asked to stop; with `resume` it goes on from there, to the same weights. Raises
+    `SpecError` where that was started with other problems or another seed.
     """
     options = options or PretrainingOptions()
     spec = pretraining_spec(seed)
     model = new_model(seed)
-    training, held_out = (
-        tokenise_all(examples_of(part), model.tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
-        for part in mixture(count, seed)
-    )
+    training, held_out, inputs = _problems(model, spec, count, seed)
     target.mkdir(parents=True, exist_ok=True)
     resumed_from = last_checkpoint(target) if options.resume else None
+    if resumed_from:
+        check_inputs_of(target, spec, lambda _: inputs)
     begin(target, spec, resumed_from)
+    write_inputs(target, inputs)
     reporter = Reporter(target, options.listener)
     trainer = GiftTrainer(model, spec, training, held_out, target)
-    trainer.add_callback(TrainingReport(trainer, reporter, reported_values(target), options.should_stop))
+    trainer.add_callback(TrainingReport(trainer, reporter, all_reported_values(target), options.should_stop))
     trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
     steps, total = trainer.state.global_step, trainer.state.max_steps
     if steps < total:
@@ -175,12 +178,40 @@ def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOption
     record = {
         "spec": spec.model_dump(mode="json"),
         "problems": {"count": count, "shares": {part.name: part.share for part in _parts()}},
+        "provenance": inputs.model_dump(mode="json"),
         "parameters": sum(weight.numel() for weight in model.network.parameters()),
         "scores": scores(load_checkpoint(target / CHECKPOINT), spec, seed, options.scored),
     }
-    write_atomically(target / "record.json", json.dumps(record, indent=2))
+    write_atomically(target / RECORD_FILE, json.dumps(record, indent=2))
     shutil.rmtree(target / TRAINER_DIRECTORY)
     return record
+
+
+def check_pretraining(target: Path, count: int, seed: int) -> None:
+    """Raise `SpecError` unless the base in `target`, made or half made, is of this seed and these problems."""
+    spec = pretraining_spec(seed)
+    check_inputs_of(target, spec, lambda _: _problems(new_model(seed), spec, count, seed)[2])
+
+
+def _problems(
+    model: DiffusionModel, spec: RunSpec, count: int, seed: int
+) -> tuple[list[TokenisedExample], list[TokenisedExample], Provenance]:
+    """What is learned, what is held out, and what both are told by."""
+    split = Split(*map(examples_of, mixture(count, seed)))
+    training, held_out = (
+        tokenise_all(part, model.tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples
+        for part in (split.training, split.held_out)
+    )
+    return (
+        training,
+        held_out,
+        Provenance(
+            training=ExampleSet.of(split.training),
+            held_out=ExampleSet.of(split.held_out),
+            versions=package_versions(),
+            tokens=tokens_digest([*training, *held_out], [model.mask_id, model.eos_id]),
+        ),
+    )
 
 
 def scores(model: DiffusionModel, spec: RunSpec, seed: int, count: int) -> dict[str, dict[str, dict[str, float | int]]]:

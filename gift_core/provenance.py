@@ -5,6 +5,7 @@ Exports are made to be taken away, so nothing here names a folder of this machin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gift_core.data.examples import Example
 from gift_core.data.fingerprint import examples_digest
-from gift_core.data.sources import Split
+from gift_core.errors import Problem
 from gift_core.models.catalogue import find_entry
 from gift_core.models.hub import HubName
 
@@ -33,24 +34,66 @@ class ExampleSet(BaseModel):
     def of(cls, examples: Sequence[Example]) -> ExampleSet:
         return cls(examples=len(examples), sha256=examples_digest(examples))
 
+    def __str__(self) -> str:
+        return f"{self.examples:,} ({_shown(self.sha256)})"
+
 
 class Provenance(BaseModel):
-    """Part of a run's result: the examples as they were, and what computed with them."""
+    """What a run is made from besides its spec: written when it begins, compared when it is resumed, and part of its
+    result.
+
+    `base` is the public name of the base model. `weights` is the digest of its files, None for a model of the Hub,
+    whose commit is in the name. `start` is the digest of the weights of the run that it starts from. `tokens` is the
+    digest of the examples as the tokenizer and the chat template give them. Older runs recorded only the examples.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     training: ExampleSet
     held_out: ExampleSet
     versions: dict[str, str]
+    base: str | None = None
+    weights: str | None = None
+    start: str | None = None
+    tokens: str | None = None
 
-    @classmethod
-    def of(cls, split: Split) -> Provenance:
-        """Of a run that is about to be trained on `split`."""
-        return cls(
-            training=ExampleSet.of(split.training),
-            held_out=ExampleSet.of(split.held_out),
-            versions=package_versions(),
-        )
+    def differences(self, now: Provenance) -> list[Problem]:
+        """What is not as it was, each with its field and the old and the new value; versions may differ."""
+        found = [
+            _changed(field, what, str(before), str(after))
+            for field, what, before, after in (
+                ("data.source", "The training examples are not those of the run", self.training, now.training),
+                ("data.source", "The held-out examples are not those of the run", self.held_out, now.held_out),
+            )
+            if before != after
+        ]
+        named = [
+            ("model.name", "The base model is not that of the run", self.base, now.base),
+            ("model.name", "The weights of the base model have changed", self.weights, now.weights),
+            ("model.start_from", "The weights that the run starts from have changed", self.start, now.start),
+        ]
+        if not found:
+            # Other examples have other tokens; only of the same ones this tells of the tokenizer.
+            what = "The tokenizer or the chat template has changed, and gives other tokens"
+            named.append(("model.name", what, self.tokens, now.tokens))
+        return found + [
+            _changed(field, what, _shown(before), _shown(after))
+            for field, what, before, after in named
+            if before is not None and before != after
+        ]
+
+
+def _changed(field: str, what: str, before: str, after: str) -> Problem:
+    return Problem(
+        f"{what}: {before} then, {after} now.",
+        field,
+        "Put back what it was, or start a new run in another folder.",
+    )
+
+
+def _shown(value: str | None) -> str:
+    """A name as it is, and of a digest as much as tells two apart."""
+    return "none" if value is None else f"SHA-256 {value[:12]}" if re.fullmatch("[0-9a-f]{64}", value) else value
 
 
 @dataclass(frozen=True)

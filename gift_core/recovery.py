@@ -6,11 +6,25 @@ import hashlib
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gift_core.reporting import METRICS_FILE, SPEC_FILE, TRAINER_DIRECTORY, write_atomically
+from pydantic import ValidationError
+
+from gift_core.errors import Problem, SpecError
+from gift_core.provenance import Provenance
+from gift_core.reporting import (
+    INPUTS_FILE,
+    METRICS_FILE,
+    RECORD_FILE,
+    RESULT_FILE,
+    SPEC_FILE,
+    TRAINER_DIRECTORY,
+    write_atomically,
+)
 from gift_core.spec import RunSpec
 
 _SEAL = "seal.json"
@@ -61,6 +75,17 @@ def last_checkpoint(run: Path) -> Path | None:
     return next(iter(complete_checkpoints(run / TRAINER_DIRECTORY)), None)
 
 
+def is_finished(run: Path) -> bool:
+    """Whether the run in a directory has come to its end; one that was stopped may have left a result so far."""
+    return (run / RESULT_FILE).exists() and last_checkpoint(run) is None
+
+
+def last_sealed_step(run: Path) -> int | None:
+    """Return the step of the newest checkpoint that was written to its end, without reading it; None if missing."""
+    seals = (run / TRAINER_DIRECTORY).glob(f"{PREFIX_CHECKPOINT_DIR}-*/{_SEAL}")
+    return max((step_of(seal.parent) for seal in seals), default=None)
+
+
 def begin(run: Path, spec: RunSpec, resumed_from: Path | None) -> None:
     """Make a directory ready for a run that starts anew, or goes on from a checkpoint in it."""
     write_atomically(run / SPEC_FILE, spec.to_yaml())
@@ -71,12 +96,79 @@ def begin(run: Path, spec: RunSpec, resumed_from: Path | None) -> None:
         shutil.rmtree(run / TRAINER_DIRECTORY, ignore_errors=True)
 
 
+def write_inputs(run: Path, inputs: Provenance) -> None:
+    """Write down what a run that begins is made from."""
+    (run / TRAINER_DIRECTORY).mkdir(exist_ok=True)
+    write_atomically(run / TRAINER_DIRECTORY / INPUTS_FILE, inputs.model_dump_json(indent=2))
+
+
+def read_inputs(run: Path) -> Provenance | None:
+    """What the run in a directory is made from, finished or not; None if it was not recorded."""
+    try:
+        return Provenance.model_validate_json((run / TRAINER_DIRECTORY / INPUTS_FILE).read_bytes())
+    except (OSError, ValidationError):
+        return _of_result(run)
+
+
+def _of_result(run: Path) -> Provenance | None:
+    for name in (RESULT_FILE, RECORD_FILE):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            return Provenance.model_validate(json.loads((run / name).read_text("utf-8"))["provenance"])
+    return None
+
+
+def check_spec(run: Path, spec: RunSpec) -> None:
+    """Raise `SpecError` with each field in which `spec` is not that of the run in a directory."""
+    try:
+        before = RunSpec.from_yaml(run / SPEC_FILE)
+    except SpecError as error:
+        raise SpecError(
+            f"The spec of the run in {run} cannot be read: {error}",
+            field=SPEC_FILE,
+            remedy="Start a new run in another folder.",
+        ) from error
+    if before == spec:
+        return
+    remedy = "Use the spec that the run was started with, or start a new run in another folder."
+    raise SpecError.of(
+        [
+            Problem(f"The run in {run} was started with {_shown(old)}, and this is {_shown(new)}.", field, remedy)
+            for field, (old, new) in before.changed_values(spec).items()
+        ]
+    )
+
+
+def check_inputs(run: Path, now: Provenance) -> None:
+    """Raise `SpecError` with each of its inputs that is not what the run in a directory began with."""
+    before = read_inputs(run)
+    if before and (problems := before.differences(now)):
+        raise SpecError.of([replace(each, message=f"{run}: {each.message}") for each in problems])
+
+
+def check_inputs_of(run: Path, spec: RunSpec, inputs_of: Callable[[Provenance | None], Provenance]) -> None:
+    """Raise `SpecError` unless a run in a directory, finished or not, has this spec and was made from the same inputs.
+
+    `inputs_of` gives what it would be made from now, given what it was made from.
+    """
+    check_spec(run, spec)
+    check_inputs(run, inputs_of(read_inputs(run)))
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def reported_values(run: Path) -> dict[str, float]:
     """The last value of every metric that a run has reported."""
     latest: dict[str, float] = {}
-    for line in _lines(run):
-        latest |= _read(line).get("values", {})
+    for values in all_reported_values(run):
+        latest |= values
     return latest
+
+
+def all_reported_values(run: Path) -> list[dict[str, float]]:
+    """What a run has reported, report by report."""
+    return [_read(line).get("values", {}) for line in _lines(run)]
 
 
 def forget_after(run: Path, step: int) -> None:

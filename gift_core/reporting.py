@@ -16,9 +16,13 @@ Phase = Literal["loading", "probing", "training", "saving", "evaluating"]
 SPEC_FILE = "spec.yaml"
 METRICS_FILE = "metrics.jsonl"
 RESULT_FILE = "result.json"
+# Of a base that was made from nothing, in place of a result.
+RECORD_FILE = "record.json"
 CHECKPOINT = "checkpoint"
 # What it resumes from, while it has not finished.
 TRAINER_DIRECTORY = "trainer"
+# In that folder: what the run is made from besides its spec.
+INPUTS_FILE = "inputs.json"
 
 
 Line = dict[str, Any]

@@ -5,40 +5,51 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
+from transformers import PreTrainedTokenizerFast
 
 from gift_core.activations import MicroBatch
 from gift_core.compilation import explained_compilation
-from gift_core.data.sources import ResolveDataset, load_split, no_examples, task_problems
+from gift_core.data.fingerprint import tokens_digest
+from gift_core.data.sources import ResolveDataset, Split, load_split, no_examples, task_problems
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.data_spec import TaskSource
-from gift_core.errors import SpecError, StoppedError
+from gift_core.errors import StoppedError
 from gift_core.evaluation import score_task
 from gift_core.memory import begin_anew
 from gift_core.models.adapters import add_lora
 from gift_core.models.architecture import Architecture
-from gift_core.models.catalogue import pinned_name
-from gift_core.models.fingerprint import fingerprint
-from gift_core.models.loading import DiffusionModel, load_base, load_checkpoint
+from gift_core.models.catalogue import find_model
+from gift_core.models.fingerprint import files_digest, fingerprint
+from gift_core.models.loading import DiffusionModel, context_length, load_base, load_checkpoint, load_tokenizer
 from gift_core.models.saving import save_checkpoint
-from gift_core.models.starting import ResolveRun, start_model
+from gift_core.models.starting import ResolveRun, base_name, start_checkpoint, start_model
 from gift_core.models.template_date import dated
 from gift_core.objectives import RECIPES
 from gift_core.out_of_memory import explained_out_of_memory
-from gift_core.provenance import Provenance
-from gift_core.recovery import begin, last_checkpoint, reported_values, step_of
+from gift_core.provenance import Base, ExampleSet, Provenance, package_versions
+from gift_core.recovery import (
+    all_reported_values,
+    begin,
+    check_inputs,
+    check_spec,
+    last_checkpoint,
+    read_inputs,
+    step_of,
+    write_inputs,
+)
 from gift_core.reporting import (
     CHECKPOINT,
     RESULT_FILE,
-    SPEC_FILE,
     TRAINER_DIRECTORY,
     Line,
     Reporter,
@@ -87,7 +98,10 @@ def run_training(
     started = time.perf_counter()
     process = PartialState(cpu=not torch.accelerator.is_available())
     directory.mkdir(parents=True, exist_ok=True)
-    resumed_from = _checkpoint_to_resume(spec, directory) if options.resume else None
+    resumed_from = last_checkpoint(directory) if options.resume else None
+    if resumed_from:
+        check_spec(directory, spec)
+    recorded = read_inputs(directory) if resumed_from else None
     if process.is_main_process:
         begin(directory, spec, resumed_from)
     process.wait_for_everyone()
@@ -95,12 +109,16 @@ def run_training(
     reporter = Reporter(directory if process.is_main_process else None, options.listener)
     try:
         reporter.report(step_of(resumed_from) if resumed_from else 0, "loading")
-        prepared = prepare(spec, resolve_dataset, options.resolve_run)
+        prepared = prepare(spec, resolve_dataset, options.resolve_run, recorded)
+        if resumed_from:
+            check_inputs(directory, prepared.provenance)
+        if process.is_main_process:
+            write_inputs(directory, prepared.provenance)
         rates = options.rate_cache or directory / _OWN_RATES
         cache = frozen_rates(spec, prepared, rates, reporter, process, options.should_stop)
         with prepared.explained_out_of_memory(spec), explained_compilation():
             trainer = prepared.trainer(spec, directory, cache)
-            report = TrainingReport(trainer, reporter, reported_values(directory), options.should_stop)
+            report = TrainingReport(trainer, reporter, all_reported_values(directory), options.should_stop)
             trainer.add_callback(report)
             trainer.train(resume_from_checkpoint=str(resumed_from) if resumed_from else None)
         steps, total = trainer.state.global_step, trainer.state.max_steps
@@ -108,17 +126,16 @@ def run_training(
             if options.save_when_stopped():
                 reporter.report(steps, "saving")
                 _save(trainer, directory / CHECKPOINT)
-                write_atomically(directory / RESULT_FILE, json.dumps(_so_far(steps, report.latest, started)))
+                write_atomically(directory / RESULT_FILE, json.dumps(_so_far(steps, report.latest, prepared, started)))
             raise StoppedError(f"The run was stopped after step {steps} of {total}.", remedy="It can be resumed.")
         reporter.report(steps, "saving", total_steps=steps)
         _save(trainer, directory / CHECKPOINT)
-        result = _so_far(steps, report.latest, started)
+        result = _so_far(steps, report.latest, prepared, started)
         if process.is_main_process:
             source = spec.data.source
             if spec.evaluation.score and isinstance(source, TaskSource) and spec.data.held_out:
                 model = _trained(trainer, directory)
                 result["score"] = _score(model, spec, source, reporter, steps, options.should_stop)
-            result["provenance"] = prepared.provenance.model_dump(mode="json")
             result["seconds"] = time.perf_counter() - started
             write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
             shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
@@ -127,8 +144,11 @@ def run_training(
         reporter.close()
 
 
-def _so_far(steps: int, latest: Mapping[str, float], started: float) -> dict[str, Any]:
+def _so_far(steps: int, latest: Mapping[str, float], prepared: Prepared, started: float) -> dict[str, Any]:
+    """What `finished_run.Result` holds, without a score."""
     return {
+        "base": prepared.base,
+        "provenance": prepared.provenance.model_dump(mode="json"),
         "steps": steps,
         "final_loss": latest.get("loss"),
         "held_out_loss": latest.get("eval_loss"),
@@ -138,11 +158,15 @@ def _so_far(steps: int, latest: Mapping[str, float], started: float) -> dict[str
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model and its examples, ready to be trained. `base` is the fingerprint of the model that training begins with,
-    a new adapter aside, where frozen rates are asked for."""
+    """A model and its examples, ready to be trained.
+
+    `base` is the name under which the base's weights are found again. `fingerprint` is that of the model that training
+    begins with, a new adapter aside, "" unless frozen rates are asked for.
+    """
 
     model: DiffusionModel
     base: str
+    fingerprint: str
     training: Tokenised
     held_out: Tokenised
     provenance: Provenance
@@ -165,42 +189,76 @@ class Prepared:
         return GiftTrainer(self.model, spec, self.training.examples, self.held_out.examples, directory, cache)
 
 
-def prepare(spec: RunSpec, resolve_dataset: ResolveDataset, resolve_run: ResolveRun = Path) -> Prepared:
-    """Load the model and the data; raises a `GiftError`."""
+def prepare(
+    spec: RunSpec, resolve_dataset: ResolveDataset, resolve_run: ResolveRun = Path, recorded: Provenance | None = None
+) -> Prepared:
+    """Load the model and the data; `recorded` is what an earlier start of the same run began with. Raises a
+    `GiftError`."""
+    base = base_name(spec, resolve_run, recorded.base if recorded else None)
     if spec.model.start_from is not None:
-        model = start_model(spec, resolve_run)
+        model = start_model(spec, resolve_run, base)
     else:
-        model = load_base(spec.model.name, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
+        model = load_base(base, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
     model = replace(model, tokenizer=dated(model.tokenizer, spec.data.template_date))
+    split, training, held_out = _examples(spec, resolve_dataset, model.tokenizer, model.context_length)
+    provenance = _provenance(spec, resolve_run, base, split, model.tokenizer, [training, held_out])
+    starting = fingerprint(model) if _needs_frozen_rates(spec) else ""
+    # The only global randomness: initial LoRA weights and dropout. Data order and noise have their own keys.
+    torch.manual_seed(spec.seed)
+    if spec.training.adapter == "lora" and spec.model.start_from is None:
+        model = replace(model, network=add_lora(model, spec.training.lora, base))
+    return Prepared(model, base, starting, training, held_out, provenance)
+
+
+def inputs_of(
+    spec: RunSpec, resolve_dataset: ResolveDataset, resolve_run: ResolveRun = Path, recorded: Provenance | None = None
+) -> Provenance:
+    """What `prepare` would begin with, without loading a model; raises a `GiftError`."""
+    base = base_name(spec, resolve_run, recorded.base if recorded else None)
+    whole = spec.model.start_from is not None and spec.training.adapter == "full"
+    source = str(start_checkpoint(spec, resolve_run)) if whole else base
+    tokenizer = dated(load_tokenizer(source), spec.data.template_date)
+    split, *tokenised = _examples(spec, resolve_dataset, tokenizer, context_length(source))
+    return _provenance(spec, resolve_run, base, split, tokenizer, tokenised)
+
+
+def _examples(
+    spec: RunSpec, resolve_dataset: ResolveDataset, tokenizer: PreTrainedTokenizerFast, context: int
+) -> tuple[Split, Tokenised, Tokenised]:
     split = load_split(spec.data, resolve_dataset)
     training, held_out = (
-        tokenise_all(examples, model.tokenizer, spec.data, spec.sampling, model.context_length)
+        tokenise_all(examples, tokenizer, spec.data, spec.sampling, context)
         for examples in (split.training, split.held_out)
     )
     if not training.examples:
         raise no_examples()
-    base = fingerprint(model) if _needs_frozen_rates(spec) else ""
-    # The only global randomness: initial LoRA weights and dropout. Data order and noise have their own keys.
-    torch.manual_seed(spec.seed)
-    if spec.training.adapter == "lora" and spec.model.start_from is None:
-        model = replace(model, network=add_lora(model, spec.training.lora, pinned_name(spec.model.name)))
-    return Prepared(model, base, training, held_out, Provenance.of(split))
+    return split, training, held_out
 
 
-def _checkpoint_to_resume(spec: RunSpec, directory: Path) -> Path | None:
-    """The last whole checkpoint of the same spec; raises `SpecError` where the directory holds another's."""
-    checkpoint = last_checkpoint(directory)
-    if checkpoint is None:
-        return None
-    before = RunSpec.from_yaml(directory / SPEC_FILE)
-    if before != spec:
-        changed = ", ".join(before.differences(spec))
-        raise SpecError(
-            f"The run in {directory} was started with another spec: {changed} differ.",
-            field=changed.split(", ")[0],
-            remedy="Resume it with the spec it was started with, or start a new run in another folder.",
-        )
-    return checkpoint
+def _provenance(
+    spec: RunSpec,
+    resolve_run: ResolveRun,
+    base: str,
+    split: Split,
+    tokenizer: PreTrainedTokenizerFast,
+    tokenised: Sequence[Tokenised],
+) -> Provenance:
+    start = None if spec.model.start_from is None else start_checkpoint(spec, resolve_run)
+    public = Base.named(base)
+    # A commit of the Hub says which weights they are, and all weights of another run are not the base's any more.
+    is_read = public.hub is None and (start is None or spec.training.adapter == "lora")
+    return Provenance(
+        training=ExampleSet.of(split.training),
+        held_out=ExampleSet.of(split.held_out),
+        versions=package_versions(),
+        base=public.name,
+        weights=files_digest(find_model(base, local_folders=True)) if is_read else None,
+        start=None if start is None else files_digest(start),
+        tokens=tokens_digest(
+            chain.from_iterable(part.examples for part in tokenised),
+            [tokenizer.mask_token_id, tokenizer.eos_token_id],
+        ),
+    )
 
 
 def _needs_frozen_rates(spec: RunSpec) -> bool:
@@ -209,7 +267,7 @@ def _needs_frozen_rates(spec: RunSpec) -> bool:
 
 def rate_cache(spec: RunSpec, prepared: Prepared, directory: Path) -> ScoreCache:
     """The scores below `directory` that belong to the starting model, in the precision of the run."""
-    return ScoreCache.of_model(directory, prepared.base, spec.training.precision)
+    return ScoreCache.of_model(directory, prepared.fingerprint, spec.training.precision)
 
 
 def frozen_rates(
@@ -274,11 +332,11 @@ def _save(trainer: GiftTrainer, target: Path) -> None:
 
 
 def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
-    """The trained model in one piece on this process's device."""
+    """Return the trained model in one piece, as an evaluation of its checkpoint loads it."""
     if trainer.is_fsdp_enabled:
         # On the host: what had to be divided for training may not fit on one device.
         return load_checkpoint(directory / CHECKPOINT)
-    return trainer.diffusion_model
+    return trainer.trained_model()
 
 
 def _score(

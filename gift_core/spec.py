@@ -18,7 +18,17 @@ from pydantic import model_validator as check
 from gift_core.data.catalogue import find_dataset, kind_of
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
-from gift_core.section import Positive, Section, Seed, Share, conflict
+from gift_core.section import (
+    Name,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    alternatives,
+    conflict,
+    is_section,
+    read_yaml_text,
+)
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -271,6 +281,10 @@ class RunSpec(Section):
 
     def differences(self, other: RunSpec) -> list[str]:
         """The dotted fields in which two runs differ."""
+        return list(self.changed_values(other))
+
+    def changed_values(self, other: RunSpec) -> dict[str, tuple[Any, Any]]:
+        """The dotted fields in which two runs differ, and both values of each."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
 
 
@@ -281,8 +295,8 @@ def _is_of_source(path: str) -> bool:
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds, {} where that is nothing; raises `SpecError`."""
     try:
-        return yaml.safe_load(path.read_text("utf-8")) or {}
-    # Dates that do not exist, numbers of thousands of digits and deep nesting are no errors of YAML's own.
+        return read_yaml_text(path.read_text("utf-8")) or {}
+    # Explicit tags and deep nesting are no errors of YAML's own.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SpecError(
             f"cannot be read as YAML: {error}",
@@ -300,7 +314,9 @@ def weight_dtype(spec: RunSpec) -> WeightDtype:
 class ExperimentSpec(Section):
     """One base run repeated over methods and seeds. Runs of one seed share data order, t and u."""
 
-    name: str = Field("", max_length=120, description="Shown in lists; a name is made up when empty.")
+    name: Annotated[Name, Field(max_length=120)] = Field(
+        "", description="Shown in lists; a name is made up when empty."
+    )
     run: RunSpec = Field(default_factory=RunSpec)
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = ("sft", "gift")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)] = (1,)
@@ -331,7 +347,7 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
     rows = []
     for name, info in section.model_fields.items():
         path = f"{prefix}{name}"
-        sections = [kind for kind in (info.annotation, *get_args(info.annotation)) if _is_section(kind)]
+        sections = [kind for kind in alternatives(info.annotation) if is_section(kind)]
         for kind in sections:
             rows += field_table(kind, f"{path}.")
         if not sections:
@@ -340,16 +356,12 @@ def field_table(section: type[BaseModel], prefix: str = "") -> list[tuple[str, s
     return rows
 
 
-def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
+def _differences(one: dict[str, Any], other: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    found: dict[str, tuple[Any, Any]] = {}
     for name in sorted(one.keys() | other.keys()):
         left, right = one.get(name), other.get(name)
         if isinstance(left, dict) and isinstance(right, dict):
-            found += _differences(left, right, f"{prefix}{name}.")
+            found |= _differences(left, right, f"{prefix}{name}.")
         elif left != right:
-            found.append(f"{prefix}{name}")
+            found[f"{prefix}{name}"] = left, right
     return found
-
-
-def _is_section(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Section)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gift_core.errors import Problem, problem_of
+from gift_core.errors import Problem, problems_in
 from gift_core.spec import ExperimentSpec
 
 # Levels of objects in an experiment: itself, its run, a section, and a section of that, with one to spare.
@@ -43,21 +43,17 @@ def read_experiment(values: object) -> Reading:
             return Reading(ExperimentSpec.model_validate(tree), tuple(found), replaced)
         except ValidationError as error:
             items = error.errors(include_url=False)
+        new = [
+            item for item in items if _is_of_what_was_given(item, reading) and not _follows_from_another(item, items)
+        ]
         found |= dict.fromkeys(
-            _problem(item)
-            for item in items
-            if _is_of_what_was_given(item, reading) and not _follows_from_another(item, items)
+            Problem(problem.message, _in_run(problem.field), problem.remedy) for problem in problems_in(new)
         )
         taken = {path: item["type"] for item in items if (path := _take_out(tree, _location(item)))}
         if not taken:
             return Reading(ExperimentSpec(), tuple(found), frozenset({""}))
         # A field that does not exist stood for none that does.
         replaced |= {path for path, kind in taken.items() if kind != "extra_forbidden"}
-
-
-def _problem(item: Mapping[str, Any]) -> Problem:
-    problem = problem_of(item, item["loc"])
-    return Problem(problem.message, _in_run(problem.field), problem.remedy)
 
 
 def _is_of_what_was_given(item: Mapping[str, Any], reading: Reading) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from gift_core.no_effect import check_learning
 from gift_core.reporting import Reporter, rounded
 from gift_core.training import GiftTrainer, evaluation_interval
 
@@ -16,18 +17,25 @@ _FROM_THE_TRAINER = ("loss", "grad_norm", "learning_rate")
 
 
 class TrainingReport(TrainerCallback):
-    """`latest` holds the last value of every metric; a resumed run starts from what it had reported before."""
+    """Reports each window of steps, and ends a run that learns nothing.
+
+    `latest` holds the last value of every metric. `reported` is what a resumed run has reported before, report by
+    report: it then ends as if it had never been interrupted.
+    """
 
     def __init__(
         self,
         trainer: GiftTrainer,
         reporter: Reporter,
-        latest: dict[str, float] | None = None,
+        reported: Sequence[Mapping[str, float]] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self.trainer = trainer
         self.reporter = reporter
-        self.latest = dict(latest or {})
+        self.latest: dict[str, float] = {}
+        for values in reported:
+            self.latest |= values
+        self._windows = [values for values in reported if "mask_ratio" in values]
         self.should_stop = should_stop
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -64,6 +72,8 @@ class TrainingReport(TrainerCallback):
         self.reporter.report(
             state.global_step, "training", values, total_steps=state.max_steps, eta_seconds=self._eta(state)
         )
+        self._windows.append(values)
+        check_learning(self.trainer.spec, self._windows, ended=state.global_step >= state.max_steps)
         self.trainer.accounts.restart_clock()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

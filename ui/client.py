@@ -125,8 +125,12 @@ class StudioClient(Connection):
         return self._request(JobView, "POST", f"/jobs/{part(job_id)}/resume")
 
     def retry_job(self, job_id: str) -> JobView:
-        """The same from the start."""
+        """Begin a job again at step 0; `undo_job` brings back what it had until it has a checkpoint again."""
         return self._request(JobView, "POST", f"/jobs/{part(job_id)}/retry")
+
+    def undo_job(self, job_id: str) -> JobView:
+        """Bring back what a job had before it was discarded, or before it started over."""
+        return self._request(JobView, "POST", f"/jobs/{part(job_id)}/undo")
 
     def clone_job(
         self,

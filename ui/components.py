@@ -11,6 +11,7 @@ from pydantic import BaseModel
 Module = Literal[
     "dataset",
     "denoise",
+    "draft",
     "evaluation",
     "evaluations",
     "experiments",
@@ -57,6 +58,15 @@ def kept(value: str = "") -> gr.Textbox:
     """
     # "hidden" rather than False: only what is in the document tells of its changes.
     return gr.Textbox(value, visible="hidden")
+
+
+def is_problem_box(part: Any) -> bool:
+    """Whether a component is a `problems` view."""
+    return "gs-view-problems" in (getattr(part, "elem_classes", None) or ())
+
+
+# What a view takes where there is nothing to show; until it has something, or this, it says that it is loading.
+NOTHING = "{}"
 
 
 def data_of(value: BaseModel | dict[str, Any] | list[Any] | None) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_WAITING = 8
 # Of larger data the first part is counted, so that a report takes about a second; launching looks at all of it.
 _MOST_CHARACTERS = 2_000_000
+# The first steps are slower than the others, and would be most of a shorter run.
+_FEWEST_STEPS = 20
 
 
 class FinishedRun(Protocol):
@@ -29,6 +31,8 @@ class FinishedRun(Protocol):
 
     @property
     def spec(self) -> dict[str, Any]: ...
+    @property
+    def step(self) -> int: ...
     @property
     def tokens_per_second(self) -> float | None: ...
 
@@ -81,10 +85,10 @@ class PreflightService:
 
 
 def _speed_of(run: FinishedRun) -> Earlier | None:
-    """None for a run that reported no speed, or whose spec is of a version that is no longer read."""
+    """None for a run that was too short to tell a speed, or whose spec is of a version that is no longer read."""
     from gift_core.preflight_estimates import Earlier
 
-    if run.tokens_per_second is None:
+    if run.tokens_per_second is None or run.step < _FEWEST_STEPS:
         return None
     try:
         return Earlier(RunSpec.parse(run.spec), run.tokens_per_second)

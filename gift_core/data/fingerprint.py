@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from gift_core.data.examples import Example
+
+if TYPE_CHECKING:
+    from gift_core.data.tokenisation import TokenisedExample
 
 
 def examples_digest(examples: Iterable[Example]) -> str:
@@ -20,4 +24,12 @@ def examples_digest(examples: Iterable[Example]) -> str:
         if example.history:
             values.append(example.history)
         digest.update(json.dumps(values).encode("ascii") + b"\n")
+    return digest.hexdigest()
+
+
+def tokens_digest(examples: Iterable[TokenisedExample], special_ids: Sequence[int]) -> str:
+    """SHA-256 in hexadecimal of what a model with these special tokens learns from and is evaluated on, in order."""
+    digest = hashlib.sha256(json.dumps([*special_ids]).encode("ascii"))
+    for example in examples:
+        digest.update(f"{example.prompt_length} {example.tail_length} {example.input_ids}\n".encode("ascii"))
     return digest.hexdigest()

@@ -7,7 +7,6 @@ for anything.
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gift_core.data.files import SUFFIXES, read_rows
+from gift_core.data.texts import is_number, kind_of, number_text
 from gift_core.data_spec import HubSource
 from gift_core.dataset_summary import HubOrigin
 from gift_core.errors import DataError
@@ -24,6 +24,8 @@ from gift_core.models.hub import HubName, first_line, refusal
 # Where the Hub keeps every data set that it can read as Parquet, as config/split/0000.parquet.
 _CONVERTED = "refs/convert/parquet"
 _LISTED = 12
+# What is not text, as a picture or a date, is an object in JSON: refused if it is read. Null could be passed over.
+_LEFT_OUT = "left out"
 # How the Hub numbers the parts of a split: 00000-of-00002, or 0000 for what it converted.
 _PART = re.compile(r"(^|[-_.])\d+(-of-(?P<total>\d+))?$")
 
@@ -105,27 +107,33 @@ def resolve_split(source: HubSource) -> list[Path]:
 
 
 def join_parts(parts: Sequence[Path], target: Path) -> None:
-    """Write the parts of a split into one file: one part as it is, several as JSONL; raises `DataError`."""
+    """Write the parts of a split into one file: one part as it is, several as JSONL; raises `DataError`.
+
+    Each row keeps its number: rows that a part passes over are empty lines.
+    """
     if len(parts) == 1:
         shutil.copyfile(parts[0], target)
         return
     with target.open("w", encoding="utf-8") as file:
         for part in parts:
+            last = 0
             for number, row in read_rows(part, "data.source.dataset"):
                 if isinstance(row, DataError):
                     raise DataError(row.problems[0].message, field=f"{part.name}, row {number}")
-                file.write(json.dumps(_plain(row)) + "\n")
+                file.write("\n" * (number - last - 1) + json.dumps(_plain(row)) + "\n")
+                last = number
 
 
 def _plain(value: object) -> object:
-    """The value as JSON can hold it; what it cannot, as pictures or numbers that are none, is nothing to learn from."""
+    """Return the value as JSON can hold it, so that it is read as it would be from its part."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float) else None
+    if value is None or isinstance(value, str | bool):
+        return value
+    # A number's text is what is learned.
+    return number_text(value) if is_number(value) else {kind_of(value): _LEFT_OUT}
 
 
 def origin_of(source: HubSource, found: HubFiles) -> HubOrigin:

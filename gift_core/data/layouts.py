@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from gift_core.data import known_formats as known
@@ -68,7 +69,7 @@ class Layout:
     def is_conversation(self) -> bool:
         return self.prompt == self.response
 
-    @property
+    @cached_property
     def used(self) -> tuple[str, ...]:
         """The columns that are read, each once, in the order in which a model sees them."""
         columns = (self.system, self.history, self.prompt, self.context, self.reasoning, self.response)

@@ -27,6 +27,7 @@ _TOOLS = frozenset(
         *("observation", "ipython"),
     }
 )
+_PLAIN = frozenset({"role", "content", "from", "value"})
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 # Whether a message is learned, as trainers call it; the last one means the opposite.
 _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), ("masked",)
@@ -73,7 +74,9 @@ class Message(NamedTuple):
 
     def is_learned(self) -> bool | None:
         """Return what its weight or another switch says, None if it has none; raises `DataError`."""
-        found = {}
+        found: dict[str, bool] = {}
+        if self._is_plain:
+            return None
         for name in (*_LEARNED, *_NOT_LEARNED):
             value = self.fields.get(name)
             if value is not False and is_nothing(value):
@@ -93,22 +96,30 @@ class Message(NamedTuple):
     def text(self) -> str:
         """Return what is said, without reasoning in a field of its own; raises `DataError`."""
         content, value = self.fields.get("content"), self.fields.get("value")
-        if content is not None and not is_nothing(value) and value != content:
+        if not is_nothing(content) and not is_nothing(value) and value != content:
             raise DataError(f'{_begun(self.where)} has both "content" and "value".', remedy="Delete one of them.")
-        said = content if content is not None else value
+        said = value if is_nothing(content) and value is not None else content
         joined = _joined(said, self.where) if isinstance(said, list) and said else said
         return text_of(joined, f"The text of {self.where}")
 
     def reasoning(self) -> str:
         """Return the reasoning that a field or a part of its own holds, "" if none; raises `DataError`."""
         found = [self._text_in(name) for name in _REASONING if not is_nothing(self.fields.get(name))]
-        content = self.fields.get("content")
-        if isinstance(content, list):
-            found += [_thought(part) for part in content if _type_of(part) in _THOUGHTS]
+        found += map(_thought, self._thoughts())
         texts = list(dict.fromkeys(text.strip() for text in found if text.strip()))
         if len(texts) > 1:
             raise DataError(f"{_begun(self.where)} has two different reasonings.", remedy="Keep one of them.")
         return texts[0] if texts else ""
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether it has a speaker and a text, and nothing else."""
+        return self.fields.keys() <= _PLAIN and not isinstance(self.fields.get("content"), list)
+
+    def _thoughts(self) -> list[object]:
+        """The parts of the text that are reasoning."""
+        content = self.fields.get("content")
+        return [part for part in content if _type_of(part) in _THOUGHTS] if isinstance(content, list) else []
 
     def _text_in(self, name: str) -> str:
         value = self.fields[name]
@@ -117,6 +128,8 @@ class Message(NamedTuple):
 
     def require_readable(self) -> None:
         """Raise `DataError` if a field changes what a model would see, and cannot be read."""
+        if self._is_plain:
+            return
         require_learnable_message(self.fields, _begun(self.where))
         channel = self.fields.get("channel")
         if not is_nothing(channel) and channel != "final":
@@ -124,7 +137,8 @@ class Message(NamedTuple):
                 f'{_begun(self.where)} is of the channel "{channel}", not of "final".',
                 remedy="Write the reasoning as reasoning_content of the answer.",
             )
-        if self.role != "assistant" and any(not is_nothing(self.fields.get(name)) for name in _REASONING):
+        reasons = any(not is_nothing(self.fields.get(name)) for name in _REASONING) or self._thoughts()
+        if self.role != "assistant" and reasons:
             raise DataError(
                 f"{_begun(self.where)} has reasoning, and is not from the assistant.",
                 remedy="Delete the field, or write it into the text.",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ADAPTER_CONFIG = "adapter_config.json"
-_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _KIND = "LORA"
 
 
@@ -60,10 +60,10 @@ def _adapted(base: PreTrainedModel, directory: Path, *, is_trainable: bool = Fal
 
     _config(directory)
     # Without this file peft would look for a pickle, and then on the Hub.
-    if not (directory / _WEIGHTS).exists():
-        raise _unusable(directory, f"there is no {_WEIGHTS}")
+    if not (directory / ADAPTER_WEIGHTS).exists():
+        raise _unusable(directory, f"there is no {ADAPTER_WEIGHTS}")
     adapted = PeftModel.from_pretrained(base, str(directory), is_trainable=is_trainable)
-    with safe_open(directory / _WEIGHTS, "pt") as file:
+    with safe_open(directory / ADAPTER_WEIGHTS, "pt") as file:
         stored = set(file.keys())
     # peft only warns of these, and leaves out what it does not find.
     wanted = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
@@ -105,6 +105,6 @@ def _unusable(directory: Path, why: str) -> ModelError:
     return ModelError(
         f"The adapter in {directory.name} cannot be used: {why}.",
         field="model.name",
-        remedy=f"The folder must hold {ADAPTER_CONFIG} and {_WEIGHTS} of a LoRA adapter, whole, and made on the base "
-        "that it names.",
+        remedy=f"The folder must hold {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS} of a LoRA adapter, whole, and made on the "
+        "base that it names.",
     )

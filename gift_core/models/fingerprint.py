@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import torch
 
+from gift_core.models.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter
 from gift_core.models.loading import DiffusionModel
+from gift_core.models.weight_files import CONFIG, weight_files
 
 # What a save writes into a config without changing what the model computes.
 _BOOKKEEPING = frozenset({"_name_or_path", "architectures", "dtype", "transformers_version", "use_cache"})
@@ -25,4 +28,21 @@ def fingerprint(model: DiffusionModel) -> str:
     for name, tensor in sorted(model.network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def files_digest(folder: Path) -> str:
+    """Hexadecimal digits that two checkpoints on disk share when their config and weights are the same.
+
+    Other files of the folder do not count. Reads the weights once and loads nothing: about a second per gigabyte.
+    Raises `OSError` or `ValueError` where a file cannot be read.
+    """
+    config, weights = (ADAPTER_CONFIG, {ADAPTER_WEIGHTS}) if is_adapter(folder) else (CONFIG, weight_files(folder))
+    values = json.loads((folder / config).read_text("utf-8"))
+    # Which dtype the weights are loaded in is written there, and changes what they compute.
+    kept = {name: value for name, value in values.items() if name == "dtype" or name not in _BOOKKEEPING}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())
+    for name in sorted(weights):
+        with (folder / name).open("rb") as file:
+            digest.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return digest.hexdigest()

@@ -27,6 +27,11 @@ class HubName:
         found = _NAME.fullmatch(name)
         return cls(found["repository"], found["revision"]) if found else None
 
+    @property
+    def name(self) -> str:
+        """The repository, and the revision after an @ if there is one."""
+        return f"{self.repository}@{self.revision}" if self.revision else self.repository
+
     def pinned(self, snapshot: Path) -> str:
         """The name that always means this snapshot: a snapshot's folder is called after its commit."""
         return f"{self.repository}@{snapshot.name}"

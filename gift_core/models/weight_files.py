@@ -18,7 +18,7 @@ def missing_files(folder: Path) -> list[str]:
     An index that cannot be read counts as missing.
     """
     try:
-        names = {CONFIG, *_weight_files(folder)}
+        names = {CONFIG, *weight_files(folder)}
     except (ValueError, KeyError, TypeError, AttributeError):
         return [_INDEX]
     return sorted(name for name in names if not (folder / name).exists())
@@ -27,12 +27,13 @@ def missing_files(folder: Path) -> list[str]:
 def count_weights(folder: Path) -> int | None:
     """How many numbers the weights of a checkpoint are, by the heads of its files; None where those cannot be read."""
     try:
-        return sum(_numbers_in(folder / name) for name in _weight_files(folder))
+        return sum(_numbers_in(folder / name) for name in weight_files(folder))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
         return None
 
 
-def _weight_files(folder: Path) -> set[str]:
+def weight_files(folder: Path) -> set[str]:
+    """The names of the files that hold a checkpoint's weights; raises where its index cannot be read."""
     index = folder / _INDEX
     if not index.exists():
         return {_WEIGHTS}

@@ -68,6 +68,7 @@ ROUTES = {
     ("post", "/jobs/{job_id}/stop"),
     ("post", "/jobs/{job_id}/resume"),
     ("post", "/jobs/{job_id}/retry"),
+    ("post", "/jobs/{job_id}/undo"),
     ("post", "/jobs/{job_id}/clone"),
     ("post", "/jobs/{job_id}/continue"),
     ("get", "/queue"),

@@ -46,6 +46,24 @@ def test_problems_of_the_schema_and_of_what_it_means_come_together(client: Studi
     assert fields == {"training.learning_rate", "model.name", "data.source.dataset", "seeds.1", "nmae"}
 
 
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ({"objective": {"reference": "abc"}}, "\"abc\" is not 'sequence' or 'batch', nor a number."),
+        ({"training": {"learning_rate": "abc"}}, '"abc" is not a number.'),
+        ({"training": {"epochs": True}}, '"true" is not a whole number.'),
+        ({"sampling": {"suppress_eos": False}}, "Input should be 'no', 'tokens' or 'confidence', got false."),
+        ({"model": {"name": 123}}, "123 is not text."),
+    ],
+)
+def test_a_wrong_value_is_one_problem_before_a_launch_and_at_it(url: str, run: dict[str, Any], said: str) -> None:
+    looked = httpx.post(f"{url}/api/v1/preflights", json={"run": run}).json()
+    launched = httpx.post(f"{url}/api/v1/experiments", json={"run": run})
+    assert launched.status_code == 422
+    for problems in (looked["problems"], launched.json()["problems"]):
+        assert [problem["message"] for problem in problems] == [said]
+
+
 @pytest.mark.parametrize("body", ["[]", "null", "3", '"x"', '{"run": []}', '{"\\ud800": 1}', '{"run": {"a": NaN}}'])
 def test_what_is_no_experiment_is_answered_too(url: str, body: str) -> None:
     answer = httpx.post(f"{url}/api/v1/preflights", content=body, headers={"content-type": "application/json"})
@@ -72,14 +90,17 @@ def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
 ) -> None:
     studio.show_recording()
     assert client.preflight({}).estimates.time_by_run[0].basis == "computed"
-    _, (run, *_) = create(**SMALL, methods=("sft",))
-    trainer.start(run)
-    trainer.log(run, 1, loss=1.0, tokens_per_second=100.0)
-    trainer.finish(run)
+    for step, speed in ((20, 100.0), (25, 200.0), (19, 1.0)):
+        _, (run, *_) = create(**SMALL, methods=("sft",))
+        trainer.start(run)
+        trainer.log(run, step, loss=1.0, tokens_per_second=speed)
+        trainer.finish(run)
     found = client.preflight(SMALL).estimates
     assert [time.basis for time in found.time_by_run] == ["measured", "computed"]
     assert found.tokens
-    assert found.time_by_run[0].low == 10 * (found.tokens.prompt + found.tokens.response) / 100.0
+    # The third is too short to tell a speed.
+    assert found.time_by_run[0].likely == 10 * (found.tokens.prompt + found.tokens.response) / 150.0
+    assert "2 earlier runs" in found.time_by_run[0].explanation
 
 
 def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:

@@ -67,6 +67,23 @@ def test_the_spec_of_a_run_and_an_experiment_are_both_files_to_launch(gift, stud
     assert (newest.name, newest.methods, newest.seeds) == ("Two", ("sft", "gift"), (4, 5))
 
 
+def test_what_set_was_given_is_what_the_field_says(gift, studio, tmp_path):
+    typed = ("sampling.suppress_eos=no", "evaluation.score=no", "data.source.prompt_column=2023")
+    rows = [json.dumps({"2023": f"{i}?", "no": str(i)}) for i in range(24)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    sets = [part for change in (*typed, "data.source.response_column=no") for part in ("--set", change)]
+    code, _, error = gift("launch", "--data", "rows.jsonl", "--method", "sft", "--name", "123", "--seed", "010", *sets)
+    assert (code, error) == (0, "")
+    (experiment,) = studio.store.experiments()
+    spec = ExperimentSpec.parse(experiment.spec)
+    found = (spec.name, spec.seeds, spec.run.sampling.suppress_eos, spec.run.evaluation.score)
+    assert found == ("123", (10,), "no", False)
+    assert (spec.run.data.source.prompt_column, spec.run.data.source.response_column) == ("2023", "no")
+    code, _, error = gift("launch", "--set", "training.learning_rate=abc")
+    assert (code, error.count("abc")) == (1, 1)
+    assert 'training.learning_rate: "abc" is not a number. Try 0.0005 or 5e-4.' in error
+
+
 def test_rows_of_ones_own_are_sent_first(gift, studio, tmp_path):
     rows = [{"prompt": f"{i}?", "response": str(i)} for i in range(24)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -62,7 +62,8 @@ def test_train_inspect_and_denoise_as_the_readme_says(gift_here: Here) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("train", "--set", "training.learning_rate=abc"), "training.learning_rate"),
+        (("train", "--set", "training.learning_rate=abc"), 'training.learning_rate: "abc" is not a number. Try 0.0005'),
+        (("train", "--set", "seed=0x10"), 'seed: "0x10" is not a whole number.'),
         (("train", "--set", "nonsense"), "FIELD=VALUE"),
         (("train", "--set", "model.name=nothing"), "no base model called 'nothing'"),
         (("train", "missing.yaml"), "missing.yaml"),
@@ -88,6 +89,29 @@ def test_the_printed_spec_is_a_spec_file(gift_here: Here, tmp_path: Path) -> Non
     (tmp_path / "spec.yaml").write_text(printed)
     assert gift_here("train", "spec.yaml", "--print-spec")[1] == printed
     assert "epochs: 3" in printed
+
+
+def test_what_set_was_given_is_what_the_field_says(gift_here: Here) -> None:
+    typed = ("sampling.suppress_eos=no", "seed=010", "training.batch_size=1_6", "evaluation.score=off")
+    source = ("data.source={kind: file, dataset: 2024-01-01}", "data.source.conversation_column=2023")
+    sets = [part for change in (*typed, *source) for part in ("--set", change)]
+    code, printed, complaint = gift_here("train", *sets, "--print-spec")
+    assert code == 0, complaint
+    for line in ("suppress_eos: 'no'", "seed: 10", "batch_size: 16", "score: false", "conversation_column: '2023'"):
+        assert line in printed
+    assert "dataset: '2024-01-01'" in printed
+
+
+def test_rows_are_read_from_columns_that_look_like_other_values(gift_here: Here, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("2023,no,null\nWhat is 1 + 1?,2,x\nWhat is 1 + 2?,3,y\n")
+    for prompt, response in (("2023", "no"), ("no", "2023"), ("2023", "null")):
+        columns = changes(f"data.source.prompt_column={prompt}", f"data.source.response_column={response}")
+        # The data set's own options come first; SMALL's are those of a task.
+        code, said, complaint = gift_here(
+            "check", "--data", "rows.csv", "--json", "--set", "data.held_out=0", *columns[-4:]
+        )
+        assert code == 0, said + complaint
+        assert json.loads(said)["estimates"]["tokens"]["examples"] == 2
 
 
 def test_help_lists_the_fields_of_the_spec(gift_here: Here) -> None:

@@ -41,7 +41,12 @@ def test_everything_that_is_wrong_is_said_and_the_exit_code_is_1(gift_here: Here
 
 def test_a_file_that_is_no_spec(gift_here: Here, tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
-    for text, said in (("a: [", "YAML"), ("day: 2001-99-99", "YAML"), ("- 1", "dictionary")):
+    for text, said in (
+        ("a: [", "YAML"),
+        ("day: 2001-99-99", "day"),
+        ("seed: 1\nseed: 2", "twice"),
+        ("- 1", "dictionary"),
+    ):
         spec.write_text(text)
         code, _, error = gift_here("check", str(spec))
         assert (code, said in error) == (1, True)

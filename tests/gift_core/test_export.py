@@ -22,6 +22,7 @@ from gift_core.errors import SpecError
 from gift_core.export import ExportOptions, export, files_of
 from gift_core.finished_run import read_run
 from gift_core.models.catalogue import find_model
+from gift_core.models.fingerprint import files_digest
 from gift_core.models.loading import load_base, load_checkpoint, open_checkpoint
 from gift_core.run import run_training
 from gift_core.spec import RunSpec
@@ -150,20 +151,6 @@ def test_nothing_exported_names_a_folder_of_this_machine(
     assert "path/to/little-llada" in card
 
 
-def test_a_base_of_the_hub_is_named_by_repository_and_commit(adapter_run: Path, tmp_path: Path) -> None:
-    """As a run of LLaDA leaves it; copied, since eight billion weights are not at hand."""
-    run, commit = tmp_path / "run", "0123456789abcdef0123456789abcdef01234567"
-    shutil.copytree(adapter_run, run)
-    result = json.loads((run / "result.json").read_text())
-    result["base"] = f"GSAI-ML/LLaDA-8B-Instruct@{commit}"
-    (run / "result.json").write_text(json.dumps(result))
-    export(run, tmp_path / "out")
-    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
-    assert (config["base_model_name_or_path"], config["revision"]) == ("GSAI-ML/LLaDA-8B-Instruct", commit)
-    with pytest.raises(Exception, match=f"gift download GSAI-ML/LLaDA-8B-Instruct@{commit}"):
-        load_checkpoint(tmp_path / "out")
-
-
 def test_a_run_records_its_examples_its_base_and_the_versions(adapter_run: Path) -> None:
     run = read_run(adapter_run)
     provenance = run.result.provenance
@@ -171,7 +158,8 @@ def test_a_run_records_its_examples_its_base_and_the_versions(adapter_run: Path)
     split = load_split(run.spec.data, Path)
     assert provenance.training.sha256 == examples_digest(split.training)
     assert (provenance.training.examples, provenance.held_out.examples) == (22, 2)
-    assert run.base.name == "tiny"
+    assert (run.result.base, run.base.name, provenance.base) == ("tiny", "tiny", "tiny")
+    assert provenance.weights == files_digest(find_model("tiny"))
     assert set(provenance.versions) >= {"torch", "transformers", "peft"}
     others = [*split.training[:-1], split.held_out[0]]
     assert examples_digest(others) != provenance.training.sha256

@@ -89,12 +89,18 @@ def test_messages_of_tools_are_refused(tmp_path: Path, role: str) -> None:
 def test_two_speakers_or_two_texts_of_one_message_are_refused(tmp_path: Path) -> None:
     assert "name two speakers" in refusal(tmp_path, talk(ASKED | {"from": "gpt"}, ANSWERED))
     assert 'both "content" and "value"' in refusal(tmp_path, talk(ASKED | {"value": "other"}, ANSWERED))
-    assert example(tmp_path, talk(ASKED | {"from": "human", "value": "q"}, ANSWERED)) == Example(1, "q", "a")
+    for more in ({"from": "human", "value": "q"}, {"value": ""}, {"content": "", "value": "q"}):
+        assert example(tmp_path, talk(ASKED | more, ANSWERED)) == Example(1, "q", "a")
 
 
 def test_a_channel_that_is_not_the_answer_is_refused(tmp_path: Path) -> None:
     assert example(tmp_path, talk(ASKED, ANSWERED | {"channel": "final"})).response == "a"
     assert 'is of the channel "analysis"' in refusal(tmp_path, talk(ASKED, ANSWERED | {"channel": "analysis"}))
+
+
+@pytest.mark.parametrize("more", [{"thinking": "t"}, {"content": [{"type": "thinking", "thinking": "t"}, "q"]}])
+def test_reasoning_of_another_speaker_is_refused(tmp_path: Path, more: dict[str, Any]) -> None:
+    assert "Message 1" in refusal(tmp_path, talk(ASKED | more, ANSWERED))
 
 
 # What is learned

@@ -166,6 +166,24 @@ def test_what_is_right_is_still_looked_at() -> None:
         ("warmup", [("training.warmup_share", 0.6)], [("training.warmup_share", 0.5)]),
         ("learning_rate", [("training.learning_rate", 1e-2)], [("training.learning_rate", 5e-3)]),
         ("learning_rate", [("training.learning_rate", 1e-5)], [("training.learning_rate", 5e-5)]),
+        ("learning_rate", [("training.learning_rate", 1e-30)], []),
+        ("masks_nothing", [("objective.reference", 1000)], [("objective.reference", 2)]),
+        ("masks_nothing", [("objective.rate_ceiling", 0.01)], [("objective.rate_ceiling", 0.1)]),
+        ("masks_everything", [("objective.rate_floor", 100)], [("objective.rate_floor", 1)]),
+        ("masks_everything", [("objective.reference", 1e-6)], [("objective.reference", 0.5)]),
+        ("no_effect", [("objective.power", 0)], [("objective.power", 0.1)]),
+        (
+            "no_effect",
+            [("objective.rate_floor", 1), ("objective.rate_ceiling", 1)],
+            [("objective.rate_floor", 1), ("objective.rate_ceiling", 2)],
+        ),
+        ("no_effect", [("training.max_grad_norm", 1e-9)], [("training.max_grad_norm", 0.1)]),
+        ("no_effect", [("training.adapter", "lora"), ("training.lora.alpha", 1e-6)], [("training.lora.alpha", 1e-6)]),
+        (
+            "no_effect",
+            [("training.adapter", "lora"), ("training.learning_rate", 1e-12)],
+            [("training.adapter", "lora"), ("training.learning_rate", 1e-6)],
+        ),
     ],
 )
 def test_a_warning_is_given_where_it_is_due(
@@ -174,6 +192,14 @@ def test_a_warning_is_given_where_it_is_due(
     assert codes(look(changed(*due))) == {code}
     assert code not in codes(look(changed(*not_due)))
     assert look(changed(*due)).ok
+
+
+def test_what_masks_nothing_is_said_of_the_methods_that_mask_by_rate() -> None:
+    run = changed(("objective.reference", 1e9))
+    (warning,) = report({"run": run, "methods": ["sft", "gift", "shuffled"]}, Path).warnings
+    assert warning.message.startswith("GIFT and SHUFFLED can mask ")
+    assert warning.field == "objective.reference"
+    assert report({"run": run, "methods": ["sft", "simple", "cart"]}, Path).warnings == []
 
 
 def test_examples_that_are_too_long_are_counted(trained_on: Callable[..., dict[str, Any]]) -> None:
@@ -299,16 +325,20 @@ def test_the_time_of_a_run_lies_in_the_range(trained: Trained) -> None:
     time = estimates_of(trained.spec, machine=machine).time
     assert time.basis == "computed"
     assert time.low < took < time.high
+    assert time.low < time.likely < time.high
 
 
 def test_earlier_runs_of_the_same_kind_tell_the_time() -> None:
     spec = RunSpec.parse(SHORT)
     other = spec.replace({"training.adapter": "lora"})
-    earlier = [Earlier(spec, 500.0), Earlier(spec, 1000.0), Earlier(other, 7.0)]
+    earlier = [Earlier(spec, speed) for speed in (500.0, 1000.0, 800.0, 900.0, 90.0)] + [Earlier(other, 7.0)]
     found = estimates_of(spec, earlier=earlier)
     tokens = spec.training.epochs * (found.tokens.prompt + found.tokens.response)
-    assert (found.time.low, found.time.high, found.time.basis) == (tokens / 1000, tokens / 500, "measured")
-    assert "2 earlier runs" in found.time.explanation
+    assert (found.time.likely, found.time.basis) == (tokens / 800, "measured")
+    assert (found.time.low, found.time.high) == (tokens / 900, tokens / 500), "quartiles, whatever the slowest took"
+    assert "5 earlier runs" in found.time.explanation
+    once = estimates_of(spec, earlier=earlier[:1])
+    assert once.time.low == once.time.likely == once.time.high == tokens / 500
     # Of a machine elsewhere, without such a run, nothing is known.
     assert estimates_of(spec).time is None
 

@@ -124,7 +124,8 @@ class Form:
         return RunSpec.parse(self.page._run_of(self.typed))
 
     def launch(self) -> tuple[str, str]:
-        return self.page._launch({self.page._nonce: "nonce", **self.typed})
+        problems, destination, _ = self.page._launch({self.page._nonce: "nonce", **self.typed})
+        return problems, destination
 
 
 def lay_out(client: StudioClient) -> LaunchPage:

@@ -61,7 +61,7 @@ def test_the_same_file_twice_is_one_data_set(store: DatasetStore, tmp_path: Path
 def test_the_same_bytes_of_another_kind_are_another_data_set(store: DatasetStore) -> None:
     rows = b'[{"prompt": "p", "response": "r"}]'
     as_array = receive(store, "a.json", rows)
-    with pytest.raises(DataError, match="The row is a list"):
+    with pytest.raises(DataError, match=r"The file is a JSON array, though it is named \.jsonl"):
         receive(store, "a.jsonl", rows)
     assert store.path(as_array.id).suffix == ".json"
 

@@ -10,6 +10,7 @@ import typer
 from gift_core.cli_common import Changes, parse_changes
 from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
+from gift_core.spec import SamplingSpec
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect
 from ui.commands.output import print_json, print_table, say
 from ui.commands.watching import follow_jobs
@@ -45,7 +46,7 @@ def evaluate(
     if source := _source(dataset, difficulty, count):
         request["source"] = source
     if changes:
-        request["sampling"] = parse_changes(changes)
+        request["sampling"] = parse_changes(changes, SamplingSpec)
     with connect(server, interrupted="It goes on: the same command shows it again.") as client:
         begun = client.evaluate(request)
         if not watch:

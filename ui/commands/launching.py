@@ -190,12 +190,14 @@ def _experiment(
 
     asked: dict[str, Any] = parse_changes(changes or [])
     begin = _preset(client, spec_file, preset) if preset else load_experiment(spec_file)
+
+    def changed(dataset: str | None) -> ExperimentSpec:
+        source = {"data.source": {"kind": "file", "dataset": dataset}} if dataset else {}
+        return changed_experiment(begin, source | asked, methods, seeds, name)
+
     # Twice: what can be refused is refused before a file is sent.
-    spec = changed_experiment(begin, asked, methods, seeds, name)
-    if data:
-        source = {"kind": "file", "dataset": client.upload(data, data.name).id}
-        spec = changed_experiment(begin, {"data.source": source} | asked, methods, seeds, name)
-    return spec
+    spec = changed(data.name if data else None)
+    return changed(client.upload(data, data.name).id) if data else spec
 
 
 def _preset(client: CommandClient, spec_file: Path | None, preset: str) -> ExperimentSpec:

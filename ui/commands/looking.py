@@ -10,7 +10,7 @@ import typer
 
 from gift_core.cli_common import Changes, console, parse_changes
 from gift_core.errors import SpecError
-from gift_core.spec import Weighting
+from gift_core.spec import SamplingSpec, Weighting
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect, resumed
 from ui.commands.output import print_json
 
@@ -44,7 +44,7 @@ def denoise(
 
     with connect(server, interrupted="Stopped.") as client:
         prompt = prompt if prompt is not None else _example(client, task)[0]
-        sampling = parse_changes(changes or []) or None
+        sampling = parse_changes(changes or [], SamplingSpec) or None
         ids = [view.id for view in client.start_traces(checkpoints, prompt, sampling, seed)]
         try:
             for identity in ids:

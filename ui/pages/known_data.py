@@ -67,6 +67,25 @@ class KnownData:
         """What a run's source is made of."""
         return {self.dataset, self.refused, self.reasoning}
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The inputs that say which data set is read, and how, by name."""
+        return {"known.choice": self._choice, "known.reasoning": self.reasoning}
+
+    @property
+    def filled_inputs(self) -> list[Any]:
+        """What `filled` sets."""
+        return [self._choice, self.reasoning, *self._outputs]
+
+    def filled(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
+        """The inputs set to what `values` of those in `named` choose, as it is by now."""
+        chosen = {part: values[part] for part in self.named.values()}
+        return chosen | dict(zip(self._outputs, self._choose(values[self._choice]), strict=True))
+
+    @property
+    def _outputs(self) -> list[Any]:
+        return [self.dataset, self.refused, self.arrived, self._facts, self._fetch]
+
     def source(self, values: Mapping[Any, Any]) -> dict[str, Any] | None:
         """The source of a run from the values of `inputs`; None while no data set has been fetched."""
         dataset = values[self.dataset]
@@ -74,7 +93,7 @@ class KnownData:
 
     def wire(self, shows_progress: gr.HTML) -> None:
         """Look up what is chosen and fetch it; what it holds is drawn by whoever listens to `arrived`."""
-        outputs = [self.dataset, self.refused, self.arrived, self._facts, self._fetch]
+        outputs = self._outputs
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shows_progress}
         self._choice.input(self._choose, self._choice, outputs, **options)
         self._fetch.click(self._receive, self._choice, outputs, **options)
@@ -95,6 +114,8 @@ class KnownData:
             return self._refused(error)
 
     def _find(self, name: str | None) -> KnownDataset | None:
+        if not name:
+            return None
         return next((known for known in self._client.dataset_catalogue().datasets if known.name == name), None)
 
     def _shown(self, known: KnownDataset | None) -> list[Any]:

@@ -9,10 +9,11 @@ from typing import Any
 import gradio as gr
 
 from gift_core.data_spec import FileSource, TaskSource
-from gift_core.errors import Problem
+from gift_core.errors import Problem, SpecError
 from gift_core.spec import ExperimentSpec
 from ui.connection import StudioError
 from ui.forms import NEEDS, in_effect, shown
+from ui.pages.known_data import KnownData
 from ui.pages.launch_origin import Origin, left_out, value_at
 from ui.pages.launch_queue import QueueOptions
 from ui.pages.own_data import OwnData
@@ -27,6 +28,7 @@ Choices = Sequence[tuple[str, str]]
 class Filling:
     """The inputs of the form; every method gives the values of some of them. `fields` are those of the spec by path."""
 
+    known: KnownData
     own: OwnData
     queue: QueueOptions
     model: Any
@@ -77,6 +79,18 @@ class Filling:
         queued, missing = self.queue.filled(origin.queued, devices)
         filled = self._shown(values) | own | queued | {self.name: origin.name}
         return filled, origin.shown([*problems, *missing])
+
+    def of_draft(self, values: Values) -> tuple[Values, list[Problem]]:
+        """The form filled with the `values` of its inputs, and what of them is not there any more."""
+        apart = {*self.known.named.values(), *self.own.named.values()}
+        entered = {part: value for part, value in values.items() if part not in apart}
+        known = self.known.filled(values)
+        try:
+            source = self.own.source(values)
+            own = self.own.filled(FileSource.parse(source)) if source else self.own.emptied()
+        except (StudioError, SpecError) as error:
+            return self._shown(entered) | known | self.own.emptied(), list(error.problems)
+        return self._shown(entered) | known | own, []
 
     def _values_of(self, spec: ExperimentSpec) -> Values:
         """What the inputs have to be for the form to be an experiment; of a file of one's own only that it is one."""

@@ -100,6 +100,11 @@ class OwnData:
         """What a run's source is made of."""
         return {self.dataset, self.refused, *self.mapping.values()}
 
+    @property
+    def named(self) -> dict[str, Any]:
+        """The inputs that say which data set is read, and how, by name."""
+        return {"own.dataset": self.dataset} | {f"own.{name}": part for name, part in self.mapping.items()}
+
     def source(self, values: Mapping[Any, Any]) -> dict[str, Any] | None:
         """The source of a run from the values of `inputs`; None while no data set is there."""
         dataset = values[self.dataset]
@@ -129,6 +134,15 @@ class OwnData:
             },
         }
 
+    def emptied(self) -> dict[Any, Any]:
+        """The inputs without a data set."""
+        return dict(zip(self._received, self._nothing(""), strict=True))
+
+    @property
+    def _received(self) -> list[Any]:
+        """What a file that was taken in or refused sets."""
+        return [self.dataset, self.refused, self.arrived, self._held, *self.mapping.values()]
+
     def values(self, source: FileSource) -> dict[Any, Any]:
         """What `source` reads, as `filled` sets it."""
         mapping = {part: getattr(source, name) for name, part in self.mapping.items()}
@@ -136,7 +150,7 @@ class OwnData:
 
     def wire(self, shows_progress: gr.HTML) -> None:
         """Take in files; what they hold is drawn by whoever listens to `arrived`."""
-        outputs = [self.dataset, self.refused, self.arrived, self._held, *self.mapping.values()]
+        outputs = self._received
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shows_progress}
         self._upload.change(self._receive, self._upload, outputs, **options)
         where = [self._repository, self._config, self._split, self._revision]

@@ -3,7 +3,7 @@
  * `data` is a DatasetPreview.
  */
 
-import { component, el } from './dom.js';
+import { component, el, loading } from './dom.js';
 import { Popover } from './popover.js';
 import { integer, percent } from './scale.js';
 import { tailWarning } from './tail_warning.js';
@@ -12,7 +12,8 @@ import { TokenStrip } from './token_strip.js';
 const NAMES_LISTED = 20;
 
 export function mount(host, { data }) {
-  return component(host, 'preview', data, (preview, signal) => (preview ? draw(preview, signal) : [empty()]));
+  return component(host, 'preview', data, (preview, signal) =>
+    (preview === null ? [loading('the examples')] : preview.examples ? draw(preview, signal) : [empty()]));
 }
 
 function empty() {
