@@ -136,7 +136,8 @@ def test_columns_that_nobody_knows_are_chosen_on_the_page(page: Page, tmp_path: 
     page.get_by_role("option", name="dialog", exact=True).click()
     expect(page.locator("#preview .gs-pane")).to_have_count(3)
     expect(shown).to_have_count(0)
-    expect(page.locator("#preview .gs-columns li")).to_have_text(["idnot used", "dialogconversation", "topicnot used"])
+    expect(page.locator("#preview .gs-columns li")).to_have_text(["dialogconversation"])
+    expect(page.locator("#preview .gs-unused")).to_have_text("Not used: id, topic")
     expect(page.locator("#preview")).to_contain_text("the last message of the assistant is learned")
     expect(page.get_by_role("list", name="Rows that say the same")).to_contain_text(
         "Rows that repeat an earlier one: 2 (1 = 2 = 3)"

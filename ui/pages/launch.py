@@ -25,8 +25,9 @@ from ui.forms import (
     task_fields,
 )
 from ui.links import FROM, GO, address, parameters
+from ui.pages.known_data import KnownData
 from ui.pages.launch_draft import LaunchDraft
-from ui.pages.launch_filling import FILE, TASK, Choices, Filling
+from ui.pages.launch_filling import FILE, KNOWN, TASK, Choices, Filling
 from ui.pages.launch_origin import find_origin
 from ui.pages.launch_preflight import PreflightPanel, key_of, places
 from ui.pages.launch_queue import QueueOptions, device_choices
@@ -44,6 +45,11 @@ _REDRAWING = (
     "objective.probe",
 )
 _ORDER = tuple(method for _, method in (*METHODS, *CONTROLS))
+_NO_DATA = "data.source.dataset"
+_MISSING = {
+    KNOWN: Problem("No data set has been fetched yet.", _NO_DATA, "Choose one above and press Fetch."),
+    FILE: Problem("No file is there yet.", _NO_DATA, "Drop one above, or choose the built-in task."),
+}
 _LAUNCHING = "() => ({ __type__: 'update', value: 'Launching…', interactive: false })"
 
 
@@ -56,7 +62,7 @@ class LaunchPage:
         self._origin, self._gone = view("origin", "origin"), view("problems", "origin-problems")
         place_of_draft = gr.Column()
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
-        self._own = OwnData(client)
+        self._known, self._own = KnownData(client), OwnData(client)
         self._queue = QueueOptions()
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
@@ -72,13 +78,14 @@ class LaunchPage:
                 gr.Markdown("### What the model will see")
                 preview = view("preview", "preview")
         self._inputs: set[Any] = {
-            *(self._model, self._kind, *self._own.inputs),
+            *(self._model, self._kind, *self._known.inputs, *self._own.inputs),
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
         with place_of_draft:
             self._draft = LaunchDraft(self._named_inputs())
         self._nonce = nonce
         self._filling = Filling(
+            known=self._known,
             own=self._own,
             queue=self._queue,
             model=self._model,
@@ -90,6 +97,7 @@ class LaunchPage:
             fields=self._fields,
             control_section=self._control_section,
             task_group=self._task_group,
+            known_group=self._known_group,
             file_group=self._file_group,
         )
         demo.load(
@@ -108,7 +116,7 @@ class LaunchPage:
         self._draft.restored(
             self._restore,
             None,
-            list({*self._filling.all, *self._own.emptied(), self._gone}),
+            list({*self._filling.all, *self._known.filled_inputs, *self._own.emptied(), self._gone}),
             api_visibility="private",
             show_progress="hidden",
             queue=False,
@@ -126,7 +134,7 @@ class LaunchPage:
         with gr.Row():
             self._preset = gr.Dropdown([], label="Start from", min_width=220)
             self._model = gr.Dropdown([], label="Base model", elem_id="model", min_width=220)
-        self._kind = gr.Radio([TASK, FILE], value=TASK, label="Data", elem_id="kind")
+        self._kind = gr.Radio([TASK, KNOWN, FILE], value=TASK, label="Data", elem_id="kind")
         self._fields: dict[str, Any] = {}
         with gr.Group() as self._task_group:
             # Their labels say enough.
@@ -142,6 +150,8 @@ class LaunchPage:
                     for field in task_fields()
                     if field.path not in named
                 }
+        with gr.Group(visible=False) as self._known_group:
+            self._known.lay_out()
         with gr.Group(visible=False) as self._file_group:
             self._own.lay_out()
         self._lay_out_methods()
@@ -181,7 +191,7 @@ class LaunchPage:
     def _named_inputs(self) -> dict[str, Any]:
         chosen = {"model": self._model, "kind": self._kind, "methods": self._methods, "controls": self._controls}
         named = {"seeds": self._seeds, "name": self._name, **self._fields}
-        return chosen | named | self._own.named | self._queue.named
+        return chosen | named | self._known.named | self._own.named | self._queue.named
 
     def _wire_form(self, launch: gr.Button) -> None:
         chosen = [self._methods, self._controls]
@@ -209,21 +219,22 @@ class LaunchPage:
                 api_visibility="private",
             )
         self._kind.change(
-            lambda kind: (gr.update(visible=kind == TASK), gr.update(visible=kind == FILE)),
+            lambda kind: [gr.update(visible=kind == each) for each in (TASK, KNOWN, FILE)],
             self._kind,
-            [self._task_group, self._file_group],
+            [self._task_group, self._known_group, self._file_group],
             queue=False,
             api_visibility="private",
         )
 
     def _wire_preview(self, demo: gr.Blocks, preview: gr.HTML, problems: gr.HTML) -> None:
+        self._known.wire(preview)
         self._own.wire(preview)
         changes = [part.change for part in (self._kind, *(self._fields[path] for path in _REDRAWING))]
         # Of what the page itself fills in, only a person's choice asks for another preview.
-        choices = [part.input for part in (self._model, *self._own.mapping.values())]
+        choices = [part.input for part in (self._model, self._known.reasoning, *self._own.mapping.values())]
         # One listener draws all previews, one after the other, so that none is overwritten by an older one.
         gr.on(
-            [demo.load, *changes, *choices, self._own.arrived.change],
+            [demo.load, *changes, *choices, self._known.arrived.change, self._own.arrived.change],
             self._preview,
             self._inputs,
             [preview, problems],
@@ -268,7 +279,7 @@ class LaunchPage:
         run = self._run_of(values)
         if run is None:
             # What was wrong with a refused file stays on the page.
-            return NOTHING, values[self._own.refused] or gr.skip()
+            return NOTHING, values[self._brought(values).refused] or gr.skip()
         try:
             return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
         except StudioError as error:
@@ -280,9 +291,13 @@ class LaunchPage:
         effective = {path: value for path, value in fields.items() if in_effect(path, fields)}
         run = nested({"model.name": values[self._model], **effective})
         run["data"]["source"]["kind"] = "task"
-        if values[self._kind] == FILE:
-            run["data"]["source"] = self._own.source(values)
+        if values[self._kind] != TASK:
+            run["data"]["source"] = self._brought(values).source(values)
         return run if run["data"]["source"] else None
+
+    def _brought(self, values: dict[Any, Any]) -> KnownData | OwnData:
+        """The inputs of the data that a run brings, where it does not learn a built-in task."""
+        return self._known if values[self._kind] == KNOWN else self._own
 
     def _experiment_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
         """The form as an experiment for the backend to judge; None while a file is wanted and none is there."""
@@ -302,10 +317,7 @@ class LaunchPage:
             return problems_of("Nothing was launched", loading), "", gr.skip()
         experiment = self._experiment_of(values)
         if experiment is None:
-            missing = Problem(
-                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
-            )
-            return problems_of("Nothing was launched", missing), "", gr.skip()
+            return problems_of("Nothing was launched", _MISSING[values[self._kind]]), "", gr.skip()
         try:
             # All that is asked for is part of the key: who comes back to launch something else repeats nothing.
             queued = self._queue.given(values)

@@ -15,6 +15,7 @@ from ui.client import StudioClient
 from ui.components import kept
 from ui.connection import StudioError
 from ui.forms import file_source
+from ui.pages.known_data import REASONING, REASONING_HELP
 from ui.pages.problems import refusal
 
 _UPLOAD_LABEL = "JSONL, JSON, CSV or Parquet: prompt and response, Alpaca, ShareGPT, or chat messages"
@@ -31,15 +32,19 @@ _LABELS = {
     "response_column": "Response column",
     "conversation_column": "Conversation column",
     "system_column": "System prompt column",
+    "context_column": "Context column",
+    "reasoning_column": "Reasoning column",
+    "history_column": "Column of earlier turns",
 }
-_CONVERSATIONS = ("sharegpt", "messages")
+_PAIR = {"prompt_column", "response_column", "context_column", "reasoning_column", "history_column"}
 # What a layout has no use for.
 _UNUSED = {
     "pairs": {"conversation_column"},
     "alpaca": {"conversation_column"},
-    "sharegpt": {"prompt_column", "response_column"},
-    "messages": {"prompt_column", "response_column"},
+    "sharegpt": _PAIR,
+    "messages": _PAIR,
 }
+_LAYOUT_HELP = "Find out goes by the columns' names."
 _HUB_HELP = "The studio asks the Hub, keeps what it fetched as a data set of its own, and notes the commit."
 
 
@@ -70,21 +75,25 @@ class OwnData:
             self._fetch = gr.Button("Fetch", elem_id="fetch-dataset")
         with gr.Row():
             layout = gr.Dropdown(
-                list(_LAYOUTS),
-                value="auto",
-                label="Layout",
-                info=_help("layout"),
-                min_width=240,
-                elem_id="layout",
+                list(_LAYOUTS), value="auto", label="Layout", info=_LAYOUT_HELP, min_width=240, elem_id="layout"
             )
+            reasoning = gr.Dropdown(
+                REASONING,
+                value=ColumnMapping().reasoning,
+                label="Reasoning",
+                info=REASONING_HELP,
+                min_width=240,
+                elem_id="reasoning",
+            )
+        with gr.Row():
             columns = {
                 # What a refused file is called inside is not known here, so a name may be typed.
                 name: gr.Dropdown(
-                    [], value=None, label=label, allow_custom_value=True, min_width=140, elem_id=name.replace("_", "-")
+                    [], value=None, label=label, allow_custom_value=True, min_width=160, elem_id=name.replace("_", "-")
                 )
                 for name, label in _LABELS.items()
             }
-        self.mapping: dict[str, Any] = {"layout": layout, **columns}
+        self.mapping: dict[str, Any] = {"layout": layout, **columns, "reasoning": reasoning}
 
     @property
     def inputs(self) -> set[Any]:
@@ -118,6 +127,7 @@ class OwnData:
             self.arrived: _now(),
             self._held: _held(detail),
             self.mapping["layout"]: source.layout,
+            self.mapping["reasoning"]: source.reasoning,
             **{
                 self.mapping[name]: gr.update(choices=choices, value=getattr(source, name), visible=name not in unused)
                 for name in _LABELS
@@ -188,36 +198,30 @@ class OwnData:
         return {name: value for name, value in chosen.items() if name not in unused}
 
     def _taken(self, detail: DatasetDetail) -> list[Any]:
-        found = _mapping_of(detail)
-        choices = detail.summary.columns if detail.summary else []
-        updates = [gr.update(choices=choices, value=found.get(name)) for name in _LABELS]
-        return [detail.id, "", _now(), _held(detail), found["layout"], *updates]
+        summary = detail.summary
+        # What was found by itself, as a person would have chosen it.
+        found = summary.mapping if summary and summary.mapping else ColumnMapping()
+        choices = summary.columns if summary else []
+        updates = [gr.update(choices=choices, value=getattr(found, name)) for name in _LABELS]
+        return [detail.id, "", _now(), _held(detail), found.layout, *updates, found.reasoning]
 
     @staticmethod
     def _nothing(refused: str) -> list[Any]:
+        unset = ColumnMapping()
         return [
             None,
             refused,
             _now(),
             gr.update(visible=False),
-            "auto",
+            unset.layout,
             *[gr.update(choices=[], value=None)] * len(_LABELS),
+            unset.reasoning,
         ]
 
 
-def _mapping_of(detail: DatasetDetail) -> dict[str, Any]:
-    """What was found by itself, as a person would have chosen it."""
-    summary = detail.summary
-    if summary is None or summary.layout is None:
-        return {"layout": "auto"}
-    found: dict[str, Any] = {"layout": summary.layout, "system_column": summary.system_column}
-    if summary.layout in _CONVERSATIONS:
-        return found | {"conversation_column": summary.prompt_column}
-    return found | {"prompt_column": summary.prompt_column, "response_column": summary.response_column}
-
-
 def _held(detail: DatasetDetail) -> Any:
-    return gr.update(value=f"{detail.name}, {detail.rows:,} rows", visible=True)
+    rows = "1 row" if detail.rows == 1 else f"{detail.rows:,} rows"
+    return gr.update(value=f"{detail.name}, {rows}", visible=True)
 
 
 def _visible(layout: str) -> list[Any]:
@@ -227,7 +231,3 @@ def _visible(layout: str) -> list[Any]:
 def _now() -> str:
     """A value that was never there before, so that its change is noticed."""
     return uuid.uuid4().hex
-
-
-def _help(name: str) -> str:
-    return ColumnMapping.model_fields[name].description or ""
