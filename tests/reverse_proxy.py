@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -9,15 +10,17 @@ import httpx
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
-from tests.serving import serve
+from tests.serving import serve_on
 
 # Of one connection, not of a request.
 _OWN = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrade"})
 
 
 @contextmanager
-def reverse_proxy(studio: str, *, keeps_host: bool, forwards: bool, scheme: str = "http") -> Iterator[str]:
-    """The address of a proxy in front of the studio at that URL.
+def reverse_proxy(
+    listener: socket.socket, studio: str, *, keeps_host: bool, forwards: bool, scheme: str = "http"
+) -> Iterator[str]:
+    """The address of a proxy in front of the studio at that URL, which listens on `listener`.
 
     `keeps_host`: it passes `Host` on as the browser sent it, or else writes the studio's own, as nginx does unless it
     is told otherwise. `forwards`: it says in `X-Forwarded-For` and `-Proto` who asks, and by which `scheme`.
@@ -47,7 +50,7 @@ def reverse_proxy(studio: str, *, keeps_host: bool, forwards: bool, scheme: str 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     app.add_api_route("/{path:path}", forward, methods=methods)
-    with serve(app) as address:
+    with serve_on(listener, app) as address:
         yield address
 
 
