@@ -31,6 +31,7 @@ class ProblemDocument(BaseModel):
     title: str = Field(description="What kind of error it is, in a few words.")
     status: int = Field(description="The HTTP status, again.")
     problems: list[Problem] = Field(description="Each thing that is wrong: the field, why, and what to do.")
+    detail: str = Field("", description="The problems as one text, for programs that show no more than that.")
 
 
 class View(BaseModel):

@@ -19,7 +19,7 @@ def trained(studio, create, trainer) -> Job:
     _, (run, _) = create(run=SMALL)
     trainer.start(run)
     trainer.finish(run)
-    (studio.files(run) / CHECKPOINT).mkdir(parents=True)
+    (studio.files(run) / CHECKPOINT).mkdir(parents=True, exist_ok=True)
     return run
 
 
