@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -29,7 +30,7 @@ def launch(client: StudioClient, *methods: str) -> list[str]:
             "methods": list(methods),
         }
     )
-    return [run.id for run in client.launch(spec).runs]
+    return [run.id for run in client.create_experiment(spec, key=str(uuid4())).runs]
 
 
 def until_step(client: StudioClient, run: str, step: int) -> None:
