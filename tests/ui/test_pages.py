@@ -126,10 +126,8 @@ def test_an_emptied_number_is_missing(pages: dict[type, Any]) -> None:
     tokens, denoise, evaluate = (pages[page] for page in (TokensPage, DenoisePage, EvaluatePage))
     found = tokens._data._look(["tiny"], "sudoku", "standard", None, 0.5)[1]
     assert problems(found)[0]["message"] == "The number of examples is missing."
-    sampling = [None] * 12
-    assert (
-        problems(denoise._denoise(["tiny"], "2+3=", None, "", *sampling).problems)[0]["message"] == "There is no seed."
-    )
+    found = denoise._denoise(["tiny"], "2+3=", None, "", *SAMPLING).problems
+    assert problems(found)[0]["message"] == "There is no seed."
     form = evaluate._form
     values = {part: getattr(part, "value", None) for part in form.inputs} | {
         form.checkpoints: ["tiny"],
