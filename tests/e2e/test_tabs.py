@@ -93,7 +93,7 @@ def test_eight_tabs_load_are_live_and_stop(
     # Those that wait leave the queue from their own tabs, the one that runs stops from its.
     for page, experiment in list(zip(runs, experiments, strict=True))[1:]:
         card(page, "queued").get_by_role("button", name="Stop", exact=True).click()
-        card(page, "queued").locator(".gs-danger").click()
+        card(page, "queued").get_by_role("button", name="Take off the queue").click()
         expect(card(page, "queued")).to_have_count(0)
         assert {run.state for run in client.runs(experiment)} == {"stopped"}
     expect(queue.get_by_role("region", name="Waiting").get_by_role("listitem")).to_have_count(0)
