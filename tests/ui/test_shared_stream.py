@@ -1,4 +1,4 @@
-"""The tabs of a browser hear of what happens over one connection, which another takes over; alone where they cannot share."""
+"""The tabs of a browser hear of what happens over one connection, which another takes over when its tab is closed."""
 
 from __future__ import annotations
 
