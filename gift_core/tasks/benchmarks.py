@@ -24,6 +24,7 @@ from gift_core.tasks.items import (
     Score,
     no_source,
     scored,
+    shown,
 )
 from gift_core.tasks.math_strings import other_base, same_text, spelled_alike
 from gift_core.tasks.notation import unmarked
@@ -58,8 +59,12 @@ class Gsm8k:
         expected = number_in(item.expected)
         found = number_answer(response)
         solved = found is not None and expected is not None and found.value == expected.value
-        without = "no single number" if boxed_or_tagged(response) else "no answer"
-        return scored(item, solved, found.text if found else "", without=without)
+        if found is not None:
+            return scored(item, solved, found.text)
+        answer = boxed_or_tagged(response)
+        if not any(map(str.isnumeric, answer)):
+            return scored(item, solved, "")
+        return Score(solved, shown(answer), f"{shown(answer)} is no single number; the answer is {item.expected}")
 
 
 @dataclass(frozen=True)

@@ -119,11 +119,9 @@ def fingerprint(items: Iterable[Item]) -> str:
     return digest.hexdigest()
 
 
-def scored(
-    item: Item, solved: bool, answer: str, measures: Mapping[str, float] | None = None, *, without: str = "no answer"
-) -> Score:
-    """A score whose text names the expected answer unless it was given; `without` says that no answer was read."""
-    text = "solved" if solved else f"{shown(answer) or without}; the answer is {item.expected}"
+def scored(item: Item, solved: bool, answer: str, measures: Mapping[str, float] | None = None) -> Score:
+    """A score whose text names the expected answer where another one was given."""
+    text = "solved" if solved else f"{shown(answer) or 'no answer'}; the answer is {item.expected}"
     return Score(solved, shown(answer), text, measures or {})
 
 

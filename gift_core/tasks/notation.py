@@ -62,8 +62,10 @@ _MARKUP = rules(
     # A fence may name a language.
     (r"```+[A-Za-z]*\s|`+", " "),
 )
-# Emphasis hugs what it marks and follows no operand: 2**3**2 is a power of a power.
-_EMPHASIS = re.compile(r"(?<![\w)}\]*])(\*{1,3}|_{1,3})(?=[^\s*_])((?:(?!\1)(?s:.))+?)(?<=[^\s*_])\1(?![\w({\[\\*])")
+# Emphasis hugs what it marks and follows no operand: 2**3**2 is a power of a power, and (3+4) *5*2 a product.
+_EMPHASIS = re.compile(
+    r"(?<![\w)}\]*])(?<![\d)}\]] )(\*{1,3}|_{1,3})(?=[^\s*_])((?:(?!\1)(?s:.))+?)(?<=[^\s*_])\1(?!\*)"
+)
 # No answer begins with a sign of multiplication.
 _WRAPPED = re.compile(r"\s*([*_]{1,3})(?=\S)(.+)(?<=\S)\1\s*(\.?)\s*", re.DOTALL)
 
@@ -73,7 +75,7 @@ def unmarked(text: str) -> str:
     text = applied(_MARKUP, text)
     if wrapped := _WRAPPED.fullmatch(text):
         text = wrapped[2] + wrapped[3]
-    return _EMPHASIS.sub(r"\2", text).strip()
+    return _EMPHASIS.sub(r" \2 ", text).strip()
 
 
 def plain_characters(text: str) -> str:

@@ -51,7 +51,8 @@ def keep_value(before: Sequence[str], after: Sequence[str]) -> bool:
         after, lower_after = after[1:], lower_after[1:]
     return not (
         (before and _changes_from_before(before[-1]))
-        or (after and _changes_from_after(after[0]))
+        # "18 a day" has a unit, "2 a" a variable.
+        or (after and _changes_from_after(after[0]) and not (lower_after[0] == "a" and len(after) > 1))
         or lower_before[-2:] == ["up", "to"]
         or (len(lower_after) > 1 and lower_after[0] in ("or", "and") and lower_after[1] in _BOUNDS_AFTER)
         or _joins_a_number(lower_before[::-1])

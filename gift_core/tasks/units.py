@@ -103,9 +103,12 @@ def _without_joints(tokens: Sequence[Token]) -> list[Token]:
 
 
 def _without_marks(tokens: Sequence[Token]) -> list[Token]:
-    """Marks stay only before a number, where they tell one from another."""
-    return [
-        token
-        for at, token in enumerate(tokens)
-        if token.kind != "mark" or (at + 1 < len(tokens) and tokens[at + 1].kind == "number")
-    ]
+    """Marks stay only before a number or its sign, where they tell one from another."""
+    kept: list[Token] = []
+    for token, after in zip(tokens, [*tokens[1:], None], strict=False):
+        begins = after is not None and (
+            after.kind == "number" or (after.kind == "sign" and after.text not in _CLOSING and token.text not in "%°")
+        )
+        if token.kind != "mark" or begins:
+            kept.append(token)
+    return kept
