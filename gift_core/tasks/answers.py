@@ -70,5 +70,5 @@ def number_answer(text: str) -> Number | None:
 
 def after_marks(text: str) -> str | None:
     """The line after the last `####`, GSM8K's mark of an answer; None without one."""
-    before, mark, after = text.rpartition("####")
+    _, mark, after = text.rpartition("####")
     return visible(after[: LONGEST + 1]).split("\n")[0].rstrip() if mark else None

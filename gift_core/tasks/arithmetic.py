@@ -124,9 +124,11 @@ class ChainTask:
 
 def _judge_number(expected: int, response: str) -> Verdict:
     """Whether the answer is the expected number."""
-    found = number_in(answer_in(response))
+    answer = answer_in(response)
+    found = number_in(answer)
     if found is None:
-        return Verdict(False, f"no single number; the answer is {expected}")
+        none = "no single number" if any(map(str.isnumeric, answer)) else "no number"
+        return Verdict(False, f"{none}; the answer is {expected}")
     if found.value == expected:
         return Verdict(True, "solved")
     return Verdict(False, f"{found.text}; the answer is {expected}")

@@ -1,7 +1,8 @@
 r"""Arithmetic as written, parsed by hand and computed exactly; nothing is ever evaluated as code.
 
-The grammar has numbers, names, `+ - * / ^`, brackets, `\frac`, `\sqrt`, mixed numbers such as `2\frac{1}{2}` or `2 1/2`,
-and products without a sign such as `2(3)`. `parse` accepts all of it, `parse_expression` only what Countdown allows.
+The grammar has numbers, names, `+ - * / ^`, brackets, `\frac`, `\sqrt`, mixed numbers such as `2\frac{1}{2}` or
+`2 1/2`, and products without a sign such as `2(3)`. `parse` accepts all of it, `parse_expression` only what Countdown
+allows.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Root:
 Expression = Number | Name | Negation | Operation | Root
 
 
-class _NotArithmetic(Exception):
+class _NotArithmeticError(Exception):
     """The tokens are no expression."""
 
 
@@ -83,7 +84,7 @@ def parse(tokens: Sequence[Token]) -> Expression | None:
     parser = _Parser(tokens)
     try:
         return parser.whole()
-    except _NotArithmetic:
+    except _NotArithmeticError:
         return None
 
 
@@ -96,7 +97,7 @@ def value_of(tree: Expression, names: Mapping[str, int] | None = None) -> Fracti
     """The exact value; None if it has none: a division by zero, an unknown name, an irrational root, a huge power."""
     try:
         return _value(tree, names or {})
-    except (ZeroDivisionError, KeyError, _NotArithmetic):
+    except (ZeroDivisionError, KeyError, _NotArithmeticError):
         return None
 
 
@@ -127,7 +128,7 @@ def _nodes(tree: Expression) -> Iterator[Expression]:
 
 
 class _Parser:
-    """Recursive descent over tokens. Every method raises `_NotArithmetic` if its part is not there."""
+    """Recursive descent over tokens. Every method raises `_NotArithmeticError` if its part is not there."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = tokens
@@ -137,7 +138,7 @@ class _Parser:
     def whole(self) -> Expression:
         tree = self._sum()
         if self._at < len(self._tokens):
-            raise _NotArithmetic
+            raise _NotArithmeticError
         return tree
 
     def _peek(self, ahead: int = 0) -> Token | None:
@@ -150,14 +151,14 @@ class _Parser:
 
     def _take(self, *texts: str) -> str:
         if not self._next_is(*texts):
-            raise _NotArithmetic
+            raise _NotArithmeticError
         self._at += 1
         return self._tokens[self._at - 1].text
 
     def _sum(self) -> Expression:
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _NotArithmetic
+            raise _NotArithmeticError
         tree = self._product()
         while self._next_is("+", "-"):
             tree = Operation(self._take("+", "-"), tree, self._product())
@@ -171,7 +172,7 @@ class _Parser:
             right = self._signed()
             if symbol == "/" and isinstance(right, Operation) and right.symbol == "":
                 # 6/2(3) is read in two ways.
-                raise _NotArithmetic
+                raise _NotArithmeticError
             tree = Operation(symbol, tree, right)
         return tree
 
@@ -189,7 +190,7 @@ class _Parser:
             if part := self._proper_fraction():
                 return Operation("", tree, part, is_mixed=True)
             if self._next_is("\\frac"):
-                raise _NotArithmetic
+                raise _NotArithmeticError
         while self._is_factor(self._peek()):
             tree = Operation("", tree, self._power())
         return tree
@@ -231,7 +232,7 @@ class _Parser:
     def _atom(self) -> Expression:
         token = self._peek()
         if token is None:
-            raise _NotArithmetic
+            raise _NotArithmeticError
         if token.kind in ("number", "name"):
             self._at += 1
             return Number(token.value, token.text) if token.kind == "number" else Name(token.text)
@@ -242,7 +243,7 @@ class _Parser:
                 return self._fraction()
             case "\\sqrt":
                 return self._root()
-        raise _NotArithmetic
+        raise _NotArithmeticError
 
     def _bracketed(self) -> Expression:
         opening = self._take("(", "[", "{")
@@ -264,7 +265,7 @@ class _Parser:
             self._at += 1
             return Number(token.value, token.text)
         if not self._next_is("{"):
-            raise _NotArithmetic
+            raise _NotArithmeticError
         return self._bracketed()
 
     def _root(self) -> Expression:
@@ -306,27 +307,25 @@ def _computed(left: Fraction, symbol: str, right: Fraction) -> Fraction:
 
 def _raised(base: Fraction, exponent: Fraction) -> Fraction:
     if base == 0 and exponent <= 0:
-        raise _NotArithmetic
+        raise _NotArithmeticError
     if exponent.denominator != 1:
         base, exponent = _root(base, Fraction(exponent.denominator)), Fraction(exponent.numerator)
     size = max(abs(base.numerator), base.denominator).bit_length()
     if abs(exponent) > _LARGEST_BITS or (size > 1 and size * abs(exponent) > 2 * _LARGEST_BITS):
-        raise _NotArithmetic
+        raise _NotArithmeticError
     return base**exponent.numerator
 
 
 def _root(value: Fraction, degree: Fraction) -> Fraction:
     if value < 0 or degree.denominator != 1 or not 1 <= degree <= _LARGEST_BITS:
-        raise _NotArithmetic
-    return Fraction(
-        _exact_root(value.numerator, degree.numerator), _exact_root(value.denominator, degree.numerator)
-    )
+        raise _NotArithmeticError
+    return Fraction(_exact_root(value.numerator, degree.numerator), _exact_root(value.denominator, degree.numerator))
 
 
 def _exact_root(value: int, degree: int) -> int:
     root = isqrt(value) if degree == 2 else _floor_root(value, degree)
     if root**degree != value:
-        raise _NotArithmetic
+        raise _NotArithmeticError
     return root
 
 
@@ -341,5 +340,5 @@ def _floor_root(value: int, degree: int) -> int:
 
 def _bounded(value: Fraction) -> Fraction:
     if max(abs(value.numerator), value.denominator).bit_length() > _LARGEST_BITS:
-        raise _NotArithmetic
+        raise _NotArithmeticError
     return value

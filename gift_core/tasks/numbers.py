@@ -98,11 +98,7 @@ _OPERATORS = ("+", "-", "–", "*", "/", "^")
 def _is_list(tokens: Sequence[Token]) -> bool:
     """Whether a separator, or a word such as `and`, has numbers on both sides."""
     kinds = "".join(
-        "0"
-        if token.kind == "number"
-        else ","
-        if token.text in _SEPARATORS or token.text.lower() in _JOINTS
-        else ""
+        "0" if token.kind == "number" else "," if token.text in _SEPARATORS or token.text.lower() in _JOINTS else ""
         for token in tokens
     )
     return re.search("0,+0", kinds) is not None
@@ -143,7 +139,8 @@ def _single(side: str) -> Number | None:
     if not numeric:
         return None
     before, core, after = tokens[: numeric[0]], tokens[numeric[0] : numeric[-1] + 1], tokens[numeric[-1] + 1 :]
-    if not _is_value_among(before, core, after):
+    words_before, words_after = _names_beside(before, after)
+    if not _is_computable(before, core, after) or not keep_value(words_before, words_after):
         return None
     if core[0].text == "–":
         core[0] = Token("sign", "-", core[0].spaced)
@@ -151,7 +148,7 @@ def _single(side: str) -> Number | None:
     value = None if tree is None else value_of(tree)
     if value is None:
         return None
-    factor = multiplier(_names(after))
+    factor = multiplier(words_after)
     return Number(_written(core) if factor == 1 else "", value * factor)
 
 
@@ -164,24 +161,25 @@ def _written(core: Sequence[Token]) -> str:
     return ""
 
 
-def _is_value_among(before: Sequence[Token], core: Sequence[Token], after: Sequence[Token]) -> bool:
-    """Whether the words around a number leave its value alone, and its sign is a sign."""
+def _is_computable(before: Sequence[Token], core: Sequence[Token], after: Sequence[Token]) -> bool:
+    """Whether the tokens are known, and those before a number leave its sign and its brackets what they seem."""
     if any(token.kind == "unknown" for token in (*before, *core, *after)):
         return False
     if len(core) > 2 and any(token.is_whole and len(token.text) > 1 and token.text[0] == "0" for token in core):
         return False
-    if core[0].text in ("(", "[") and not core[0].spaced and before and before[-1].kind == "name":
+    first = core[0]
+    if first.text in ("(", "[") and not first.spaced and before and before[-1].kind == "name":
         # A function of a number is another number.
         return False
-    if core[0].text in ("+", "-", "–") and _names(before):
-        # "is -5" has a sign; of "Total - 5" and "COVID-19" nobody can say.
-        if core[0].text == "+" or not core[0].spaced or len(core) < 2 or core[1].spaced:
-            return False
-    # A colon ends a label, and a comma or full stop a statement.
-    ended_before = bool(before) and before[-1].kind == "mark"
-    ended_after = bool(after) and after[0].kind == "mark"
-    return keep_value([] if ended_before else _names(before), [] if ended_after else _names(after))
+    if first.text not in ("+", "-", "–") or not any(token.kind == "name" for token in before):
+        return True
+    # "is -5" has a sign; of "Total - 5" and "COVID-19" it is unclear.
+    return first.text != "+" and first.spaced and len(core) > 1 and not core[1].spaced
 
 
-def _names(tokens: Sequence[Token]) -> list[str]:
-    return [token.text for token in tokens if token.kind == "name"]
+def _names_beside(before: Sequence[Token], after: Sequence[Token]) -> tuple[list[str], list[str]]:
+    """The words before and after a number: a colon ends a label, and a comma or full stop a statement."""
+    return (
+        [] if before and before[-1].kind == "mark" else [token.text for token in before if token.kind == "name"],
+        [] if after and after[0].kind == "mark" else [token.text for token in after if token.kind == "name"],
+    )

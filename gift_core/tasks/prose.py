@@ -6,32 +6,37 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _MULTIPLIERS: Mapping[str, int] = MappingProxyType(
     {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 )
 # Any other single letter beside a number is a variable.
 _UNIT_LETTERS = frozenset("mgshlL")
-_FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan log ln lg exp abs floor ceil mod lim gcd lcm det root cbrt".split()
+_FUNCTIONS = _words(
+    "sin cos tan cot sec csc arcsin arccos arctan log ln lg exp abs floor ceil mod lim gcd lcm det root cbrt"
 )
-_CONSTANTS = frozenset("pi inf infinity infty nan phi tau".split())
-_CARDINALS = frozenset(
+_CONSTANTS = _words("pi inf infinity infty nan phi tau")
+_CARDINALS = _words(
     "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-    "nineteen twenty thirty forty fifty sixty seventy eighty ninety half halves".split()
+    "nineteen twenty thirty forty fifty sixty seventy eighty ninety half halves"
 )
-_PARTS = frozenset(
+_PARTS = _words(
     "third thirds fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth tenths "
-    "twelfths twentieths hundredth hundredths thousandth thousandths".split()
+    "twelfths twentieths hundredth hundredths thousandth thousandths"
 )
-_MONTHS = frozenset(
+_MONTHS = _words(
     "Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec January February March April May June July August September "
-    "October November December".split()
+    "October November December"
 )
 # 5万 is 50,000.
-_CHINESE_NUMBERS = frozenset("十百千万萬億亿兆半分")
-_OPERATIONS = frozenset("plus minus times over divided multiplied and or to through between versus vs".split())
-_BOUNDS_BEFORE = frozenset("than least most over under above below not exceeding".split())
-_BOUNDS_AFTER = frozenset("more less fewer higher greater above up over larger smaller lower".split())
+_CHINESE_NUMBERS = frozenset("十百千万萬億亿兆半")
+_OPERATIONS = _words("plus minus times over divided multiplied and or to through between versus vs")
+_BOUNDS_BEFORE = _words("than least most over under above below not exceeding")
+_BOUNDS_AFTER = _words("more less fewer higher greater above up over larger smaller lower")
 
 
 def multiplier(after: Sequence[str]) -> int:
@@ -41,7 +46,7 @@ def multiplier(after: Sequence[str]) -> int:
         if word.lower() not in _MULTIPLIERS:
             break
         factor *= _MULTIPLIERS[word.lower()]
-    return min(factor, 10**30)
+    return factor
 
 
 def keep_value(before: Sequence[str], after: Sequence[str]) -> bool:
@@ -70,16 +75,18 @@ def _changes_from_before(word: str) -> bool:
     letter = len(word) == 1 and word.isascii() and word not in "aAI"
     named = any(map(str.isdigit, word)) or "_" in word
     lower = word.lower()
-    return (
-        letter or named or word in _MONTHS or lower in _FUNCTIONS | _CONSTANTS | _BOUNDS_BEFORE | _PARTS
-    )
+    return letter or named or word in _MONTHS or lower in _FUNCTIONS | _CONSTANTS | _BOUNDS_BEFORE | _PARTS
 
 
 def _changes_from_after(word: str) -> bool:
     named = any(map(str.isdigit, word)) or "_" in word
     lower = word.lower()
     return (
-        not is_unit(word) or named or word[0] in _CHINESE_NUMBERS or word in _MONTHS or lower in _CONSTANTS | _PARTS | {"squared", "cubed", "factorial"}
+        not is_unit(word)
+        or named
+        or word[0] in _CHINESE_NUMBERS
+        or word in _MONTHS
+        or lower in _CONSTANTS | _PARTS | {"squared", "cubed", "factorial"}
     )
 
 

@@ -1,4 +1,4 @@
-"""Tokens of an answer without its units and the brackets that hold words, so that only arithmetic is left beside words."""
+"""Take the units, and the brackets around words, out of an answer: arithmetic and the words around it are left."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def _length_of_exponent(tokens: Sequence[Token]) -> int:
 
 def _without_wordy_brackets(tokens: Sequence[Token]) -> list[Token]:
     # How many words and numbers stand before each token.
-    words, numbers = (
-        [0, *accumulate(token.kind == kind for token in tokens)] for kind in ("name", "number")
-    )
+    words, numbers = ([0, *accumulate(token.kind == kind for token in tokens)] for kind in ("name", "number"))
     opened: list[int] = []
     dropped: set[int] = set()
     for at, token in enumerate(tokens):

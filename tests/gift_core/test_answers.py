@@ -248,7 +248,9 @@ def test_arithmetic_in_latex_has_its_value(text: str, value: Fraction | int) -> 
     assert value_of(tree) == value
 
 
-@pytest.mark.parametrize("text", [
+@pytest.mark.parametrize(
+    "text",
+    [
         r"\sqrt{4}",
         r"\timesx",
         r"\frac{1",

@@ -221,7 +221,7 @@ COUNTDOWN = [
     ("（３＋４）＊５", True),
     (r"(3+4)\times 5", True),
     (r"\left(3+4\right)\cdot 5", True),
-    (r"\(3 + 4\) * 5", True),
+    (r"\((3 + 4) * 5\)", True),
     (r"\[(3+4)*5\]", True),
     ("$(3+4)*5$", True),
     (r"\text{(3+4)} * 5", True),

@@ -231,7 +231,17 @@ NONE: dict[str, list[str]] = {
     "ratios, times, dates": ["3:4", "3 : 4", "3:45", "3:45 pm", "2024-01-05", "1/2/2024", "March 5", "555-1234"],
     "variables": ["2x", "2 x", "x + 5", "x - 5", "2x = 10", "x + 3 = 5", r"2\pi", "2pi", "5i", "3 + 4i", "log 100"],
     "irrational or none": [r"\sqrt2", r"\sqrt{-4}", "3/0", r"\frac{4}{0}", "0^0", r"\infty", "∞", "|-3|", "5!"],
-    "unclear separators": ["1,20", "0,5", "1040,000", "12,34,567", "1.200.000", "(1,200)", "[3,400]", r"1\,20", "1_000"],
+    "unclear separators": [
+        "1,20",
+        "0,5",
+        "1040,000",
+        "12,34,567",
+        "1.200.000",
+        "(1,200)",
+        "[3,400]",
+        r"1\,20",
+        "1_000",
+    ],
     "unclear fractions": [r"2\frac{3}{2}", "2-1/2", "3/4/5", r"\frac123", "6/2(3)", "2\n1/2"],
     "unclear decimals": ["0.3...", r"3.14\ldots", "18...", "1.2.3", "0.5.5"],
     "bases and names": ["52_8", "4210_{5}", "x_1", "A4", "0x12", "7 % 3", "45°30", "5'6\""],
@@ -250,7 +260,9 @@ def test_a_number_has_its_exact_value_however_it_is_written(text: str, value: Fr
     assert found.text
 
 
-@pytest.mark.parametrize("text", [pytest.param(text, id=f"{kind}: {text[:20]}") for kind in NONE for text in NONE[kind]])
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, id=f"{kind}: {text[:20]}") for kind in NONE for text in NONE[kind]]
+)
 def test_what_is_not_exactly_one_number_is_none(text: str) -> None:
     assert number_in(text) is None
 

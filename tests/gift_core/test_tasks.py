@@ -170,7 +170,7 @@ def test_a_story_that_a_visitor_changed_is_judged_by_what_it_says_now() -> None:
         ("5^3", "5^3; the answer is 3"),
         ("2 or 3", "no single number; the answer is 3"),
         ("x3", "no single number; the answer is 3"),
-        ("\u200b", "no single number; the answer is 3"),
+        ("\u200b", "no number; the answer is 3"),
     ],
 )
 def test_a_story_is_answered_with_one_number(answer: str, text: str) -> None:
