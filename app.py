@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import sys
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
@@ -21,7 +21,9 @@ from starlette.middleware import Middleware
 
 from gift_core.errors import GiftError
 from workers.logs import set_up_logs
-from workers.settings import ConfigurationError, Settings, prepare_environment, read_settings
+from workers.settings import UPLOADS_VARIABLE, Settings, prepare_environment, read_settings, uploads_folder
+from workers.startup.data_folder import check_data_folder, check_folder, clear_uploads, only_server_of
+from workers.startup.listening import check_listening, own_url, trusted_forwarders
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
@@ -32,7 +34,7 @@ _MOST_EVENT_BYTES = 8 * _MEGABYTE
 
 def create_app(settings: Settings) -> FastAPI:
     """The whole studio as one application; `api_url` leaves out the backend and speaks to another one."""
-    prepare_environment()
+    prepare_environment(None if settings.api_url else settings.data_dir.absolute())
     if not settings.api_url:
         settings.check_exposure()
     import gradio as gr
@@ -41,23 +43,26 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
+    from ui.faults import put_faults_in_words
     from ui.gate import Gate
     from ui.no_fetching import NoFetching, refuse_downloads
+    from ui.not_found import NotFound
     from ui.visitor import Visitors
 
     app = _proxy(settings) if settings.api_url else _backend(settings)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
     visitors = Visitors(behind_hub=settings.space_id is not None)
-    backend = settings.api_url or f"http://{_reachable(settings.host)}:{settings.port}"
-    client = StudioClient(backend, credentials=visitors.current)
+    client = StudioClient(settings.api_url or own_url(settings), credentials=visitors.current)
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
     refuse_downloads()
+    put_faults_in_words()
     # Innermost: behind what stands in front of everything.
     doors = [
         Middleware(NoFetching),
         # Gradio holds an event in memory as a whole. Files come as streams, and are limited where they are received.
         Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
+        Middleware(NotFound),
     ]
     # Whether a backend elsewhere has accounts, only it can say.
     has_accounts = settings.has_accounts or settings.api_url is not None
@@ -73,6 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
             path="/",
             theme=theme(),
             head=HEAD,
+            # Behind a proxy that writes a Host of its own, Gradio would send browsers to that.
+            root_path=settings.public_url,
             favicon_path=str(STATIC / "favicon.svg"),
             run_history=False,
             footer_links=["settings"],
@@ -138,30 +145,18 @@ def _components(static: Path) -> FastAPI:
     return components
 
 
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104
-
-
-def who_forwards(settings: Settings) -> list[str]:
-    """Whom to believe when they say whose request it is: others could name any address, and never meet a limit."""
-    # The front end asks the backend in its visitors' names, from the address that the studio listens on.
-    return ["127.0.0.1", _reachable(settings.host), *map(str, settings.trusted_proxies)]
-
-
-def check_address(settings: Settings) -> None:
-    """Raises `ConfigurationError` where nobody can listen, as where another program does. Asked before anything else:
-    a studio takes seconds to be made, and takes up the jobs of its folder."""
-    with closing(socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)) as probe:
-        # As the server does it: connections of one that has just ended are in nobody's way.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"It cannot listen on {settings.host}, port {settings.port}: {error.strerror}.",
-                field="GIFT_PORT",
-                remedy="Stop what listens there, which may be another studio, or take another port: make run PORT=7861",
-            ) from None
+def claim_folders(settings: Settings, held: ExitStack) -> None:
+    """Have the studio's folders for this process alone, until `held` is closed. Raises `ConfigurationError`."""
+    if settings.api_url:
+        # Pages alone keep nothing but what a browser has just sent.
+        data = Path(held.enter_context(TemporaryDirectory(prefix="gift-pages-")))
+    else:
+        settings.check_exposure()
+        data = check_data_folder(settings.data_dir)
+        held.enter_context(only_server_of(data))
+        clear_uploads(data)
+    prepare_environment(data)
+    check_folder(uploads_folder(), UPLOADS_VARIABLE)
 
 
 class _OpenTabs(logging.Filter):
@@ -178,15 +173,26 @@ def main() -> None:
         from workers.key_commands import commands
 
         commands(sys.argv[2:], prog_name="python app.py keys")
-    try:
-        settings = read_settings()
-        set_up_logs(settings.log_format, settings.log_level)
-        check_address(settings)
-        app = create_app(settings)
-    except GiftError as error:
-        raise SystemExit(f"The studio was not started.\n{error}") from None
+    with ExitStack() as held:
+        try:
+            settings = read_settings()
+            set_up_logs(settings.log_format, settings.log_level)
+            check_listening(settings)
+            claim_folders(settings, held)
+            app = create_app(settings)
+        except GiftError as error:
+            raise SystemExit(f"The studio was not started.\n{error}") from None
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            remedy = "Check who may write there, and the free space."
+            raise SystemExit(f"The studio was not started.\n{where}{error.strerror or error}. {remedy}") from None
+        serve(app, settings)
+
+
+def serve(app: FastAPI, settings: Settings) -> None:
+    """Serve until interrupted."""
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
-    print(f"GIFT Studio: http://{_reachable(settings.host)}:{settings.port} (Ctrl-C stops it)", flush=True)
+    print(f"GIFT Studio: {own_url(settings)} (Ctrl-C stops it)", flush=True)
     uvicorn.run(
         app,
         host=settings.host,
@@ -195,7 +201,7 @@ def main() -> None:
         # Its own handlers would write what ours leave out.
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        forwarded_allow_ips=who_forwards(settings),
+        forwarded_allow_ips=trusted_forwarders(settings),
     )
 
 

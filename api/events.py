@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from api.job_views import JobNews, LineView
 from api.news import News, Position, Told, news_about, news_of_all, read_active, read_line
-from api.topics import Topics
+from api.schemas import NamedTopics
+from api.topics import NOTHING, Topics
+from workers.records import Job
 from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -63,16 +65,23 @@ class EventHub:
                 await pump
 
     async def stream(
-        self, topics: Topics, start: Position | None = None
+        self, topics: Topics, start: Position | None = None, anew: Topics = NOTHING
     ) -> AsyncGenerator[tuple[Position, Told], None]:
         """Everything about `topics` after `start`, from the store and then as it happens; and where one is after each.
 
-        Of the queue, only what happens from now on where there is no `start`.
+        Of those that are `anew` also what came before `start`. Of the queue, only what happens from now on where there
+        is no `start`, or where it is anew.
         """
         position = start or Position()
         async with self._watching(topics) as (watcher, now):
-            since = 0 if start else now
+            since = 0 if start and not anew.queue else now
             greet, read = True, 0
+            if start and (anew.experiments or anew.jobs):
+                async with aclosing(self._history(anew.without_queue, start)) as history:
+                    async for told_before in history:
+                        yield position, told_before
+                topics_told = NamedTopics(topics=anew.without_queue.names)
+                yield position, Told("complete", position, topics_told)
             while True:
                 if watcher.behind:
                     # Cleared before reading: a queue that overflows meanwhile drops what the read may not have seen.
@@ -94,6 +103,19 @@ class EventHub:
                         position = position.or_later(fresh.position)
                         yield position, fresh
                 position = position.or_later(seen)
+
+    async def _history(self, topics: Topics, end: Position) -> AsyncGenerator[Told, None]:
+        """How everything about `topics` is, and its points up to `end`."""
+        position, greet = Position(), True
+        while True:
+            news = await asyncio.to_thread(news_about, self._store, topics, position, since=end.transition, greet=greet)
+            before = [point for point in news.points if point.cursor <= end.metric]
+            for each in replace(news, points=before).told(position):
+                if each.concerns(topics):
+                    yield each
+            if not news.points or news.seen.metric >= end.metric:
+                return
+            position, greet = news.seen, False
 
     @asynccontextmanager
     async def _watching(self, topics: Topics) -> AsyncIterator[tuple[Watcher, int]]:
@@ -134,7 +156,7 @@ class EventHub:
         # Before the jobs: whoever waits in it is told of no later.
         line = read_line(self._store) if with_line else None
         news = news_of_all(self._store, self._position)
-        active = {job_id: (job, JobNews.from_record(job)) for job_id, job in read_active(self._store).items()}
+        active = {job_id: (job, _without_clock(job)) for job_id, job in read_active(self._store).items()}
         # A new phase, such as the evaluation at the end, is neither a change of state nor a metric point.
         progressed = {job_id: job for job_id, (job, view) in active.items() if view != self._active.get(job_id)}
         found = replace(news, jobs={**progressed, **news.jobs}, line=line if line != self._line else None)
@@ -153,3 +175,8 @@ class EventHub:
                 shares[watcher.topics] = [each for each in told if each.concerns(watcher.topics)]
             if shares[watcher.topics]:
                 watcher.offer((self._looks, shares[watcher.topics]))
+
+
+def _without_clock(job: Job) -> JobNews:
+    """A job as it is told of, but for the seconds: that they pass is no news."""
+    return JobNews.from_record(job).model_copy(update={"elapsed": 0.0})

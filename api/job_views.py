@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from api.schemas import FailureView, StreamEvent, TransitionView, View
+from api.schemas import ComputedView, FailureView, StreamEvent, TransitionView, View
+from gift_core.section import Name
 from workers.experiments import LaunchOptions
 from workers.records import Job, JobKind, JobState, StopMode, Worker
 
 
-class JobView(View):
+class JobView(ComputedView):
     """Something that is computed, and how far it is. Times are seconds since 1970."""
 
     id: str
@@ -135,8 +136,10 @@ class _Request(BaseModel):
 class StopRequest(_Request):
     """How to stop. A job that is stopping already can still be told to discard."""
 
-    mode: StopMode = Field(
-        StopMode.SAVE, description="save: what it can be resumed from, and its result so far; discard: nothing is kept."
+    mode: Literal[StopMode.SAVE, StopMode.DISCARD] = Field(
+        StopMode.SAVE,
+        description="save: what it can be resumed from, and its result so far; discard: nothing is kept. "
+        "A queued job leaves the queue, and keeps what it had, either way.",
     )
 
 
@@ -146,7 +149,9 @@ class CloneRequest(_Request):
     changes: Annotated[dict[Annotated[str, Field(max_length=200)], Any], Field(max_length=100)] = Field(
         default_factory=dict, description="New values by dotted field of the job's spec, such as `training.epochs`."
     )
-    name: str = Field("", max_length=120, description="Of the experiment, where a run is cloned; made up when empty.")
+    name: Annotated[Name, Field(max_length=120)] = Field(
+        "", description="Of the experiment, where a run is cloned; made up when empty."
+    )
     token: SecretStr | None = Field(
         None, description="Where an upload is cloned: with the role write; the studio's own if left out. Kept nowhere."
     )

@@ -12,7 +12,8 @@ from fastapi.sse import ServerSentEvent
 
 from api.events import EventHub
 from api.news import Position
-from api.topics import MOST_TOPICS, Topics
+from api.schemas import NamedTopics
+from api.topics import MOST_TOPICS, NOTHING, Topics
 from api.trace_stream import parse_position, stream
 from workers.live_traces import LiveTrace
 
@@ -39,13 +40,14 @@ class Place:
 
 
 async def multiplexed(
-    hub: EventHub, topics: Topics, traces: Sequence[LiveTrace], start: Place | None
+    hub: EventHub, topics: Topics, traces: Sequence[LiveTrace], start: Place | None, anew: Topics = NOTHING
 ) -> AsyncGenerator[ServerSentEvent, None]:
-    """Everything about the topics after `start`; ends only where there are traces alone, with the last of them."""
+    """Everything about the topics after `start`, and all about those that are `anew`; ends only where there are traces
+    alone, with the last of them."""
     place = start or Place(Position())
 
     async def of_store() -> AsyncGenerator[ServerSentEvent, None]:
-        async with aclosing(hub.stream(topics.of_store, start.store if start else None)) as events:
+        async with aclosing(hub.stream(topics.of_store, start.store if start else None, anew)) as events:
             async for place.store, told in events:
                 yield ServerSentEvent(raw_data=told.text, event=told.event, id=str(place))
 
@@ -56,7 +58,19 @@ async def multiplexed(
                 yield ServerSentEvent(raw_data=event.data.model_dump_json(), event=event.event, id=str(place))
 
     sources = [*([of_store()] if topics.of_store else []), *([of_traces()] if traces else [])]
+    if not sources:
+        return
     async with aclosing(sources[0] if len(sources) == 1 else merged(*sources)) as events:
+        async for event in events:
+            yield event
+
+
+async def after_unknown(
+    unknown: Sequence[str], events: AsyncGenerator[ServerSentEvent, None]
+) -> AsyncGenerator[ServerSentEvent, None]:
+    """The events, and before them which topics were left out."""
+    yield ServerSentEvent(raw_data=NamedTopics(topics=list(unknown)).model_dump_json(), event="unknown")
+    async with aclosing(events):
         async for event in events:
             yield event
 

@@ -13,6 +13,8 @@ from gift_core.evaluation_document import ConditionResult
 from gift_core.section import Seed
 from gift_core.spec import ExperimentSpec, RunSpec, SamplingSpec
 from gift_core.trace import Edit, Frame, TraceEnd, TraceStart
+from workers.lifecycle.actions import JobAction, actions_of
+from workers.lifecycle.snapshots import computed_seconds
 from workers.live_traces import TraceState
 from workers.orders import MOST_COUNTED, MOST_EXAMPLES, CheckpointIds, EvaluationOrder, EvaluationSettings
 from workers.records import ENDED, Job, JobState, MetricPoint
@@ -29,6 +31,7 @@ class ProblemDocument(BaseModel):
     title: str = Field(description="What kind of error it is, in a few words.")
     status: int = Field(description="The HTTP status, again.")
     problems: list[Problem] = Field(description="Each thing that is wrong: the field, why, and what to do.")
+    detail: str = Field("", description="The problems as one text, for programs that show no more than that.")
 
 
 class View(BaseModel):
@@ -39,6 +42,33 @@ class View(BaseModel):
     @classmethod
     def from_record(cls, record: object) -> Self:
         return cls.model_validate(record, from_attributes=True)
+
+
+class ComputedView(View):
+    """What pages, API and command line agree on about anything that is computed."""
+
+    saved_step: int | None = Field(
+        None, description="The step of the checkpoint that it can be resumed from, or how many answers it has so far."
+    )
+    undo_step: int | None = Field(None, description="The step that `undo` brings back; null if there is nothing.")
+    first_attempt: int = Field(
+        1, description="The attempt that began at step 0: the step, the seconds and the points are of those from it on."
+    )
+    elapsed: float = Field(
+        0.0, description="For how many seconds it has been computed since step 0, without the time in the queue."
+    )
+    actions: list[JobAction] = Field(default_factory=list, description="What may be asked of it now.")
+
+    @classmethod
+    def from_record(cls, record: object) -> Self:
+        assert isinstance(record, Job)
+        fields = {name: getattr(record, name) for name in cls.model_fields if hasattr(record, name)}
+        computed = {
+            "elapsed": round(computed_seconds(record), 1),
+            "undo_step": record.set_aside and (record.set_aside["saved_step"] or record.set_aside["step"]),
+            "actions": actions_of(record),
+        }
+        return cls.model_validate(fields | computed)
 
 
 class ModelView(View):
@@ -60,10 +90,11 @@ class ScoreView(View):
 
 
 class ResultView(View):
-    """What a finished run came to."""
+    """What a finished run came to, or what one that was stopped has so far."""
 
     base: str | None = Field(None, description="The base model, of the Hub as owner/name@commit; null for older runs.")
     seconds: float
+    steps: int | None = Field(None, description="After how many steps.")
     final_loss: float | None = None
     score: ScoreView | None = None
 
@@ -83,7 +114,7 @@ def problems_of(job: Job) -> list[Problem]:
     return [Problem(failure.message, failure.field, failure.remedy)] if failure else []
 
 
-class RunView(View):
+class RunView(ComputedView):
     """A run and how far it is. Times are seconds since 1970."""
 
     id: str
@@ -190,8 +221,28 @@ class MetricsEvent(StreamEvent):
     data: RunMetrics
 
 
+class NamedTopics(View):
+    """Topics of a stream, by their names."""
+
+    topics: list[str]
+
+
+class CompleteEvent(StreamEvent):
+    """A server-sent event that names the topics of which all that came before `after` has been told."""
+
+    event: Literal["complete"] = "complete"
+    data: NamedTopics
+
+
+class UnknownEvent(View):
+    """A server-sent event that names the topics that were left out; it comes first, and has no id."""
+
+    event: Literal["unknown"] = "unknown"
+    data: NamedTopics
+
+
 class DatasetView(View):
-    """An uploaded file. The same content uploaded twice is one data set."""
+    """An uploaded file and how it is read. The same content uploaded twice in the same way is one data set."""
 
     id: str
     name: str
@@ -199,6 +250,7 @@ class DatasetView(View):
     bytes: int
     rows: int
     created: float
+    task: str = Field("", description="The task whose problems its rows are; empty for rows to learn from.")
 
 
 class CheckpointView(View):

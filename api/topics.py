@@ -9,11 +9,12 @@ from typing import Annotated, Self
 from fastapi import Query
 from pydantic import Field
 
-MOST_TOPICS = 32
+MOST_TOPICS = 100
 _TOPIC = r"^(queue|(experiment|job|trace):[A-Za-z0-9_.-]{1,100})$"
 
+TopicName = Annotated[str, Field(pattern=_TOPIC)]
 TopicNames = Annotated[
-    list[Annotated[str, Field(pattern=_TOPIC)]],
+    list[TopicName],
     Query(
         min_length=1,
         max_length=MOST_TOPICS,
@@ -48,9 +49,23 @@ class Topics:
         )
 
     @property
+    def names(self) -> list[str]:
+        """The names of those of the store."""
+        kinds = {"experiment": self.experiments, "job": self.jobs}
+        named = [f"{kind}:{identity}" for kind, ids in kinds.items() for identity in sorted(ids)]
+        return [*named, *(["queue"] if self.queue else [])]
+
+    @property
+    def without_queue(self) -> Topics:
+        return Topics(self.experiments, self.jobs)
+
+    @property
     def of_store(self) -> Topics:
         """Without the traces."""
         return Topics(self.experiments, self.jobs, self.queue)
 
     def __bool__(self) -> bool:
         return self != Topics()
+
+
+NOTHING = Topics()

@@ -78,8 +78,8 @@ def fill(database: Database, runs: int, points_each: int) -> Filled:
 def _jobs(database: Database, runs: int, points_each: int) -> Iterator[Job]:
     spec = ExperimentSpec()
     experiments, jobs = [], []
-    for number in range(runs // len(new_runs(new_experiment(spec, ""), spec))):
-        experiment = new_experiment(spec, "Sudoku")
+    for number in range(runs // len(new_runs(new_experiment(spec, "", 0), spec))):
+        experiment = new_experiment(spec, "Sudoku", number + 1)
         experiment.created = 1e9 + number
         experiments.append(experiment)
         jobs += new_runs(experiment, spec)

@@ -8,12 +8,12 @@ import sys
 import warnings
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from gift_core.cli_check import check_data
+from gift_core.cli_check import check_data, datasets, is_in_catalogue
 from gift_core.cli_common import (
     Changes,
     check_resumable,
@@ -74,7 +74,11 @@ def train(
         Path, typer.Option(help="Folder for metrics, checkpoint and result, one below it per run.", file_okay=False)
     ] = Path("runs"),
     data: Annotated[
-        Path | None, typer.Option(help="Train on this JSONL, JSON, CSV or Parquet file instead of the spec's data.")
+        Path | None,
+        typer.Option(
+            help="Train on this JSONL, JSON, CSV or Parquet file instead of the spec's data, or on a data set that "
+            "`gift datasets` lists, such as s1k."
+        ),
     ] = None,
     method: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(METHODS)}; repeat for a paired experiment.")
@@ -100,8 +104,7 @@ def train(
     several GPUs, start it with accelerate and one of the files in configs/.
     """
     base = RunSpec.from_yaml(spec_file) if spec_file else RunSpec()
-    source = {"data.source": {"kind": "file", "dataset": str(data)}} if data else {}
-    base = base.replace(source | parse_changes(changes or []))
+    base = base.replace(_data_source(data) | parse_changes(changes or []))
     if print_spec:
         sys.stdout.write(base.to_yaml())
         return
@@ -125,6 +128,14 @@ def train(
             sys.stdout.write(json.dumps({"run": str(directory), **result}) + "\n")
 
 
+def _data_source(data: Path | None) -> dict[str, Any]:
+    """The change of a spec that trains it on a file, or on a data set of the catalogue."""
+    if data is None:
+        return {}
+    name = str(data)
+    return {"data.source": {"dataset": name} if is_in_catalogue(name) else {"kind": "file", "dataset": name}}
+
+
 def _is_to_be_trained(spec: RunSpec, directory: Path, resume: bool) -> bool:
     """Whether a run is not finished; raises `SpecError` if it is another run, or may not be resumed."""
     finished = is_finished(directory)
@@ -141,6 +152,7 @@ def _is_to_be_trained(spec: RunSpec, directory: Path, resume: bool) -> bool:
 app.command()(inspect)
 app.command()(inspect_data)
 app.command()(check_data)
+app.command()(datasets)
 app.command()(denoise)
 app.command()(evaluate)
 app.command()(compare)

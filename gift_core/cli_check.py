@@ -1,10 +1,12 @@
-"""`gift check-data`: what a file holds, or everything that is wrong with it."""
+"""`gift check-data`: what a file holds, or everything that is wrong with it; `gift datasets`: the catalogue."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +14,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from gift_core.cli_common import console
+from gift_core.data.catalogue import DATASETS, find_dataset
+from gift_core.data.texts import printable
 from gift_core.data_spec import ColumnMapping, HubSource
-from gift_core.dataset_summary import DatasetSummary, Duplicates, Quantiles
+from gift_core.dataset_summary import DatasetSummary, Duplicates, ExampleText, Quantiles
 from gift_core.errors import Problem
 
 _KINDS_SHOWN = 5
@@ -23,22 +28,34 @@ Name = Annotated[str | None, typer.Option(help="Its name; found by name when lef
 
 
 def check_data(
-    data: Annotated[str, typer.Argument(help="A JSONL, JSON, CSV or Parquet file; with --hub, owner/name.")],
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A JSONL, JSON, CSV or Parquet file; a name that `gift datasets` lists; with --hub, owner/name."
+        ),
+    ],
     hub: Annotated[bool, typer.Option("--hub", help="Take it from the Hugging Face Hub.")] = False,
-    config: Annotated[str | None, typer.Option(help="With --hub: the configuration.")] = None,
-    split: Annotated[str, typer.Option(help="With --hub: the split.")] = "train",
-    revision: Annotated[str | None, typer.Option(help="With --hub: a branch, tag or commit.")] = None,
+    config: Annotated[str | None, typer.Option(help="On the Hub: the configuration.")] = None,
+    split: Annotated[str | None, typer.Option(help="On the Hub: the split; train when left out.")] = None,
+    revision: Annotated[str | None, typer.Option(help="On the Hub: a branch, tag or commit.")] = None,
     layout: Annotated[str, typer.Option(help="pairs, alpaca, sharegpt, messages, or auto.")] = "auto",
     prompt_column: Name = None,
     response_column: Name = None,
+    context_column: Name = None,
+    history_column: Name = None,
+    reasoning_column: Name = None,
     system_column: Name = None,
     conversation_column: Name = None,
+    reasoning: Annotated[
+        str, typer.Option(help="Form of reasoning in a response: protocol, think, or omit.")
+    ] = "protocol",
     problems_to: Annotated[
         Path | None, typer.Option("--csv", help="Write the problems to this CSV file.", dir_okay=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Read a file as training would: what it holds, or every row that cannot be used. Exits with 1 where there is one.
+    """Read a file as training would: print what it holds, or every row that cannot be used. Exits with 1 if there is
+    such a row.
 
     Nothing is trained and no model is loaded.
     """
@@ -49,11 +66,16 @@ def check_data(
             "layout": layout,
             "prompt_column": prompt_column,
             "response_column": response_column,
+            "context_column": context_column,
+            "history_column": history_column,
+            "reasoning_column": reasoning_column,
             "system_column": system_column,
             "conversation_column": conversation_column,
+            "reasoning": reasoning,
         }
     )
-    paths = _from_hub(data, config, split, revision) if hub else [Path(data)]
+    on_hub = hub or is_in_catalogue(data)
+    paths = _from_hub(data, config, split, revision) if on_hub else [Path(data)]
     kinds: Counter[str] = Counter()
     problems = _counted(all_problems(paths, mapping), kinds)
     if problems_to:
@@ -72,10 +94,32 @@ def check_data(
         _print(summary)
 
 
-def _from_hub(name: str, config: str | None, split: str, revision: str | None) -> list[Path]:
+def datasets(as_json: Annotated[bool, typer.Option("--json", help="Print them as JSON.")] = False) -> None:
+    """List well-known data sets of the Hub, by the names that `gift train --data` and `gift check-data` take.
+
+    Nothing is downloaded.
+    """
+    if as_json:
+        sys.stdout.write(json.dumps([asdict(entry) for entry in DATASETS], indent=2) + "\n")
+        return
+    output, width = Console(highlight=False), max(len(entry.name) for entry in DATASETS)
+    for entry in DATASETS:
+        rows = f"{entry.rows:,} rows" if entry.rows is not None else ""
+        facts = [entry.repository, rows, entry.licence or "", "used by the paper" if entry.used_by_paper else ""]
+        output.print(f"[bold]{entry.name:<{width}}[/bold]  {', '.join(filter(None, facts))}", soft_wrap=True)
+        output.print(f"{'':<{width}}  {escape(entry.learned)}", soft_wrap=True)
+
+
+def is_in_catalogue(data: str) -> bool:
+    """Whether what was given for a file is the short name of a data set, and no file of that name is there."""
+    return find_dataset(data) is not None and not Path(data).exists()
+
+
+def _from_hub(name: str, config: str | None, split: str | None, revision: str | None) -> list[Path]:
     from gift_core.data.hub import resolve_split
 
-    return resolve_split(HubSource.parse({"dataset": name, "config": config, "split": split, "revision": revision}))
+    given = {"dataset": name, "config": config, "split": split, "revision": revision}
+    return resolve_split(HubSource.parse({field: value for field, value in given.items() if value}))
 
 
 def _counted(problems: Iterator[Problem], kinds: Counter[str]) -> Iterator[Problem]:
@@ -92,24 +136,54 @@ def _print_kinds(kinds: Counter[str]) -> None:
 
 def _print(summary: DatasetSummary) -> None:
     table = Table("", Column("", overflow="fold"), show_header=False, box=None)
-    used = {
-        "prompt": summary.prompt_column,
-        "response": summary.response_column,
-        "goes on with": summary.context_column,
-        "system": summary.system_column,
-    }
     facts = {
         "Rows": f"{summary.rows:,}",
-        "Layout": f"{summary.layout}: " + ", ".join(f"{use} {column}" for use, column in used.items() if column),
-        "Turns before the prompt": f"in {summary.with_history:,} rows",
+        "Recognised as": summary.recognised or "",
+        "Layout": f"{summary.layout}: {', '.join(_uses(summary))}",
+        "Not used": ", ".join(map(printable, summary.unused_columns)),
+        "Turns before the prompt": f"in {summary.with_history:,} rows" if summary.with_history else "",
         "Prompt": _sizes(summary.prompt_characters),
         "Response": _sizes(summary.response_characters),
         "Duplicates": _duplicates(summary.duplicates),
         "Fingerprint": summary.fingerprint,
     }
     for name, value in facts.items():
-        table.add_row(name, escape(value))
-    Console(highlight=False).print(table)
+        if value:
+            table.add_row(name, escape(value))
+    output = Console(highlight=False)
+    output.print(table)
+    if summary.first_example:
+        _print_example(output, summary.first_example)
+
+
+def _uses(summary: DatasetSummary) -> list[str]:
+    """Each column that is read, with its use; a conversation is one column for prompt and response."""
+    if summary.prompt_column == summary.response_column:
+        used = {"conversation": summary.prompt_column, "system prompt": summary.system_column}
+    else:
+        used = {
+            "system prompt": summary.system_column,
+            "turns before the prompt": summary.history_column,
+            "prompt": summary.prompt_column,
+            "continued by": summary.context_column,
+            "reasoning": summary.reasoning_column,
+            "response": summary.response_column,
+        }
+    return [f"{use} {printable(column)}" for use, column in used.items() if column is not None]
+
+
+def _print_example(output: Console, example: ExampleText) -> None:
+    """Print the first row as it is learned from, each part under its name."""
+    parts = [*((turn.role, turn.text) for turn in example.history), ("prompt", example.prompt)]
+    output.print(f"\nRow {example.row}, before the model's chat template:")
+    for name, text in [*parts, ("response, learned", example.response)]:
+        output.print(f"\n[bold]{name}[/bold]")
+        output.print(Text(_without_controls(text)), soft_wrap=True)
+
+
+def _without_controls(text: str) -> str:
+    """Replace what a terminal would act on: a data set may hold escape sequences."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in printable(text))
 
 
 def _sizes(sizes: Quantiles | None) -> str:

@@ -152,4 +152,7 @@ def _time(time: TimeEstimate | None) -> str:
     if time is None:
         return "not known"
     low, high = duration(time.low), duration(time.high)
-    return low if low == high else f"{low} to {high}"
+    likely = f"about {duration(time.likely)}"
+    if time.basis == "computed":
+        return f"{likely} (a rough guess: {low} to {high})"
+    return likely if low == high else f"{likely} (usually {low} to {high})"

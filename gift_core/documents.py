@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from gift_core.data_spec import LayoutName
+from gift_core.data_spec import ColumnMapping, LayoutName
 from gift_core.dataset_summary import Duplicates, Quantiles
 from gift_core.document import Document as Document
 from gift_core.spec import Weighting
@@ -131,8 +131,16 @@ class DatasetPreview(Document):
     tail_share: float = Field(description="Share of response tokens that are EOS tail.")
     examples: list[RowPreview]
     layout: LayoutName = Field("pairs", description="How the columns are read.")
-    context_column: str | None = Field(None, description="Column that goes on with the prompt, as Alpaca's input.")
+    recognised: str | None = Field(None, description="The well-known data set that has these columns.")
+    context_column: str | None = Field(None, description="Column that continues the prompt, as Alpaca's input.")
+    history_column: str | None = Field(None, description="Column with the turns before the prompt.")
+    reasoning_column: str | None = Field(None, description="Column with the reasoning that leads to the response.")
     system_column: str | None = Field(None, description="Column with the system prompt.")
+    used_columns: list[str] = Field([], description="The columns that are read, in the order a model sees them.")
+    unused_columns: list[str] = Field([], description="The other columns of the file.")
+    mapping: ColumnMapping | None = Field(
+        None, description="Part of a data.source that reads the file in this way, whatever names are found by then."
+    )
     limit: int = Field(0, description="Tokens that an example may have: max_length, or the model's context.")
     truncated: int = Field(0, description="Rows that are cut at the limit, with data.overlong truncate.")
     dropped: int = Field(0, description="Rows that are left out: over the limit, or nothing of the response is left.")

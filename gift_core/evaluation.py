@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 
+from transformers import PreTrainedTokenizerFast
+
 from gift_core.data.tokenisation import Encoder
 from gift_core.errors import Problem, SpecError
 from gift_core.evaluation_document import Generation
@@ -34,7 +36,7 @@ def generate(
 
     `after_step` is called after each denoising step of a batch. All must fit the context: see `check_lengths`.
     """
-    prompts = _prompts(model, items)
+    prompts = _prompts(model.tokenizer, items)
     prompts.sort(key=lambda pair: len(pair[1]))
     for start in range(0, len(prompts), batch):
         part = prompts[start : start + batch]
@@ -68,15 +70,19 @@ def score_task(
     return asdict(Share.of(correct, len(problems)))
 
 
-def _prompts(model: DiffusionModel, items: Sequence[Item]) -> list[tuple[Item, list[int]]]:
-    encoder = Encoder(model.tokenizer)
+def _prompts(tokenizer: PreTrainedTokenizerFast, items: Sequence[Item]) -> list[tuple[Item, list[int]]]:
+    encoder = Encoder(tokenizer)
     return [(item, [*encoder.prompt(item.prompt), *encoder.text(item.prefill)]) for item in items]
 
 
 def check_lengths(model: DiffusionModel, items: Sequence[Item], length: int) -> None:
     """Raise `SpecError` that names the items which, with `length` tokens to come, do not fit the model's context."""
-    context = model.context_length
-    prompts = _prompts(model, items)
+    check_context(model.tokenizer, model.context_length, items, length)
+
+
+def check_context(tokenizer: PreTrainedTokenizerFast, context: int, items: Sequence[Item], length: int) -> None:
+    """The same before the model is loaded: its tokenizer and the length of its context say enough."""
+    prompts = _prompts(tokenizer, items)
     over = [(item, ids) for item, ids in prompts if len(ids) > context - length]
     if not over:
         return

@@ -15,7 +15,9 @@ from gift_core.errors import ModelError, SpecError
 from gift_core.finished_run import FinishedRun, read_run
 from gift_core.model_card import Exported, model_card
 from gift_core.models.adapter_files import ADAPTER_CONFIG
-from gift_core.models.loading import DiffusionModel, load_checkpoint
+from gift_core.models.catalogue import find_model
+from gift_core.models.families.registry import family_of
+from gift_core.models.loading import DiffusionModel, load_checkpoint, read_config
 from gift_core.models.saving import save_published, write_model
 from gift_core.reporting import write_atomically
 from gift_core.scratch import written_beside
@@ -48,7 +50,7 @@ def export(directory: Path, target: Path, options: ExportOptions | None = None) 
     """
     options = options or ExportOptions()
     run = read_run(directory)
-    layout = _layout(run, options)
+    layout = check_layout(options.layout, options.dtype, is_adapter=run.is_adapter)
     _check_target(target, run)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -70,21 +72,29 @@ def files_of(directory: Path) -> list[str]:
     return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_file())
 
 
-def _layout(run: FinishedRun, options: ExportOptions) -> ExportLayout:
-    layout = options.layout or ("adapter" if run.is_adapter else "merged")
-    if layout == "adapter" and not run.is_adapter:
+def check_layout(asked: ExportLayout | None, dtype: WeightDtype, *, is_adapter: bool) -> ExportLayout:
+    """Return the layout of an export, the one that suits the run if none was asked for. Raises `SpecError` for what a
+    run that trained an adapter, or all weights, cannot be written as."""
+    layout: ExportLayout = asked or ("adapter" if is_adapter else "merged")
+    if layout == "adapter" and not is_adapter:
         raise SpecError(
-            f"The run in {run.directory} trained all weights: it has no adapter.",
+            "The run trained all weights: it has no adapter.",
             field="layout",
             remedy="Choose the layout merged.",
         )
-    if layout == "adapter" and options.dtype != "auto":
+    if layout == "adapter" and dtype != "auto":
         raise SpecError(
             "An adapter stays in the precision that it was trained in.",
             field="dtype",
             remedy="Leave it out, or choose the layout merged.",
         )
     return layout
+
+
+def has_published_layout(base: str) -> bool:
+    """Whether the authors of a base model have a layout of their own; reads its config only. Raises `ModelError`."""
+    folder = find_model(base, local_folders=True)
+    return family_of(read_config(folder), folder.name).published is not None
 
 
 def _check_target(target: Path, run: FinishedRun) -> None:

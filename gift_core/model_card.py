@@ -232,10 +232,11 @@ def _adapter_snippet(base: Base, location: str) -> tuple[str, str]:
     fetch = f"fetch it with {code_span(f'gift download {base.name}')}" if base.hub else "give the folder it lies in"
     return (
         "from gift_core.models.loading import load_base\n"
-        "from peft import PeftModel\n\n"
+        "from peft import PeftModel\n"
+        "from transformers import AutoTokenizer\n\n"
         f"base = load_base({base.reference!r})\n"
         f"network = PeftModel.from_pretrained(base.network, {location})\n"
-        "tokenizer = base.tokenizer",
+        f"tokenizer = AutoTokenizer.from_pretrained({location})",
         f"Plain peft puts the adapter onto the base; gift-studio loads the base without remote code ({fetch}).",
     )
 

@@ -22,6 +22,10 @@ def check(spec: RunSpec, resolve_dataset: ResolveDataset) -> None:
         from gift_core.models.quantisation import four_bits
 
         four_bits()
+    if spec.training.compile:
+        from gift_core.compilation import check_compiler
+
+        check_compiler()
 
 
 def check_memory(spec: RunSpec, resolve_dataset: ResolveDataset, available: int) -> None:

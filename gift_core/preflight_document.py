@@ -96,8 +96,9 @@ class TimeEstimate(Document):
     """Seconds that one run, or all of them, trains: held-out losses, checkpoints and scoring come on top."""
 
     label: str
-    low: float
-    high: float
+    likely: float
+    low: float = Field(description="measured: the lower quartile. computed: no run is faster.")
+    high: float = Field(description="measured: the upper quartile. computed: no run is slower.")
     basis: Literal["measured", "computed"] = Field(
         description="measured: the speed of earlier runs of the same kind. computed: from the number of operations and "
         "the speed of a matrix product on this machine, which is no more than the order of magnitude."

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import lcm
 from pathlib import Path
+from statistics import quantiles
 
 from gift_core.activations import Setup, adapter_weights
 from gift_core.counting import Epoch
@@ -19,7 +20,7 @@ from gift_core.objectives import RECIPES
 from gift_core.out_of_memory import too_little_memory
 from gift_core.preflight_document import DiskEstimate, MemoryNeed, StepEstimate, TimeEstimate
 from gift_core.sizing import largest_micro_batch
-from gift_core.spec import RunSpec
+from gift_core.spec import Precision, RunSpec
 from gift_core.training import (
     KEPT_CHECKPOINTS,
     checkpoint_interval,
@@ -39,9 +40,10 @@ _SMALL_FILES, _RECORDS = 20_000, 1_700
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 # Of an example's frozen rates: entropy and -log p of each token in fp32, and its name in the file's head.
 _RATE_BYTES, _RATE_NAME = 2 * _FP32, 130
-# Training reaches between these shares of the speed of one large matrix product: the tiny base about 0.7 on a CPU core,
-# and small batches on a large device very little.
+# Training reaches between these shares of the speed of one large matrix product; small batches on a large device reach
+# very little. The usual share is what the tiny base reaches on a CPU core: 0.17 to 0.24 in bf16, 0.64 in fp32.
 _LEAST_USE, _MOST_USE = 0.05, 0.9
+_USUAL_USE: Mapping[Precision, float] = {"bf16": 0.2, "fp32": 0.6}
 # t is uniform, and so half of the response is masked on average.
 _MASKED_SHARE = 0.5
 
@@ -156,12 +158,15 @@ def time_of(
     tokens = epoch.tokens * spec.training.epochs
     if speeds:
         count = f"{len(speeds)} earlier runs" if len(speeds) > 1 else "an earlier run"
+        slow, usual, fast = _quartiles(speeds)
         return TimeEstimate(
             label=label,
-            low=tokens / max(speeds),
-            high=tokens / min(speeds),
+            likely=tokens / usual,
+            low=tokens / fast,
+            high=tokens / slow,
             basis="measured",
-            explanation=f"At the speed of {count} of {spec.model.name} with {spec.objective.method.upper()} here.",
+            explanation=f"At the speed of {count} of {spec.model.name} with {spec.objective.method.upper()} here: the "
+            "median, and the middle half of the runs.",
         )
     speed = machine.speed(spec.training.precision)
     if speed is None or not model.body.is_llama:
@@ -169,13 +174,23 @@ def time_of(
     operations = _operations(spec, model.body, epoch)
     return TimeEstimate(
         label=label,
+        likely=operations / (_USUAL_USE[spec.training.precision] * speed),
         low=operations / (_MOST_USE * speed),
         high=operations / (_LEAST_USE * speed),
         basis="computed",
-        explanation="No such run has finished here. Computed from the number of operations, and a matrix product that "
-        f"does {speed / 1e9:,.0f} GFLOP a second here, of which training may reach from {_LEAST_USE:.0%} to "
-        f"{_MOST_USE:.0%}.",
+        explanation="This is the first run of its kind on this machine, so the time is a rough guess: the number of "
+        f"operations at {_USUAL_USE[spec.training.precision]:.0%} of the speed of a matrix product, "
+        f"{speed / 1e9:,.0f} GFLOP a second here. Training reaches between {_LEAST_USE:.0%} and "
+        f"{_MOST_USE:.0%} of it.",
     )
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return the lower quartile, the median and the upper quartile of one or more values."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return low, middle, high
 
 
 def all_times(times: Sequence[TimeEstimate | None]) -> TimeEstimate | None:
@@ -186,6 +201,7 @@ def all_times(times: Sequence[TimeEstimate | None]) -> TimeEstimate | None:
     measured = all(time.basis == "measured" for time in known)
     return TimeEstimate(
         label="all runs",
+        likely=sum(time.likely for time in known),
         low=sum(time.low for time in known),
         high=sum(time.high for time in known),
         basis="measured" if measured else "computed",

@@ -47,7 +47,7 @@ class Surroundings:
     `earlier` are runs that finished on the device that these would have. `effect` is the difference in score that is to
     be told, in shares of 1. `local_models` admits folders and any model in the Hub's cache, as the command line does.
     Of more than `most_characters` of text only the first examples are counted, and the rest is inferred from them.
-    `check_data` raises for data that may not be used here, before any of it is read.
+    `kept_data` returns data as it is read here; it raises for what may not be used, before any of it is read.
     """
 
     machine: Machine = field(default_factory=Machine)
@@ -55,7 +55,7 @@ class Surroundings:
     effect: float = USUAL_EFFECT
     local_models: bool = False
     most_characters: int | None = None
-    check_data: Callable[[DataSpec], None] = lambda _: None
+    kept_data: Callable[[DataSpec], DataSpec] = lambda data: data
 
 
 def report(
@@ -136,8 +136,7 @@ class _Inquiry:
         return Model(folder, architecture(name), context_length(name))
 
     def _split(self) -> Split:
-        self._surroundings.check_data(self._run.data)
-        return load_split(self._run.data, self._resolve)
+        return load_split(self._surroundings.kept_data(self._run.data), self._resolve)
 
     def _data(self, split: Split, model: Model) -> _Data | None:
         tokenizer = self._attempt(lambda: load_tokenizer(self._run.model.name))

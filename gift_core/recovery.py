@@ -80,6 +80,12 @@ def is_finished(run: Path) -> bool:
     return (run / RESULT_FILE).exists() and last_checkpoint(run) is None
 
 
+def last_sealed_step(run: Path) -> int | None:
+    """Return the step of the newest checkpoint that was written to its end, without reading it; None if missing."""
+    seals = (run / TRAINER_DIRECTORY).glob(f"{PREFIX_CHECKPOINT_DIR}-*/{_SEAL}")
+    return max((step_of(seal.parent) for seal in seals), default=None)
+
+
 def begin(run: Path, spec: RunSpec, resumed_from: Path | None) -> None:
     """Make a directory ready for a run that starts anew, or goes on from a checkpoint in it."""
     write_atomically(run / SPEC_FILE, spec.to_yaml())

@@ -33,6 +33,7 @@ from gift_core.models.fingerprint import files_digest, fingerprint
 from gift_core.models.loading import DiffusionModel, context_length, load_base, load_checkpoint, load_tokenizer
 from gift_core.models.saving import save_checkpoint
 from gift_core.models.starting import ResolveRun, base_name, start_checkpoint, start_model
+from gift_core.models.template_date import dated
 from gift_core.objectives import RECIPES
 from gift_core.out_of_memory import explained_out_of_memory
 from gift_core.provenance import Base, ExampleSet, Provenance, package_versions
@@ -198,6 +199,7 @@ def prepare(
         model = start_model(spec, resolve_run, base)
     else:
         model = load_base(base, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
+    model = replace(model, tokenizer=dated(model.tokenizer, spec.data.template_date))
     split, training, held_out = _examples(spec, resolve_dataset, model.tokenizer, model.context_length)
     provenance = _provenance(spec, resolve_run, base, split, model.tokenizer, [training, held_out])
     starting = fingerprint(model) if _needs_frozen_rates(spec) else ""
@@ -215,7 +217,7 @@ def inputs_of(
     base = base_name(spec, resolve_run, recorded.base if recorded else None)
     whole = spec.model.start_from is not None and spec.training.adapter == "full"
     source = str(start_checkpoint(spec, resolve_run)) if whole else base
-    tokenizer = load_tokenizer(source)
+    tokenizer = dated(load_tokenizer(source), spec.data.template_date)
     split, *tokenised = _examples(spec, resolve_dataset, tokenizer, context_length(source))
     return _provenance(spec, resolve_run, base, split, tokenizer, tokenised)
 
@@ -330,11 +332,11 @@ def _save(trainer: GiftTrainer, target: Path) -> None:
 
 
 def _trained(trainer: GiftTrainer, directory: Path) -> DiffusionModel:
-    """The trained model in one piece on this process's device."""
+    """Return the trained model in one piece, as an evaluation of its checkpoint loads it."""
     if trainer.is_fsdp_enabled:
         # On the host: what had to be divided for training may not fit on one device.
         return load_checkpoint(directory / CHECKPOINT)
-    return trainer.diffusion_model
+    return trainer.trained_model()
 
 
 def _score(

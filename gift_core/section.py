@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Hashable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Self, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from gift_core.errors import Problem, SpecError, problems_of
@@ -21,6 +22,23 @@ from gift_core.errors import Problem, SpecError, problems_of
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+# Zero-width characters and marks of direction. Joiners stay: emoji and some scripts are written with them.
+_INVISIBLE = {0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+
+
+def clean_name(name: str) -> str:
+    """Return a name on one line: blanks trimmed, and control characters and invisible marks removed."""
+    spaced = "".join(" " if character.isspace() else character for character in name)
+    kept = (each for each in spaced if unicodedata.category(each) not in ("Cc", "Cs") and ord(each) not in _INVISIBLE)
+    return " ".join("".join(kept).split())
+
+
+def _cleaned(name: object) -> object:
+    return clean_name(name) if isinstance(name, str) else name
+
+
+# Text for people, cleaned before its length is looked at.
+Name = Annotated[str, BeforeValidator(_cleaned)]
 
 
 class Section(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -14,9 +15,20 @@ from pydantic import (
 )
 from pydantic import model_validator as check
 
+from gift_core.data.catalogue import find_dataset, kind_of
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
-from gift_core.section import Positive, Section, Seed, Share, alternatives, conflict, is_section, read_yaml_text
+from gift_core.section import (
+    Name,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    alternatives,
+    conflict,
+    is_section,
+    read_yaml_text,
+)
 
 Method = Literal["sft", "gift", "shuffled", "nll", "simple", "cart"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -32,6 +44,7 @@ _LEAST_TEMPERATURE = 1e-3
 SamplerName = Literal["llada", "dream"]
 Remasking = Literal["low_confidence", "random", "topk_margin", "entropy", "origin"]
 Precision = Literal["bf16", "fp32"]
+_SOURCE = "data.source"
 
 
 class ModelSpec(Section):
@@ -245,6 +258,20 @@ class RunSpec(Section):
             )
         return self
 
+    def replace(self, changes: Mapping[str, Any]) -> RunSpec:
+        """See `Section.replace`. A data set of another kind takes the place of the whole source, not of its name."""
+        return super().replace(self._with_whole_source(changes))
+
+    def _with_whole_source(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        dataset = changes.get(f"{_SOURCE}.dataset")
+        is_whole = _SOURCE in changes or f"{_SOURCE}.kind" in changes
+        if not isinstance(dataset, str) or is_whole:
+            return dict(changes)
+        if kind_of(dataset) == self.data.source.kind and not find_dataset(dataset):
+            return dict(changes)
+        source = {path.removeprefix(f"{_SOURCE}."): value for path, value in changes.items() if _is_of_source(path)}
+        return {_SOURCE: source} | {path: value for path, value in changes.items() if not _is_of_source(path)}
+
     @classmethod
     def from_yaml(cls, path: Path) -> RunSpec:
         return cls.parse(read_yaml(path))
@@ -259,6 +286,10 @@ class RunSpec(Section):
     def changed_values(self, other: RunSpec) -> dict[str, tuple[Any, Any]]:
         """The dotted fields in which two runs differ, and both values of each."""
         return _differences(self.model_dump(mode="json"), other.model_dump(mode="json"))
+
+
+def _is_of_source(path: str) -> bool:
+    return path.startswith(f"{_SOURCE}.")
 
 
 def read_yaml(path: Path) -> Any:
@@ -283,7 +314,9 @@ def weight_dtype(spec: RunSpec) -> WeightDtype:
 class ExperimentSpec(Section):
     """One base run repeated over methods and seeds. Runs of one seed share data order, t and u."""
 
-    name: str = Field("", max_length=120, description="Shown in lists; a name is made up when empty.")
+    name: Annotated[Name, Field(max_length=120)] = Field(
+        "", description="Shown in lists; a name is made up when empty."
+    )
     run: RunSpec = Field(default_factory=RunSpec)
     methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=8)] = ("sft", "gift")
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=16)] = (1,)

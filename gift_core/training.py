@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
@@ -269,6 +270,16 @@ class GiftTrainer(Trainer):
     def unwrapped_model(self) -> DiffusionModel:
         """The model, without what accelerate has wrapped it in."""
         return replace(self.diffusion_model, network=self.accelerator.unwrap_model(self.model))
+
+    def trained_model(self) -> DiffusionModel:
+        """Return the model as its saved checkpoint loads: adapters merged, and outside training's autocast.
+
+        Call it after the last step: the weights are changed in place. Adapters of a quantised base stay as they are.
+        """
+        network = self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        if isinstance(network, PeftModel) and self.spec.model.quantisation == "none":
+            network.merge_adapter()
+        return replace(self.diffusion_model, network=network)
 
     def epoch_ends(self) -> None:
         """Tell the scores that every step of this epoch is done."""

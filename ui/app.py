@@ -7,6 +7,7 @@ from pathlib import Path
 import gradio as gr
 
 from ui.client import StudioClient
+from ui.faults import guard
 from ui.pages.denoise import DenoisePage
 from ui.pages.evaluate import EvaluatePage
 from ui.pages.launch import LaunchPage
@@ -15,8 +16,12 @@ from ui.pages.runs import RunsPage
 from ui.pages.tokens import TokensPage
 
 STATIC = Path(__file__).parent / "static"
-# In the head rather than as Gradio's `css`, which does not reach the navigation bar.
-HEAD = '<link rel="stylesheet" href="components/pages.css">'
+# In the head rather than as Gradio's `css`, which does not reach the navigation bar. The script is inline: it is there
+# before the pages ask for anything.
+HEAD = (
+    '<link rel="stylesheet" href="components/pages.css">'
+    f"<script>{(STATIC / 'gradio_requests.js').read_text('utf-8')}</script>"
+)
 # System fonts only: nothing is fetched from another host.
 _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
@@ -41,6 +46,7 @@ def build_ui(client: StudioClient, *, account_link: bool = False) -> gr.Blocks:
         with demo.route(name, path):
             _navigation(account_link)
             page(demo, client)
+    guard(demo)
     # Gradio runs one call per event at a time by default: two visitors would wait for each other.
     demo.queue(default_concurrency_limit=8, max_size=64)
     return demo

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from api.account_views import SessionView
-from api.dataset_views import DatasetDetail
+from api.dataset_views import DatasetCatalogue, DatasetDetail
 from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
 from api.pages import Page
 from api.schemas import (
@@ -58,6 +58,9 @@ class StudioClient(Connection):
 
     def models(self) -> list[ModelView]:
         return self._get(list[ModelView], "/models")
+
+    def dataset_catalogue(self) -> DatasetCatalogue:
+        return self._get(DatasetCatalogue, "/catalogue/datasets")
 
     def presets(self) -> dict[str, ExperimentSpec]:
         return self._get(dict[str, ExperimentSpec], "/presets")
@@ -122,8 +125,12 @@ class StudioClient(Connection):
         return self._request(JobView, "POST", f"/jobs/{part(job_id)}/resume")
 
     def retry_job(self, job_id: str) -> JobView:
-        """The same from the start."""
+        """Begin a job again at step 0; `undo_job` brings back what it had until it has a checkpoint again."""
         return self._request(JobView, "POST", f"/jobs/{part(job_id)}/retry")
+
+    def undo_job(self, job_id: str) -> JobView:
+        """Bring back what a job had before it was discarded, or before it started over."""
+        return self._request(JobView, "POST", f"/jobs/{part(job_id)}/undo")
 
     def clone_job(
         self,
@@ -224,7 +231,8 @@ class StudioClient(Connection):
             return response.read().decode()
 
     def fetch_dataset(self, source: dict[str, Any]) -> DatasetDetail:
-        """Have the backend fetch a split of a data set of the Hub: the fields of a `HubSource`."""
+        """Have the backend fetch a split of a data set of the Hub: the fields of a `HubSource`, which may be a short
+        name of the catalogue alone."""
         return self._compute(DatasetDetail, "/datasets/hub", source)
 
     def dataset(self, dataset_id: str) -> DatasetDetail:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 Module = Literal[
     "dataset",
     "denoise",
+    "draft",
     "evaluation",
     "evaluations",
     "experiments",
@@ -47,6 +48,25 @@ def view(module: Module, elem_id: str) -> gr.HTML:
         container=False,
         padding=False,
     )
+
+
+def kept(value: str = "") -> gr.Textbox:
+    """Return a value that the page holds and does not show.
+
+    It takes the place of `gr.State`, for which every tab would hold a connection (Gradio's heartbeat) for as long as it
+    is open; a browser has six for a host. As it comes from the browser it is judged like everything that was typed.
+    """
+    # "hidden" rather than False: only what is in the document tells of its changes.
+    return gr.Textbox(value, visible="hidden")
+
+
+def is_problem_box(part: Any) -> bool:
+    """Whether a component is a `problems` view."""
+    return "gs-view-problems" in (getattr(part, "elem_classes", None) or ())
+
+
+# What a view takes where there is nothing to show; until it has something, or this, it says that it is loading.
+NOTHING = "{}"
 
 
 def data_of(value: BaseModel | dict[str, Any] | list[Any] | None) -> str:

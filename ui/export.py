@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -56,7 +56,7 @@ mount(document.getElementById('host'), {{ data: JSON.parse(document.getElementBy
 
 
 def offline_page(traces: Sequence[Trace], comparisons: Mapping[tuple[int, int], TraceComparison] | None = None) -> str:
-    """A page that plays `traces`; `comparisons` are of pairs of them, by their indices, the lower one first."""
+    """A page that plays `traces`; `comparisons` are of pairs of them, by their indices."""
     data = {
         "traces": [
             {"id": str(index), "label": trace.start.label, "document": trace.model_dump(mode="json")}
@@ -102,10 +102,10 @@ def offline_pages(client: StudioClient, visitors: Visitors) -> APIRouter:
 
 
 def _comparisons(traces: Sequence[Trace]) -> dict[tuple[int, int], TraceComparison]:
-    """Of all pairs that can be compared: those of one length."""
+    """Of all pairs that can be compared, in both orders: those of one length."""
     return {
         (first, second): compare(traces[first], traces[second])
-        for first, second in combinations(range(len(traces)), 2)
+        for first, second in permutations(range(len(traces)), 2)
         if traces[first].length == traces[second].length
     }
 

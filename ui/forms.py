@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import gradio as gr
@@ -58,6 +59,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = types.MappingProxyType(
             "data.overlong",
             "data.eos_tail",
             "data.held_out",
+            "data.template_date",
             "sampling.length",
             "sampling.block_length",
             "sampling.steps",
@@ -107,6 +109,7 @@ _LABELS: Mapping[str, str] = types.MappingProxyType(
         "data.overlong": "Examples that are too long",
         "data.eos_tail": "End-of-text tail",
         "data.held_out": "Held-out examples",
+        "data.template_date": "Date in prompts",
         "evaluation.loss_every": "Steps between held-out losses",
         "evaluation.score": "Score at the end",
     }
@@ -178,7 +181,9 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
 
 
 def shown(value: Any) -> Any:
-    """A value as its input takes it: real numbers as text, which is short unless that would round them."""
+    """A value as its input takes it: dates and real numbers as text, which is short unless that would round them."""
+    if isinstance(value, date):
+        return value.isoformat()
     if not isinstance(value, float):
         return value
     short = f"{value:g}"

@@ -39,7 +39,7 @@ class Gate:
         self._visitors = visitors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _path(scope).startswith(_OPEN):
+        if scope["type"] == "lifespan" or path_of(scope).startswith(_OPEN):
             await self._app(scope, receive, send)
             return
         refusal = await asyncio.to_thread(self._refusal, scope)
@@ -64,14 +64,15 @@ class Gate:
 def _turned_away(scope: Scope) -> Response:
     if scope["type"] == "http" and "text/html" in HTTPConnection(scope).headers.get("accept", ""):
         query = Request(scope).url.query
-        here = _path(scope) + (f"?{query}" if query else "")
-        return RedirectResponse(f"{_root(scope)}/sign-in?{urlencode({'next': here})}", 303)
+        here = path_of(scope) + (f"?{query}" if query else "")
+        return RedirectResponse(f"{root_of(scope)}/sign-in?{urlencode({'next': here})}", 303)
     return _problem(401, [Problem("Nobody is signed in who may do this.", remedy="Sign in at /sign-in.")])
 
 
 def _problem(status: int, problems: Sequence[Problem]) -> Response:
     phrase = HTTPStatus(status).phrase
-    document = ProblemDocument(code="refused", title=phrase, status=status, problems=list(problems))
+    detail = "\n".join(map(str, problems))
+    document = ProblemDocument(code="refused", title=phrase, status=status, problems=list(problems), detail=detail)
     return JSONResponse(document.model_dump(mode="json"), status, media_type="application/problem+json")
 
 
@@ -80,14 +81,16 @@ def _may_upload(session: SessionView) -> bool:
 
 
 def _is_upload(scope: Scope) -> bool:
-    return _path(scope).startswith(_UPLOAD)
+    return path_of(scope).startswith(_UPLOAD)
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
+    """The path within the studio."""
     path: str = scope["path"]
-    return path.removeprefix(_root(scope))
+    return path.removeprefix(root_of(scope))
 
 
-def _root(scope: Scope) -> str:
+def root_of(scope: Scope) -> str:
+    """The path under which the studio is served; mostly ""."""
     root: str = scope.get("root_path", "")
     return root.rstrip("/")

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
+from gift_core.errors import Problem
+
 T = TypeVar("T")
 
 # The launch page's parameter: the id of the run or the experiment that its form is filled from.
@@ -26,16 +28,28 @@ def address(page: str, **parameters: str | Sequence[str]) -> str:
     return f"{page}?{urlencode(given)}" if given else page
 
 
-def linked(given: Mapping[str, str], name: str, kind: Any, default: T) -> T:
-    """A parameter of the page's address as `kind`; when it is no such thing the page says so and takes `default`."""
+def linked(given: Mapping[str, str], name: str, kind: Any, default: T, problems: list[Problem]) -> T:
+    """A parameter of the page's address as `kind`; where it is no such thing that is added to `problems`, and it is
+    `default`."""
     if name not in given:
         return default
     try:
         return cast(T, TypeAdapter(kind).validate_python(given[name]))
     except ValidationError:
-        # The value itself is left out: this text becomes part of the page as HTML.
-        gr.Warning(f"The link's {name} cannot be used. It is {default} instead.")
+        problems.append(
+            Problem(f"The link's {name} cannot be used: {given[name][:40]!r}.", name, f"It is {default} instead.")
+        )
         return default
+
+
+def identifiers(given: Mapping[str, str], name: str, most: int, problems: list[Problem]) -> list[str]:
+    """The ids of a parameter that lists them with commas, once each; what is above `most` is added to `problems`."""
+    found = list(dict.fromkeys(part for part in given.get(name, "").split(",") if part))
+    if len(found) > most:
+        problems.append(
+            Problem(f"The link names {len(found)} {name}, and {most} fit.", name, f"The first {most} are here.")
+        )
+    return found[:most]
 
 
 def parameters(request: gr.Request) -> dict[str, str]:

@@ -11,14 +11,17 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, delete, select
 
+from workers.lifecycle.snapshots import forget_aside, from_step_zero
 from workers.line import Reach, next_in_line
 from workers.metrics import MetricLine
-from workers.moves import finish, move, requeue
+from workers.moves import bring_back, end_as_before, finish, leave_queue, move, note, requeue
 from workers.observations import Observations, add_points, forget_points_after
-from workers.records import ACTIVE, ENDED, Experiment, Job, JobState, StopMode, Switch, Worker
+from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode, Switch, Worker
 
 # A job whose worker was lost this often since a person last asked for it is not taken up by itself any more.
 MOST_LOSSES = 3
+# Their steps are answers, which stay; a checkpoint of a training is found on the disk.
+_COUNTED_BY_ANSWERS = frozenset({JobKind.EVALUATE, JobKind.DENOISE})
 # The switch that pauses the queue.
 PAUSED = "paused"
 
@@ -116,17 +119,77 @@ class Attempts(Observations):
                 return None
             job = session.get_one(Job, job_id)
             if lines:
-                _take_report(session, job_id, job.attempt, lines)
+                _take_report(session, job, job.attempt, lines)
                 job.sqlmodel_update(progress_of(lines, job.latest))
                 job.fresh = False
+                if job.kind in _COUNTED_BY_ANSWERS:
+                    job.saved_step = job.step or None
             return Orders(JobState(job.state), StopMode(job.stop_mode) if job.stop_mode else None)
 
     def catch_up(self, job_id: str, owner: str, earlier: Sequence[tuple[int, Sequence[MetricLine]]]) -> None:
         """Store what earlier attempts had reported by themselves when their worker died, by number of the attempt."""
         with self._write() as session:
             if _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
+                job = session.get_one(Job, job_id)
                 for attempt, lines in earlier:
-                    _take_report(session, job_id, attempt, lines)
+                    _take_report(session, job, attempt, lines)
+
+    def saved(self, job_id: str, owner: str, step: int | None) -> bool:
+        """Note the step of the job's last checkpoint; False if it is not `owner`'s any more."""
+        with self._write() as session:
+            return _update_owned(session, job_id, owner, saved_step=step)
+
+    def discard(self, job_id: str, owner: str, take: Callable[[Job], None], *, forget: bool = False) -> bool:
+        """Have the job begin at step 0 with its next attempt; False if it is not `owner`'s any more.
+
+        `take` is given the job as it was, and sets its files aside, or removes them for good if it is to `forget` them.
+        """
+        with self._write() as session:
+            if not _update_owned(session, job_id, owner, heartbeat=Job.heartbeat + 1):
+                return False
+            job = session.get_one(Job, job_id)
+            take(job)
+            begun = from_step_zero(job)
+            if not forget:
+                begun["set_aside"] |= {"state": JobState.STOPPED, "ended": time.time(), "stop_mode": StopMode.SAVE}
+            job.sqlmodel_update(begun)
+            if forget:
+                forget_aside(session, job)
+            return True
+
+    def bring_back(
+        self, job_id: str, by: str, cause: str, put_back: Callable[[int, int], None], *, owner: str | None = None
+    ) -> Job | None:
+        """Make a job what it was before its earlier attempts were set aside; None if nothing is set aside.
+
+        `put_back` brings the files of the attempts between two numbers back. An active job is given back by its `owner`
+        alone.
+        """
+        with self._write() as session:
+            job = session.get(Job, job_id)
+            if job is None or job.aside_attempt is None or job.set_aside is None:
+                return None
+            if job.state in ACTIVE and (owner is None or job.owner != owner):
+                return None
+            put_back(job.set_aside["first_attempt"], job.aside_attempt)
+            bring_back(session, job, by=by, cause=cause)
+            return job
+
+    def drop_aside(self, job_id: str, attempt: int, owner: str | None = None) -> bool:
+        """Forget what a job has set aside; False if it is not that any more, or is to be brought back.
+
+        Of an active job only its `owner` does. Its files are removed by the caller, afterwards.
+        """
+        with self._write() as session:
+            job = session.get(Job, job_id)
+            if job is None or job.aside_attempt != attempt or job.state == JobState.QUEUED:
+                return False
+            if job.state in ACTIVE and (owner is None or job.owner != owner or job.stop_mode == StopMode.RESTORE):
+                return False
+            forget_aside(session, job)
+            if job.state in ENDED:
+                note(session, job, by="studio", cause="what was set aside was removed")
+            return True
 
     def end(
         self,
@@ -142,7 +205,14 @@ class Attempts(Observations):
             job = session.get(Job, job_id)
             if job is None or job.owner != owner or job.state in ENDED or job.state == JobState.QUEUED:
                 return False
-            finish(session, job, state, by=owner, cause=cause, result=result, failure=failure)
+            if end_as_before(session, job, by=owner, cause=cause):
+                return True
+            # What it left when it was stopped before is still there where this attempt has left nothing.
+            left = {"result": result} if result is not None or state is JobState.FINISHED else {}
+            finish(session, job, state, by=owner, cause=cause, failure=failure, **left)
+            if state is JobState.FINISHED:
+                job.saved_step = None
+                forget_aside(session, job)
             if state is JobState.FAILED:
                 _stop_siblings(session, job)
             return True
@@ -224,7 +294,7 @@ def _interrupt(session: Session, job: Job, *, by: str, cause: str, **outcome: An
     finish(session, job, JobState.INTERRUPTED, by=by, cause=cause, **outcome)
     if goes_on:
         # One that was to begin anew and did not get that far still has to.
-        requeue(session, job, by=by, cause="goes on by itself", fresh=job.fresh)
+        requeue(session, job, by=by, cause="goes on by itself", fresh=job.fresh, by_itself=True)
 
 
 def _stop_siblings(session: Session, failed: Job) -> None:
@@ -234,7 +304,7 @@ def _stop_siblings(session: Session, failed: Job) -> None:
         return
     waiting = select(Job).where(Job.experiment_id == experiment.id, Job.state == JobState.QUEUED)
     for job in session.exec(waiting).all():
-        move(session, job, JobState.STOPPED, by="studio", cause=f"{failed.label} failed", ended=time.time())
+        leave_queue(session, job, by="studio", cause=f"{failed.label} failed")
 
 
 def _update_owned(session: Session, job_id: str, owner: str, **changes: Any) -> bool:
@@ -243,7 +313,7 @@ def _update_owned(session: Session, job_id: str, owner: str, **changes: Any) -> 
     return bool(session.exec(update(Job).where(*owned).values(**changes)).rowcount)
 
 
-def _take_report(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
+def _take_report(session: Session, job: Job, attempt: int, lines: Sequence[MetricLine]) -> None:
     if lines and lines[0].number == 1:
-        forget_points_after(session, job_id, attempt, lines[0].step)
-    add_points(session, job_id, attempt, lines)
+        forget_points_after(session, job.id, range(job.first_attempt, attempt), lines[0].step)
+    add_points(session, job.id, attempt, lines)

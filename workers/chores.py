@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from workers.disk import GIGABYTE
 from workers.housekeeping import Chore, Housekeeping, alone_in
 from workers.leftovers import clear_leftovers
+from workers.lifecycle.attempt_files import AsideSweep
 from workers.notifications import Notifier
 from workers.outbox import Outbox
 from workers.retention import Limits, Retention
@@ -18,11 +19,18 @@ if TYPE_CHECKING:
 
 _TELL_SECONDS = 1.0
 _CLEAR_SECONDS = 300.0
+_SWEEP_SECONDS = 5.0
 
 
 def chores_of(studio: Studio) -> Housekeeping:
     """Telling whoever is to be told, and clearing up."""
-    housekeeping = Housekeeping([Chore("clearing up", _CLEAR_SECONDS, _clearing(studio).do)])
+    sweep = AsideSweep(studio.store, studio.sharing)
+    housekeeping = Housekeeping(
+        [
+            Chore("clearing up", _CLEAR_SECONDS, _clearing(studio).do),
+            Chore("dropping what is set aside", _SWEEP_SECONDS, sweep.look),
+        ]
+    )
     settings = studio.settings
     targets = {target.key: target for url in settings.webhook_urls if (target := Target.of(url.get_secret_value()))}
     if targets:

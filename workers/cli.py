@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from gift_core.config.paths import PathError, expand_path
+from gift_core.errors import SpecError
+
 
 def worker(
     device: Annotated[
@@ -36,7 +39,7 @@ def worker(
 
     given = {
         "devices": ",".join(device) if device else None,
-        "data_dir": data_dir,
+        "data_dir": _folder(data_dir) if data_dir else None,
         "side_slots": side_slots,
         "embedded_worker": True,
     }
@@ -61,3 +64,10 @@ def worker(
         typer.echo("Handing jobs back ...")
         taking.stop()
         studio.close()
+
+
+def _folder(given: Path) -> Path:
+    try:
+        return expand_path(given)
+    except PathError as error:
+        raise SpecError(str(error), field="--data-dir", remedy="Write the folder's whole path.") from None

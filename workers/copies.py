@@ -15,6 +15,7 @@ from workers.evaluations import EvaluationService
 from workers.experiments import LaunchOptions, new_id
 from workers.keys import Claim
 from workers.kinds import KINDS
+from workers.launch_checks import require_devices, require_divisible
 from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, PushOrder, PushSpec
 from workers.outputs import OutputService
 from workers.records import Job, JobKind
@@ -115,7 +116,9 @@ class CopyService:
         spec = RunSpec.parse(old.spec)
         changes = {"model.start_from": job_id, "training.epochs": epochs, "seed": (spec.seed + 1) % _SEEDS}
         longer = spec.replace(changes)
+        require_devices(LaunchOptions(devices=old.devices, device=old.device), store.workers())
         self._studio.check(longer)
+        require_divisible(longer, old.devices)
         run = Job(
             id=new_id("run"),
             kind=JobKind.TRAIN,

@@ -92,11 +92,17 @@ class Counts:
             newer = select(Transition).where(col(Transition.id) > transition).order_by(col(Transition.id))
             with self._read() as session:
                 changes = session.exec(newer.limit(_AT_ONCE)).all()
-                ends = [change for change in changes if change.after in ENDED and change.before != change.after]
+                ends = [change for change in changes if _is_end(change)]
                 found += _ends(session, ends)
             if not changes:
                 return found, transition
             transition = changes[-1].id or transition
+
+
+def _is_end(change: Transition) -> bool:
+    """Whether an attempt ended, or a job before its first one; what is again as it was before has ended already."""
+    never_begun = change.before == JobState.QUEUED and change.after == JobState.STOPPED
+    return change.after in ENDED and (change.before in ACTIVE or never_begun)
 
 
 def _ends(session: Session, changes: Sequence[Transition]) -> list[Ended]:

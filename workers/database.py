@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session
 
+from gift_core.config.paths import expand_path
 from workers.locations import ServiceUnavailable, check_store_url, without_secrets
-from workers.migrations import bring_up_to_date
+from workers.migrations import SchemaError, bring_up_to_date
+from workers.settings import DATA_DIR, STORE_URL, ConfigurationError
+from workers.startup.sqlite_files import check_sqlite_file
 
 _BUSY_TIMEOUT_SECONDS = 30
 _IDLE_MILLISECONDS = 5000
 # Any number, the same for all who write.
 _WRITER_LOCK = 0x67696674
+_DAMAGED = "Put a copy back in its place, or name another folder. `sqlite3 FILE .recover` saves what can be read."
 
 
 class StoreUnavailable(ServiceUnavailable):
@@ -35,17 +39,18 @@ class Database:
     """
 
     def __init__(self, url: str | URL) -> None:
-        """Raises `LocationError` for a URL that is neither's, and `StoreUnavailable`."""
+        """Raises `LocationError` for a URL of another kind, `ConfigurationError` for a database that cannot be used,
+        and `StoreUnavailable`."""
         self._url = url if isinstance(url, URL) else make_url(check_store_url(url))
         self._looking: Any = None
         sqlite = self._url.get_backend_name() == "sqlite"
-        self._engine, self._writer = _sqlite(self._url) if sqlite else _postgres(self._url)
+        self._engine, self._writer = _sqlite(self._url, _field_of(url)) if sqlite else _postgres(self._url)
         with self._reached(), self._writer.connect() as connection:
             # Not one for others to use afterwards.
             connection.detach()
             if sqlite:
                 _let_tables_be_replaced(connection)
-            with connection.begin():
+            with connection.begin(), _named(self._url, _field_of(url)):
                 bring_up_to_date(connection)
 
     @classmethod
@@ -94,18 +99,47 @@ class Database:
         try:
             yield
         except (OperationalError, InterfaceError) as error:
-            kind = type(error.orig or error).__name__
-            shown = without_secrets(self._url.render_as_string())
-            raise StoreUnavailable(
-                f"The store at {shown} does not answer ({kind}).",
-                field="store_url",
-                remedy="Start its server, make room on its disk, or correct the URL; then try again.",
-            ) from error
+            raise self._unavailable(error, "does not answer") from error
+        except DatabaseError as error:
+            if type(error.orig) is not sqlite3.DatabaseError:
+                raise
+            raise self._unavailable(error, "is damaged") from error
+
+    def _unavailable(self, error: DBAPIError, what: str) -> StoreUnavailable:
+        shown = without_secrets(self._url.render_as_string())
+        if self._url.get_backend_name() == "sqlite":
+            # What SQLite says holds nothing of the rows.
+            return StoreUnavailable(
+                f"The store at {shown} cannot be used: {error.orig}.",
+                field=_field_of(self._url),
+                remedy="Make room on its disk, and check who may write to it; then try again.",
+            )
+        return StoreUnavailable(
+            f"The store at {shown} {what} ({type(error.orig or error).__name__}).",
+            field=STORE_URL,
+            remedy="Start its server, make room on its disk, or correct the URL; then try again.",
+        )
 
 
-def _sqlite(url: URL) -> tuple[Engine, Engine]:
-    path = Path(url.database or "")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _field_of(url: str | URL) -> str:
+    """The setting that says where the store is: a whole URL, or the folder that a file lies in."""
+    return STORE_URL if isinstance(url, str) else DATA_DIR
+
+
+@contextmanager
+def _named(url: URL, field: str) -> Iterator[None]:
+    """Say which database it is that cannot be brought up to date. Raises `ConfigurationError`."""
+    try:
+        yield
+    except SchemaError as error:
+        shown = without_secrets(url.render_as_string())
+        raise ConfigurationError(f"The store at {shown} {error}.", field=field, remedy=error.remedy) from None
+
+
+def _sqlite(url: URL, field: str) -> tuple[Engine, Engine]:
+    path = expand_path(url.database or "")
+    check_sqlite_file(path, field, "experiment", _DAMAGED)
+    url = url.set(database=str(path))
     engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)

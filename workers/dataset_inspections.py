@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from gift_core.data_spec import FileSource
 from gift_core.dataset_document import DatasetInspection
+from workers.dataset_uses import with_kept_data
 from workers.kinds import FOUND
+from workers.launch_checks import require_examples
 from workers.models import ModelShelf
 from workers.orders import DatasetOrder
 from workers.records import Job, JobKind, JobState, StopMode
@@ -24,10 +25,12 @@ class DatasetInspectionService:
     def start(self, order: DatasetOrder, by: str = "") -> Job:
         """Begin what was not begun before; raises `ModelError` or `DataError` where a checkpoint or a data set is
         unknown, `ConflictError` when too many wait already."""
-        labels = tuple(self._shelf.checkpoint(name).label for name in order.checkpoints)
-        source = order.run.data.source
-        if isinstance(source, FileSource):
-            self._studio.datasets.get(source.dataset)
+        data = with_kept_data(order.run.data, self._studio.datasets)
+        order = order.model_copy(update={"run": order.run.model_copy(update={"data": data})})
+        checkpoints = [self._shelf.checkpoint(name) for name in order.checkpoints]
+        if self._studio.missing([order.id]):
+            require_examples(self._studio, order, checkpoints)
+        labels = tuple(checkpoint.label for checkpoint in checkpoints)
         named = order.model_copy(update={"labels": labels})
         job = self._studio.new_job(JobKind.INSPECT, order.id, " · ".join(labels), named)
         known = self._studio.submit(job, by)

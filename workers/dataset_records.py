@@ -26,6 +26,14 @@ class DatasetRecords:
                 session.add(dataset)
             return existing or dataset
 
+    def update(self, dataset: Dataset) -> Dataset:
+        """Replace what is known of the rows of a data set that is stored; its name and time stay as they are."""
+        with self._write() as session:
+            stored = session.get_one(Dataset, dataset.id)
+            stored.rows, stored.summary, stored.fingerprint = dataset.rows, dataset.summary, dataset.fingerprint
+            session.add(stored)
+            return stored
+
     def get(self, dataset_id: str) -> Dataset | None:
         with self._read() as session:
             return session.get(Dataset, dataset_id)

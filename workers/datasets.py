@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
+
+from pydantic import ValidationError
 
 from gift_core.data.checking import all_problems, summary_of, write_problems
 from gift_core.data.files import SUFFIXES, unknown_kind
@@ -18,6 +22,7 @@ from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
+from gift_core.section import clean_name
 from gift_core.tasks.items import EvaluationTaskName, FileItems
 from gift_core.tasks.registry import EVALUATION_TASKS
 from workers.dataset_records import DatasetRecords
@@ -36,6 +41,14 @@ class Checked:
 
     rows: int
     summary: DatasetSummary | None = None
+    task: str = ""
+
+    @property
+    def reading(self) -> str:
+        """What the file is read as: files of equal bytes with equal readings are one data set."""
+        mapping, origin = (self.summary.mapping, self.summary.origin) if self.summary else (None, None)
+        parts = [self.task, *(part.model_dump(mode="json") if part else None for part in (mapping, origin))]
+        return json.dumps(parts, sort_keys=True)
 
 
 Check = Callable[[Path], Checked]
@@ -58,7 +71,7 @@ def check_examples(mapping: ColumnMapping = FOUND_BY_NAME) -> Check:
 
 def check_items(task: EvaluationTaskName) -> Check:
     """The same for problems of a task, whose columns are its own; raises `SpecError` where it takes no file."""
-    return lambda path: Checked(len(EVALUATION_TASKS[task].items(FileItems(path=path))))
+    return lambda path: Checked(len(EVALUATION_TASKS[task].items(FileItems(path=path))), task=task)
 
 
 class TooLargeError(DataError):
@@ -77,10 +90,17 @@ class Shared(Protocol):
 
 @dataclass(frozen=True)
 class _Arrived:
+    """A file that has come in; `digest` is made of its bytes and its suffix."""
+
     path: Path
     label: str
     bytes: int
-    id: str
+    digest: str
+
+    def ids(self, reading: str) -> tuple[str, str]:
+        """Return the ids that a data set of these bytes may have: that of the first reading, and that of another."""
+        other = hashlib.sha256(f"{self.digest} {reading}".encode()).hexdigest()
+        return _id(self.digest), _id(other)
 
 
 class DatasetStore:
@@ -102,6 +122,7 @@ class DatasetStore:
         self._limit = limit_bytes
         self._uses = uses
         self._shared = shared
+        self._accepting = threading.Lock()
         directory.mkdir(parents=True, exist_ok=True)
 
     async def receive(
@@ -133,8 +154,14 @@ class DatasetStore:
         Raises `DataError` where the Hub cannot be asked, there is too much of it, or a row cannot be used, and what
         `admit` raises for a number of bytes: the Hub's, before anything is fetched, and those of the one file.
         """
-        from gift_core.data.hub import fetch_split, join_parts, origin_of
+        from gift_core.data.hub import fetch_split, is_here, is_offline, join_parts, origin_of
 
+        if is_offline() and not is_here(source):
+            raise DataError(
+                f"This studio is kept off the network, so it cannot fetch {source.dataset}.",
+                field="data.source.dataset",
+                remedy="Download the file from the Hub and upload the file, or start the studio with HF_HUB_OFFLINE=0.",
+            )
         files, parts = fetch_split(source, self._limit, admit)
         with self._partial(parts[0].suffix.lower() if len(parts) == 1 else ".jsonl") as partial:
             join_parts(parts, partial)
@@ -148,8 +175,19 @@ class DatasetStore:
             with partial.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
             label = f"{source.dataset} {source.split}{partial.suffix}"
-            arrived = _Arrived(partial, label, size, _id(digest, partial.suffix))
+            arrived = _Arrived(partial, label, size, _digest(digest, partial.suffix))
             return self._accept(arrived, Checked(summary.rows, summary))
+
+    def fetched(self, source: HubSource) -> Dataset | None:
+        """Return the newest data set that was fetched from this split, at its commit if it names one; else None."""
+        return self.fetched_each([source])[0]
+
+    def fetched_each(self, sources: Sequence[HubSource]) -> list[Dataset | None]:
+        """The same for each of several splits."""
+        fetched = [
+            (dataset, (dataset.summary or {})["origin"]) for dataset in self._records.list() if _has_origin(dataset)
+        ]
+        return [next((dataset for dataset, origin in fetched if _is_of(origin, each)), None) for each in sources]
 
     def path(self, dataset_id: str) -> Path:
         """The data set's file; raises `DataError` where there is none."""
@@ -230,7 +268,7 @@ class DatasetStore:
                         raise self._too_large(label[:_LABEL_LENGTH])
                     digest.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
-            yield _Arrived(partial, label[:_LABEL_LENGTH], size, _id(digest, suffix))
+            yield _Arrived(partial, label[:_LABEL_LENGTH], size, _digest(digest, suffix))
 
     @contextmanager
     def _partial(self, suffix: str) -> Iterator[Path]:
@@ -242,22 +280,36 @@ class DatasetStore:
             Path(name).unlink(missing_ok=True)
 
     def _accept(self, arrived: _Arrived, checked: Checked) -> Dataset:
-        suffix, summary = arrived.path.suffix, checked.summary
-        kept = arrived.path.replace(self._directory / f"{arrived.id}{suffix}")
-        # Before anybody can ask for it: a worker on another host needs the file.
-        if self._shared:
-            self._shared.keep_dataset(kept)
-        return self._records.add(
-            Dataset(
-                id=arrived.id,
+        """Keep a file that can be used, and return its record: the one for this reading of it."""
+        # One at a time: two readings of one file would otherwise take the same id.
+        with self._accepting:
+            known = self._known(arrived, checked)
+            dataset = Dataset(
+                id=known.id if known else self._free_id(arrived, checked),
                 name=arrived.label,
-                suffix=suffix,
+                suffix=arrived.path.suffix,
                 bytes=arrived.bytes,
                 rows=checked.rows,
-                summary=summary.model_dump(mode="json") if summary else None,
-                fingerprint=summary.fingerprint if summary else "",
+                summary=checked.summary.model_dump(mode="json") if checked.summary else None,
+                fingerprint=checked.summary.fingerprint if checked.summary else "",
+                task=checked.task,
             )
-        )
+            kept = arrived.path.replace(self._file(dataset))
+            # Before anybody can ask for it: a worker on another host needs the file.
+            if self._shared:
+                self._shared.keep_dataset(kept)
+            return self._records.update(dataset) if known else self._records.add(dataset)
+
+    def _known(self, arrived: _Arrived, checked: Checked) -> Dataset | None:
+        """Return the record of the same bytes in the same reading; also one of rows that had no summary yet."""
+        for identity in arrived.ids(checked.reading):
+            known = self._records.get(identity)
+            if known and (_reading_of(known) == checked.reading or _is_undescribed(known, checked)):
+                return known
+        return None
+
+    def _free_id(self, arrived: _Arrived, checked: Checked) -> str:
+        return next(identity for identity in arrived.ids(checked.reading) if self._records.get(identity) is None)
 
     def _too_large(self, label: str) -> TooLargeError:
         return TooLargeError(
@@ -276,11 +328,40 @@ def _problem_list(path: Path, mapping: ColumnMapping) -> IO[str]:
     return file
 
 
-def _id(digest: hashlib._Hash, suffix: str) -> str:
+def _reading_of(dataset: Dataset) -> str:
+    """Return the reading of a stored data set, "" if its summary is of a version that is no longer read."""
+    try:
+        summary = DatasetSummary.model_validate(dataset.summary) if dataset.summary else None
+    except ValidationError:
+        return ""
+    return Checked(dataset.rows, summary, dataset.task).reading
+
+
+def _has_origin(dataset: Dataset) -> bool:
+    return bool(dataset.summary and dataset.summary.get("origin"))
+
+
+def _is_of(origin: Mapping[str, Any], source: HubSource) -> bool:
+    """Whether a stored origin is the split that is asked for; of a branch or a tag only the Hub knows the commit."""
+    asked = {"repository": source.dataset, "split": source.split, "config": source.config}
+    is_same = all(origin.get(name) == value for name, value in asked.items())
+    return is_same and source.revision in (None, origin.get("revision"))
+
+
+def _is_undescribed(dataset: Dataset, checked: Checked) -> bool:
+    """Whether an upload of rows describes a data set that an older version stored without a summary."""
+    return dataset.summary is None and not dataset.task and not checked.task
+
+
+def _digest(digest: hashlib._Hash, suffix: str) -> str:
     digest.update(suffix.encode())
-    return f"ds_{digest.hexdigest()[:16]}"
+    return digest.hexdigest()
+
+
+def _id(digest: str) -> str:
+    return f"ds_{digest[:16]}"
 
 
 def _label(name: str) -> str:
-    """The name as it is shown: its last part, without what cannot be printed. It never becomes a path."""
-    return "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())
+    """The name as it is shown: its last part, cleaned. It never becomes a path."""
+    return clean_name(name.replace("\\", "/").rsplit("/", 1)[-1])

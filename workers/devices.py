@@ -49,7 +49,7 @@ def find_devices(asked: str = "auto", visible: str | None = None) -> list[Device
     if missing := [name for name in names if name not in known]:
         raise SpecError(
             f"This machine has no device {', '.join(missing)}.",
-            field="devices",
+            field="GIFT_DEVICES",
             remedy=f"Choose from {', '.join(known)}, or auto.",
         )
     return [known[name] for name in dict.fromkeys(names)]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from workers.kinds import ANSWERS
+from workers.launch_checks import require_plan
 from workers.models import ModelShelf
 from workers.observations import JobFilter
 from workers.orders import EvaluationOrder
@@ -30,18 +31,24 @@ class EvaluationService:
         self._shelf = shelf
         self._read: OrderedDict[str, tuple[object, Evaluation]] = OrderedDict()
         self._scoring = threading.Lock()
+        # Items may have to be fetched or made: once for all who ask for them at the same time.
+        self._checking = threading.Lock()
 
     def start(self, orders: Sequence[EvaluationOrder], by: str = "") -> list[Job]:
         """Begin evaluations, or go on with those that were stopped; finished ones are there at once.
 
         Raises a `GiftError` where one could not be begun; then none is.
         """
-        labels = [self._shelf.checkpoint(order.checkpoint).label for order in orders]
-        for order in orders:
-            order.plan(self._studio.datasets.path)
+        checkpoints = [self._shelf.checkpoint(order.checkpoint) for order in orders]
+        for order, checkpoint in zip(orders, checkpoints, strict=True):
+            plan = order.plan(self._studio.datasets.path)
+            # What is there, or has begun, needs its items no more.
+            if self._studio.missing([order.id]):
+                with self._checking:
+                    require_plan(self._studio, plan, checkpoint)
         jobs = [
-            self._studio.new_job(JobKind.EVALUATE, order.id, label, order)
-            for order, label in zip(orders, labels, strict=True)
+            self._studio.new_job(JobKind.EVALUATE, order.id, checkpoint.label, order)
+            for order, checkpoint in zip(orders, checkpoints, strict=True)
         ]
         return [self._studio.submit(job, by) for job in jobs]
 

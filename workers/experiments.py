@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import dataclass
-from datetime import datetime
 
 from gift_core.spec import CONTROLS, ExperimentSpec
 from workers.records import Experiment, Job, JobKind
@@ -30,11 +29,13 @@ class LaunchOptions:
 DEFAULT = LaunchOptions()
 
 
-def new_experiment(spec: ExperimentSpec, subject: str, options: LaunchOptions = DEFAULT, by: str = "") -> Experiment:
-    """The record of a new experiment; `subject` is what its data is called in a made-up name."""
+def new_experiment(
+    spec: ExperimentSpec, subject: str, number: int, options: LaunchOptions = DEFAULT, by: str = ""
+) -> Experiment:
+    """Return the record of a new experiment; `subject`, its data, and `number` become part of a made-up name."""
     return Experiment(
         id=new_id("exp"),
-        name=spec.name or _made_up_name(spec, subject),
+        name=spec.name or _made_up_name(spec, subject, number),
         spec=spec.model_dump(mode="json"),
         created_by=by,
         stop_on_failure=options.stop_on_failure,
@@ -67,9 +68,9 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{''.join(secrets.choice(_ID_ALPHABET) for _ in range(12))}"
 
 
-def _made_up_name(spec: ExperimentSpec, subject: str) -> str:
-    now = datetime.now()
+def _made_up_name(spec: ExperimentSpec, subject: str, number: int) -> str:
+    """Say what is trained and how; when is told beside it, in the time zone of whoever looks."""
     compared = [method.upper() for method in spec.methods if method not in CONTROLS]
     controls = len(spec.methods) - len(compared)
     methods = " + ".join(compared + ([f"{controls} control{'s' if controls > 1 else ''}"] if controls else []))
-    return f"{subject} · {methods} · {now.day} {now:%b %H:%M}"
+    return f"{subject} · {methods} · lr {spec.run.training.learning_rate:g} · #{number}"

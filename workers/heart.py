@@ -59,7 +59,8 @@ class Heart:
 
     def catch_up(self) -> None:
         """Pass on what earlier attempts have reported: the last of it may not have been read before a worker died."""
-        earlier = [(n, MetricsTail(self._directory / channel(n)).read()) for n in range(1, self._job.attempt)]
+        attempts = range(self._job.first_attempt, self._job.attempt)
+        earlier = [(n, MetricsTail(self._directory / channel(n)).read()) for n in attempts]
         if any(lines for _, lines in earlier):
             self._store.catch_up(self._job.id, self._job.owner or "", earlier)
 

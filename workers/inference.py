@@ -13,7 +13,7 @@ from gift_core.data_spec import TaskName, TaskSource
 from gift_core.documents import DatasetPreview, Inspection
 from gift_core.recording import InspectionRequest, Recording
 from gift_core.spec import ObjectiveSpec, RunSpec
-from workers.dataset_uses import require_kept
+from workers.dataset_uses import with_kept_data
 from workers.store import ConflictError
 
 if TYPE_CHECKING:
@@ -91,19 +91,17 @@ class InferenceService:
         from gift_core.models.catalogue import find_model
         from gift_core.models.loading import context_length, load_tokenizer
 
-        # Everybody may look; nobody has the server download for that.
-        require_kept(run.data)
+        # A look at data never makes the server download.
+        data = with_kept_data(run.data, self._studio.datasets)
         find_model(run.model.name)
-        source = run.data.source
+        source = data.source
         own = not isinstance(source, TaskSource)
         contents = (
-            task_contents(run.data)
-            if isinstance(source, TaskSource)
-            else read_source(source, self._studio.datasets.path)
+            task_contents(data) if isinstance(source, TaskSource) else read_source(source, self._studio.datasets.path)
         )
         tokenizer, context = load_tokenizer(run.model.name), context_length(run.model.name)
         rows_shown = slice(start, start + rows)
-        return preview(contents, tokenizer, run.data, run.sampling, context, rows_shown, find_duplicates=own)
+        return preview(contents, tokenizer, data, run.sampling, context, rows_shown, find_duplicates=own)
 
     def examples(self, count: int) -> list[HeldOutExample]:
         """`count` held-out problems of each built-in task with their reference responses; at most `MOST_EXAMPLES`."""

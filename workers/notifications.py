@@ -8,7 +8,7 @@ from typing import Any
 
 from workers.alarms import BASELINE_REPORTS, ENTROPY, Alarm, EntropyWatch, StallWatch
 from workers.outbox import Change, Message, Outbox
-from workers.records import Job, JobState
+from workers.records import ACTIVE, Job, JobState
 from workers.store import JobStore
 
 EVENTS = ("finished", "failed", "nan_loss", "stalled", "entropy_collapse")
@@ -60,7 +60,7 @@ class Notifier:
 def _of_change(change: Change) -> Message | None:
     """None where it is nothing to tell: it goes on by itself, was stopped on request, or is long ago."""
     made, job = change.transition, change.job
-    if made.before in (None, made.after) or time.time() - made.time > _NEWS_SECONDS:
+    if made.before not in ACTIVE or time.time() - made.time > _NEWS_SECONDS:
         return None
     if made.after == JobState.FINISHED:
         return _message(job, change.attempt, "finished", made.time, f"{job.label} has finished.")

@@ -13,7 +13,7 @@ from sqlmodel import Session, col, delete, select
 
 from workers.line import Reach, in_line, next_in_line
 from workers.metrics import MetricLine
-from workers.records import ACTIVE, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
+from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, MetricPoint, Transition, Worker
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Observations:
             return list(session.exec(query))
 
     def trained(self, limit: int | None = None) -> list[Job]:
-        """Runs that have left weights which are still there: finished ones, and those stopped with their result kept.
-        Newest first."""
+        """Return ended runs whose weights are there: finished ones, and those that were stopped with their result kept,
+        also if they have failed since. Newest first."""
         query = _trained().order_by(col(Job.created).desc(), col(Job.position), col(Job.id)).limit(limit)
         with self._read() as session:
             return list(session.exec(query))
@@ -102,6 +102,11 @@ class Observations:
         """Those that some worker has, in no order."""
         with self._read() as session:
             return list(session.exec(select(Job).where(col(Job.state).in_(ACTIVE))))
+
+    def with_aside(self) -> list[Job]:
+        """Return the jobs that have an attempt set aside, in no order."""
+        with self._read() as session:
+            return list(session.exec(select(Job).where(col(Job.aside_attempt).is_not(None))))
 
     def next_in_line(self, reach: Reach | None = None) -> list[Job]:
         """The jobs that a worker may choose from, those whose turn is next."""
@@ -125,8 +130,12 @@ class Observations:
             return list(session.exec(select(Worker).order_by(col(Worker.started))))
 
     def metrics(self, job_ids: Sequence[str] | None, after: int, limit: int = 5000) -> list[MetricPoint]:
-        """Points with a cursor above `after`, in its order; of all jobs when `job_ids` is None."""
-        query = select(MetricPoint).where(col(MetricPoint.cursor) > after).order_by(col(MetricPoint.cursor))
+        """Points with a cursor above `after`, in its order; of all jobs when `job_ids` is None.
+
+        Those of attempts that are set aside are left out.
+        """
+        newer = (col(MetricPoint.cursor) > after, col(MetricPoint.attempt) >= Job.first_attempt)
+        query = select(MetricPoint).join(Job).where(*newer).order_by(col(MetricPoint.cursor))
         if job_ids is not None:
             query = query.where(col(MetricPoint.job_id).in_(job_ids))
         with self._read() as session:
@@ -149,9 +158,9 @@ class Observations:
 
 
 def _trained() -> Any:
-    ended = col(Job.state).in_((JobState.FINISHED, JobState.STOPPED))
+    # As `workers.lifecycle.actions.has_weights` says of one job.
     there = (col(Job.result).is_not(None), col(Job.files_removed).is_(None))
-    return select(Job).where(Job.kind == JobKind.TRAIN, ended, *there)
+    return select(Job).where(Job.kind == JobKind.TRAIN, col(Job.state).in_(ENDED), *there)
 
 
 def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[MetricLine]) -> None:
@@ -167,9 +176,9 @@ def add_points(session: Session, job_id: str, attempt: int, lines: Sequence[Metr
         session.connection().execute(dialect.insert(MetricPoint).on_conflict_do_nothing(), points)
 
 
-def forget_points_after(session: Session, job_id: str, attempt: int, step: int) -> None:
-    """Remove what the attempts before this one reported after `step`, all of it where it begins anew."""
-    earlier = (col(MetricPoint.job_id) == job_id, col(MetricPoint.attempt) < attempt)
+def forget_points_after(session: Session, job_id: str, attempts: range, step: int) -> None:
+    """Remove what these attempts reported after `step`, all of it if the next one begins anew."""
+    earlier = (col(MetricPoint.job_id) == job_id, col(MetricPoint.attempt).between(attempts.start, attempts.stop - 1))
     later = (col(MetricPoint.step) > step,) if step else ()
     session.exec(delete(MetricPoint).where(*earlier, *later))
 

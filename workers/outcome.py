@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from gift_core.reporting import RESULT_FILE, SPEC_FILE, write_atomically
-from workers.context import EXIT_DISK_FULL, EXIT_LOST, JOB_FILE, LOG_FILE, STOPPED_FILE
+from gift_core.reporting import RESULT_FILE, write_atomically
+from workers.context import EXIT_DISK_FULL, EXIT_LOST, LOG_FILE, STOPPED_FILE
 from workers.job_log import read_tail
 from workers.records import JobState
 
@@ -64,6 +63,7 @@ _UNEXPLAINED = frozenset({"killed", "crashed", "exit"})
 
 STOPPED = Outcome(JobState.STOPPED, "stopped on request")
 DISCARDED = Outcome(JobState.STOPPED, "stopped on request, nothing kept")
+RESTORED = Outcome(JobState.STOPPED, "stopped on request, what it had before was brought back")
 STUDIO_STOPPED = Outcome(JobState.INTERRUPTED, "the studio was stopped")
 ENDED_FROM_OUTSIDE = Outcome(JobState.INTERRUPTED, "somebody else ended its process")
 CUT_OFF = Outcome(JobState.INTERRUPTED, "its worker could not reach the store")
@@ -73,17 +73,6 @@ def clear(directory: Path) -> None:
     """Remove what an earlier attempt said about its end."""
     for name in (RESULT_FILE, FAILURE_FILE, STOPPED_FILE):
         (directory / name).unlink(missing_ok=True)
-
-
-def discard(directory: Path) -> None:
-    """Remove all that a job has made; what was asked, and the log, stay."""
-    for path in directory.iterdir():
-        if path.name in (JOB_FILE, LOG_FILE, SPEC_FILE):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def outcome_of(directory: Path, exit_code: int) -> Outcome:

@@ -9,10 +9,10 @@ from typing import IO, Any, cast
 
 from pydantic import SecretStr
 
-from gift_core.errors import SpecError
 from workers.experiments import new_id
 from workers.keys import Claim
 from workers.kinds import EXPORTED, RESPONSES
+from workers.launch_checks import require_export, require_push, require_responses
 from workers.models import ModelShelf
 from workers.orders import DenoiseOrder, ExportOrder, PushOrder, PushSpec
 from workers.records import Job, JobKind, JobState
@@ -29,13 +29,19 @@ class OutputService:
 
     def denoise(self, order: DenoiseOrder, by: str = "") -> Job:
         """Respond to a batch of prompts. Raises `ModelError` where there is no such checkpoint."""
-        label = f"{len(order.prompts)} prompts · {self._shelf.checkpoint(order.checkpoint).label}"
+        checkpoint = self._shelf.checkpoint(order.checkpoint)
+        if self._studio.missing([order.id]):
+            require_responses(self._studio, order, checkpoint)
+        label = f"{len(order.prompts)} prompts · {checkpoint.label}"
         return self._studio.submit(self._studio.new_job(JobKind.DENOISE, order.id, label, order), by)
 
     def export(self, order: ExportOrder, by: str = "") -> Job:
         """Write a run as other programs load it. Raises `NotFoundError`, or `ConflictError` for an unfinished one, or
         one whose files were removed."""
-        label = f"{order.layout or 'export'} · {self._finished(order.run).label}"
+        run = self._finished(order.run)
+        if self._studio.missing([order.id]):
+            require_export(self._studio, order, run)
+        label = f"{order.layout or 'export'} · {run.label}"
         return self._studio.submit(self._studio.new_job(JobKind.EXPORT, order.id, label, order), by)
 
     def push(self, order: PushOrder, token: SecretStr | None, by: str = "", claim: Claim | None = None) -> Job:
@@ -46,13 +52,10 @@ class OutputService:
         """
         if (made := self._studio.made(claim)) is not None:
             return made
-        if token is None and self._studio.settings.hub_token is None:
-            raise SpecError(
-                "There is no token to upload with.",
-                field="token",
-                remedy="Make one with the role write on huggingface.co/settings/tokens.",
-            )
-        label = f"{order.repository} · {self._finished(order.run).label}"
+        require_push(order, token, studio_has_token=self._studio.settings.hub_token is not None)
+        run = self._finished(order.run)
+        require_export(self._studio, order, run)
+        label = f"{order.repository} · {run.label}"
         asked = PushSpec(**order.model_dump(), own_token=token is not None)
         job = self._studio.new_job(JobKind.PUSH, new_id("push"), label, asked)
         identity, kept = job.id, None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gift_core.errors import SpecError
 from gift_core.machine import Machine
 from gift_core.preflight_document import PreflightReport
 from gift_core.spec import RunSpec
-from workers.dataset_uses import require_kept
+from workers.dataset_uses import with_kept_data
+from workers.datasets import DatasetStore
 from workers.store import ConflictError
 from workers.turns import Turns
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _MOST_WAITING = 8
 # Of larger data the first part is counted, so that a report takes about a second; launching looks at all of it.
 _MOST_CHARACTERS = 2_000_000
+# The first steps are slower than the others, and would be most of a shorter run.
+_FEWEST_STEPS = 20
 
 
 class FinishedRun(Protocol):
@@ -29,6 +31,8 @@ class FinishedRun(Protocol):
 
     @property
     def spec(self) -> dict[str, Any]: ...
+    @property
+    def step(self) -> int: ...
     @property
     def tokens_per_second(self) -> float | None: ...
 
@@ -42,11 +46,11 @@ class PreflightService:
 
     def __init__(
         self,
-        resolve_dataset: Callable[[str], Path],
+        datasets: DatasetStore,
         machine: Callable[[], Machine],
         finished_runs: Callable[[], Iterable[FinishedRun]],
     ) -> None:
-        self._resolve_dataset = resolve_dataset
+        self._datasets = datasets
         self._machine = machine
         self._finished_runs = finished_runs
         self._turns = Turns()
@@ -69,10 +73,10 @@ class PreflightService:
                     earlier=self._earlier(),
                     effect=effect,
                     most_characters=_MOST_CHARACTERS,
-                    # Everybody may look; nobody has the server download for that.
-                    check_data=require_kept,
+                    # A look never makes the server download.
+                    kept_data=lambda data: with_kept_data(data, self._datasets),
                 )
-                return report(experiment, self._resolve_dataset, surroundings)
+                return report(experiment, self._datasets.path, surroundings)
         finally:
             self._waiting.release()
 
@@ -81,10 +85,10 @@ class PreflightService:
 
 
 def _speed_of(run: FinishedRun) -> Earlier | None:
-    """None for a run that reported no speed, or whose spec is of a version that is no longer read."""
+    """None for a run that was too short to tell a speed, or whose spec is of a version that is no longer read."""
     from gift_core.preflight_estimates import Earlier
 
-    if run.tokens_per_second is None:
+    if run.tokens_per_second is None or run.step < _FEWEST_STEPS:
         return None
     try:
         return Earlier(RunSpec.parse(run.spec), run.tokens_per_second)

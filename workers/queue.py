@@ -21,7 +21,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import make_url
 
+from gift_core.config.paths import expand_path
 from workers.locations import ServiceUnavailable, check_queue_url, without_secrets
+from workers.settings import DATA_DIR, QUEUE_URL
+from workers.startup.sqlite_files import check_sqlite_file
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
@@ -32,6 +35,7 @@ _LONGEST_PAUSE_SECONDS = 3.0
 _ANSWER_SECONDS = 5
 # Any number, the same for all who make the tables.
 _TABLES_LOCK = 0x71756575
+_DAMAGED = "Move the file away: the store has every job that waits, and it is announced again."
 _FAILURES = (RedisError, psycopg.Error, sqlite3.Error, OSError)
 
 T = TypeVar("T")
@@ -49,7 +53,8 @@ class JobQueue:
     def __init__(self, location: str | Path, name: str = "jobs") -> None:
         """In a file, or at a `sqlite://`, `redis://`, `rediss://` or `postgresql://` URL; `name` is its own there.
 
-        Raises `LocationError` for any other URL, and `QueueUnavailable` when PostgreSQL, which needs tables, is away.
+        Raises `LocationError` for any other URL, `ConfigurationError` for a file that cannot be used, and
+        `QueueUnavailable` when PostgreSQL, which needs tables, is away.
         """
         self._huey, self._shown = _open(location, name)
         self._execute: Callable[[str], None] | None = None
@@ -142,18 +147,18 @@ class EmbeddedConsumer(Consumer):
 def _open(location: str | Path, name: str) -> tuple[Huey, str]:
     """The queue, and how its place may be shown."""
     if isinstance(location, Path):
-        return _in_file(location, name), str(location)
+        return _in_file(location, name, DATA_DIR), str(location)
     shown = without_secrets(check_queue_url(location))
     scheme = location.partition("://")[0]
     if scheme == "sqlite":
-        return _in_file(Path(make_url(location).database or ""), name), shown
+        return _in_file(expand_path(make_url(location).database or ""), name, QUEUE_URL), shown
     if scheme == "postgresql":
         return _in_postgres(location, name, shown), shown
     return _in_redis(location, name), shown
 
 
-def _in_file(path: Path, name: str) -> Huey:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _in_file(path: Path, name: str, field: str) -> Huey:
+    check_sqlite_file(path, field, "task", _DAMAGED)
     return SqliteHuey(
         name,
         filename=str(path),
@@ -199,7 +204,7 @@ def _unavailable(shown: str, error: Exception) -> QueueUnavailable:
     # Only the kind of error: what a driver says may quote what it was given.
     return QueueUnavailable(
         f"The queue at {shown} does not answer ({type(error).__name__}).",
-        field="queue_url",
+        field=QUEUE_URL,
         remedy="Start its server, or correct the URL; queued jobs are kept and go on then.",
     )
 

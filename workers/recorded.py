@@ -23,7 +23,7 @@ def install(store: JobStore, runs_directory: Path) -> Experiment:
     Several processes may do this at once: the files are the same, and the store takes them once.
     """
     recording = Recording.bundled()
-    experiment = new_experiment(recording.experiment, "")
+    experiment = new_experiment(recording.experiment, "", 0)
     experiment.id = EXPERIMENT_ID
     runs = new_runs(experiment, recording.experiment)
     lines = {}

@@ -31,23 +31,26 @@ class JobState(StrEnum):
 
 # Every legal move; anything else is refused by the store. What has not finished may be taken up again.
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
-    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.STOPPED}),
+    # One that leaves the queue is again what it was before it was queued.
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED}),
     JobState.RUNNING: frozenset({JobState.STOPPING, JobState.FINISHED, JobState.FAILED, JobState.INTERRUPTED}),
     JobState.STOPPING: frozenset({JobState.STOPPED, JobState.FINISHED, JobState.FAILED, JobState.INTERRUPTED}),
     JobState.FINISHED: frozenset(),
-    JobState.STOPPED: frozenset({JobState.QUEUED}),
-    JobState.FAILED: frozenset({JobState.QUEUED}),
-    JobState.INTERRUPTED: frozenset({JobState.QUEUED}),
+    # To each other where an attempt that was set aside is brought back.
+    JobState.STOPPED: frozenset({JobState.QUEUED, JobState.FAILED, JobState.INTERRUPTED}),
+    JobState.FAILED: frozenset({JobState.QUEUED, JobState.STOPPED, JobState.INTERRUPTED}),
+    JobState.INTERRUPTED: frozenset({JobState.QUEUED, JobState.STOPPED, JobState.FAILED}),
 }
 ACTIVE = frozenset({JobState.RUNNING, JobState.STOPPING})
 ENDED = frozenset({JobState.FINISHED, JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED})
 
 
 class StopMode(StrEnum):
-    """What a stopped job leaves: what it can be resumed from and its result so far, or nothing."""
+    """What a stopped job leaves: checkpoint and result so far, nothing, or what it had before it started over."""
 
     SAVE = "save"
     DISCARD = "discard"
+    RESTORE = "restore"
 
 
 class Experiment(SQLModel, table=True):
@@ -111,6 +114,29 @@ class Job(SQLModel, table=True):
     attempt: int = 0
     fresh: bool = Field(default=False, description="Whether the next attempt begins anew instead of resuming.")
     losses: int = Field(default=0, description="How often its worker was lost since a person last asked for it.")
+    saved_step: int | None = Field(
+        default=None,
+        description="The step of the last checkpoint, or the answers so far; None if it cannot be resumed.",
+    )
+    seconds: float = Field(
+        default=0.0,
+        sa_column_kwargs={"server_default": "0"},
+        description="What attempts that have ended took, since it last began at step 0.",
+    )
+    first_attempt: int = Field(
+        default=1, sa_column_kwargs={"server_default": "1"}, description="The attempt that began, or begins, at step 0."
+    )
+    returns_to: dict[str, Any] | None = Field(
+        default=None,
+        sa_column=Column(JSON(none_as_null=True)),
+        description="What it is again when it leaves the queue.",
+    )
+    aside_attempt: int | None = Field(
+        default=None, index=True, description="The last attempt of those whose files are set aside."
+    )
+    set_aside: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSON(none_as_null=True)), description="What it was before those were set aside."
+    )
     stop_mode: str | None = None
     owner: str | None = None
     heartbeat: int = 0
@@ -185,7 +211,11 @@ class IdempotencyKey(SQLModel, table=True):
 
 
 class Dataset(SQLModel, table=True):
-    """An uploaded file. `id` is its content's fingerprint: the same file uploaded twice is one data set."""
+    """An uploaded file, and one way to read it.
+
+    `id` is made of its content: the same file uploaded twice for the same purpose is one data set. `task` is set if its
+    rows are problems to be evaluated on, and `summary` says how its columns are read.
+    """
 
     id: str = Field(primary_key=True)
     name: str
@@ -195,3 +225,4 @@ class Dataset(SQLModel, table=True):
     created: float = Field(default_factory=time.time)
     summary: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     fingerprint: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    task: str = Field(default="", sa_column_kwargs={"server_default": ""})

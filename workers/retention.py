@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,13 @@ from gift_core.reporting import TRAINER_DIRECTORY
 from workers.database import Database
 from workers.disk import GIGABYTE, FileSizes, folder_bytes
 from workers.kinds import KINDS
-from workers.outcome import discard
+from workers.lifecycle.aside import ASIDE, out_of_the_way, remove, take_away
+from workers.lifecycle.attempt_files import drop, may_drop
+from workers.lifecycle.snapshots import forget_aside
 from workers.recorded import EXPERIMENT_ID
 from workers.records import ACTIVE, ENDED, Job, JobKind, JobState, StopMode, Transition
 from workers.sharing import Sharing
+from workers.store import JobStore
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Retention:
 
     def __init__(self, database: Database, sharing: Sharing, traces: Path, sizes: FileSizes, limits: Limits) -> None:
         self._database = database
+        self._store = JobStore(database)
         self._sharing = sharing
         self._traces = traces
         self._sizes = sizes
@@ -78,6 +81,7 @@ class Retention:
         """Free `excess` bytes, or as many as there are to free."""
         candidates = list(self._candidates())
         for step in (
+            self._undone(candidates),
             self._unneeded_checkpoints(candidates),
             self._derived(candidates, why),
             self._the_rest(candidates, why),
@@ -88,12 +92,21 @@ class Retention:
                     return
         logger.warning("the data folder is above its quota, and nothing is left that may be removed")
 
+    def _undone(self, candidates: Sequence[_Candidate]) -> Iterator[int]:
+        """What is kept only so that a discard or a new start can be undone."""
+        for each in candidates:
+            folder = self._folder(each) / ASIDE
+            if each.aside and may_drop(each.aside) and (size := folder_bytes(folder)) and self._free(each):
+                drop(self._store, self._sharing, each.aside)
+                yield size
+
     def _unneeded_checkpoints(self, candidates: Sequence[_Candidate]) -> Iterator[int]:
         """What nobody can resume from: the trainer's folders of runs that have finished or were discarded."""
         for each in candidates:
             folder = self._folder(each) / TRAINER_DIRECTORY
-            if each.is_over and (size := folder_bytes(folder)) and self._free(each):
-                shutil.rmtree(folder, ignore_errors=True)
+            removed: list[Path] = []
+            if each.is_over and (size := folder_bytes(folder)) and self._free(each, take=_out_of(folder, removed)):
+                remove(removed)
                 yield size
 
     def _derived(self, candidates: Sequence[_Candidate], why: str) -> Iterator[int]:
@@ -112,26 +125,37 @@ class Retention:
 
     def _candidates(self) -> Iterator[_Candidate]:
         """Ended jobs that may have files to remove, the one that ended first first."""
-        columns: Any = (Job.id, Job.kind, Job.state, Job.stop_mode, Job.ended)
+        columns: Any = (
+            Job.id,
+            Job.kind,
+            Job.state,
+            Job.stop_mode,
+            Job.ended,
+            Job.attempt,
+            Job.saved_step,
+            Job.aside_attempt,
+        )
         removable = (col(Job.state).in_(ENDED), col(Job.pinned).is_(False), col(Job.files_removed).is_(None))
         query = select(Job).options(load_only(*columns)).where(*removable).order_by(col(Job.ended))
         with self._database.read() as session:
             jobs = session.exec(query).all()
         for job in jobs:
-            is_over = job.state == JobState.FINISHED or job.stop_mode == StopMode.DISCARD
-            yield _Candidate(job.id, JobKind(job.kind), is_over, job.ended or 0.0)
+            aside = None if job.aside_attempt is None else job
+            yield _Candidate(job.id, JobKind(job.kind), _is_over(job), job.ended or 0.0, aside)
 
     def _remove_files(self, candidate: _Candidate, why: str) -> int:
         """How many bytes that freed; 0 where the files have to stay."""
-        # First it is written down that they are gone: whoever asks for them from then on is told so.
-        if not self._folder(candidate).is_dir():
+        folder = self._folder(candidate)
+        if not folder.is_dir():
             return 0
-        job = self._free(candidate, f"its files were removed: {why}")
+        removed: list[Path] = []
+        # In one step with the record, which says that they are gone: whoever resumes the job then finds none of them.
+        job = self._free(candidate, f"its files were removed: {why}", _all_of(folder, removed))
         if job is None:
             return 0
         before = self._bytes_of(job)
         try:
-            discard(self._folder(candidate))
+            remove(removed)
             # Others are to see that they are gone, too.
             self._sharing.keep(job)
         except (GiftError, OSError) as error:
@@ -140,16 +164,23 @@ class Retention:
         logger.info("files of %s were removed, %.3g GB: %s", job.id, freed / GIGABYTE, why)
         return freed
 
-    def _free(self, candidate: _Candidate, note: str = "") -> Job | None:
-        """The job, if nothing needs its files, asked while nobody can begin to; `note` says that they all go."""
+    def _free(self, candidate: _Candidate, note: str = "", take: Callable[[], None] = lambda: None) -> Job | None:
+        """The job, if nothing needs its files, asked while nobody can begin to; then `take` takes them out of the way.
+
+        `note` says that they all go.
+        """
         with self._database.write() as session:
             job = session.get(Job, candidate.id)
             if job is None or job.state not in ENDED or job.pinned or job.experiment_id == EXPERIMENT_ID:
                 return None
-            if job.id in _named_by_open_jobs(session):
+            # It may have been brought back since it was looked at.
+            if _is_over(job) != candidate.is_over or job.id in _named_by_open_jobs(session):
                 return None
+            take()
             if note:
                 job.files_removed = time.time()
+                job.saved_step = None
+                forget_aside(session, job)
                 session.add(Transition(job_id=job.id, before=job.state, after=job.state, owner=_BY, cause=note))
             return job
 
@@ -163,12 +194,25 @@ class Retention:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """`is_over`: nobody can resume it."""
+    """`is_over`: nobody can resume it. `aside`: the job, where it has an attempt set aside."""
 
     id: str
     kind: JobKind
     is_over: bool
     ended: float
+    aside: Job | None = None
+
+
+def _is_over(job: Job) -> bool:
+    return job.state == JobState.FINISHED or job.stop_mode == StopMode.DISCARD
+
+
+def _out_of(folder: Path, removed: list[Path]) -> Callable[[], None]:
+    return lambda: removed.extend(out_of_the_way(folder))
+
+
+def _all_of(folder: Path, removed: list[Path]) -> Callable[[], None]:
+    return lambda: removed.extend(take_away(folder))
 
 
 def _named_by_open_jobs(session: Session) -> set[str]:

@@ -22,6 +22,11 @@ class Secrets:
         with self._lock:
             self._tokens[job_id] = token
 
+    def has(self, job_id: str) -> bool:
+        """Whether a job that starts now gets a token of its own."""
+        with self._lock:
+            return job_id in self._tokens
+
     def drop(self, job_id: str) -> None:
         with self._lock:
             self._tokens.pop(job_id, None)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -18,23 +19,47 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from gift_core.errors import GiftError, Problem, problems_of
+from gift_core.config.addresses import AddressError, HttpAddress, is_loopback, parse_host
+from gift_core.config.paths import absolute_path, expand_path
+from gift_core.errors import GiftError, Problem, problem_of
 from workers.locations import LocationError, check_artefacts_url, check_queue_url, check_store_url
 from workers.logs import LogFormat, LogLevel
 from workers.webhook_addresses import Target
 
-# A job's process inherits these names and nothing else, so no credential of the studio reaches it.
+# Where Gradio keeps what browsers send, and the folder's name below the data folder.
+UPLOADS_VARIABLE = "GRADIO_TEMP_DIR"
+UPLOADS = "uploads"
+# Settings that messages name.
+DATA_DIR, STORE_URL, QUEUE_URL = "GIFT_DATA_DIR", "GIFT_STORE_URL", "GIFT_QUEUE_URL"
+# A job's process inherits these variables and nothing else, so no credential of the studio reaches it.
 _INHERITED = (
-    *("PATH", "HOME", "USER", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
-    *("CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES"),
-    *("HF_HOME", "PYTORCH_ALLOC_CONF"),
+    *("PATH", "HOME", "USER", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
+    *("CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES", "CC", "CXX", "HF_ENDPOINT"),
+    *("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF"),
 )
-_PREFIX = "GIFT_"
-_CHECKS = {"store_url": check_store_url, "queue_url": check_queue_url, "artefacts_url": check_artefacts_url}
+# How several GPUs talk to each other.
+_INHERITED_PREFIXES = ("NCCL_", "GLOO_")
+# Folders and files that a user has put elsewhere: caches, so that a job finds what the pages offer, and certificates.
+_PLACES = (
+    *("TMPDIR", "XDG_CACHE_HOME", "TORCH_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH"),
+    *("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_DATASETS_CACHE", "HF_ASSETS_CACHE", "HF_XET_CACHE"),
+    *("HF_MODULES_CACHE", "TRANSFORMERS_CACHE"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+# Only for a process that uploads: the address of a proxy often holds a password.
+_PROXIES = tuple(
+    name for scheme in ("HTTP", "HTTPS", "ALL", "NO") for name in (f"{scheme}_PROXY", f"{scheme.lower()}_proxy")
+)
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_PREFIX = "GIFT_"
+_API_PATH = "/api/v1"
+_CHECKS = {"store_url": check_store_url, "queue_url": check_queue_url, "artefacts_url": check_artefacts_url}
+# An empty variable counts as left out, except where that would take a protection away or change what CUDA means by it.
+_MEANT_EMPTY = frozenset({"secret", "webhook_secret", "cuda_visible_devices"})
 
 
 class SettingsError(GiftError):
@@ -113,7 +138,9 @@ class Settings(BaseSettings):
     webhook_urls: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (), description="Who is told of ends, failures, stalls and collapses: https:// URLs, separated by commas."
     )
-    webhook_secret: SecretStr | None = Field(None, description="Key with which messages to webhooks are signed.")
+    webhook_secret: SecretStr | None = Field(
+        None, min_length=1, description="Key with which messages to webhooks are signed."
+    )
     stall_seconds: PositiveFloat = Field(
         600.0, description="A running job that has reported nothing for this long counts as stalled."
     )
@@ -168,6 +195,34 @@ class Settings(BaseSettings):
             raise ValueError(f"{problem.message} {problem.remedy}") from None
         return url
 
+    @model_validator(mode="before")
+    @classmethod
+    def _is_left_out_where_empty(cls, given: Mapping[str, Any]) -> dict[str, Any]:
+        def is_left_out(name: str, value: object) -> bool:
+            return isinstance(value, str) and not value.strip() and name not in _MEANT_EMPTY
+
+        return {name: value for name, value in given.items() if not is_left_out(name, value)}
+
+    @field_validator("host")
+    @classmethod
+    def _is_a_host(cls, host: str) -> str:
+        return parse_host(host)
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _is_a_path(cls, path: object) -> object:
+        return expand_path(path.strip() if isinstance(path, str) else path) if isinstance(path, str | Path) else path
+
+    @field_validator("api_url", "public_url", "openid_provider_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None, info: ValidationInfo) -> str | None:
+        if url is None:
+            return None
+        address = HttpAddress.parse(url)
+        if info.field_name == "api_url" and address.path.endswith(_API_PATH):
+            raise AddressError(f"The address of a studio ends before {_API_PATH}.")
+        return str(address)
+
     @field_validator("webhook_urls", "trusted_proxies", mode="before")
     @classmethod
     def _separated(cls, given: object) -> object:
@@ -204,7 +259,7 @@ class Settings(BaseSettings):
     def base_url(self) -> str | None:
         """Where browsers find the pages; None where that is wherever they asked."""
         if self.public_url:
-            return self.public_url.rstrip("/")
+            return self.public_url
         return f"https://{self.space_host}" if self.space_host else None
 
     def check_exposure(self) -> None:
@@ -223,31 +278,66 @@ class Settings(BaseSettings):
             )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or an address is this machine's own and no other machine's."""
-    name = host.strip("[]").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
 def read_settings() -> Settings:
     """What the environment says. Raises `SettingsError` with every problem, by the name of its variable."""
     try:
         return Settings()
     except ValidationError as error:
-        problems = problems_of(error)
-    raise SettingsError.of([Problem(f.message, f"{_PREFIX}{f.field.upper()}", f.remedy) for f in problems])
+        items = error.errors(include_url=False)
+    raise SettingsError.of([_problem(item) for item in items])
 
 
-def prepare_environment() -> None:
-    """Keep the web process off the network: no telemetry, no look-ups. Call it before gradio is imported."""
+def _problem(item: Mapping[str, Any]) -> Problem:
+    """What is wrong with a variable, without the value of one that may hold a secret."""
+    name = next((str(part) for part in item["loc"]), "")
+    variable = variable_of(name)
+    if not _is_secret(name):
+        found = problem_of(item, [name])
+        return Problem(found.message, variable, _REMEDIES.get(name, found.remedy))
+    if item["type"] == "too_short":
+        least = item["ctx"]["min_length"]
+        return Problem(f"It needs at least {least} character{'s' if least > 1 else ''}.", variable, _TOO_SHORT)
+    found = problem_of({**item, "input": ""}, [name])
+    return Problem(found.message.replace("got ''", ""), variable, found.remedy)
+
+
+def _is_secret(field: str) -> bool:
+    known = Settings.model_fields.get(field)
+    return known is not None and SecretStr.__name__ in str(known.annotation)
+
+
+def variable_of(field: str) -> str:
+    """The environment variable that sets a field of `Settings`."""
+    known = Settings.model_fields.get(field)
+    alias = known.validation_alias if known else None
+    return str(alias or f"{_PREFIX}{field}").upper()
+
+
+_TOO_SHORT = "Make one with `openssl rand -base64 24`, or leave it out."
+_REMEDIES = {
+    "host": "Write it like 127.0.0.1, ::1 or 0.0.0.0; the port is GIFT_PORT.",
+    "data_dir": "Write the folder's whole path.",
+    "api_url": "Write it like http://127.0.0.1:7860, or https://example.org/studio.",
+    "public_url": "Write it like https://studio.example.org: what a browser shows for the studio's first page.",
+    "openid_provider_url": "Write it like https://huggingface.co.",
+}
+
+
+def prepare_environment(data: Path | None = None) -> None:
+    """Keep the web process off the network: no telemetry, no look-ups. Call it before gradio is imported.
+
+    What browsers send arrives below `data`: Gradio's own choice is a folder that all programs of the machine share.
+    """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    if data is not None:
+        os.environ.setdefault(UPLOADS_VARIABLE, str(data / UPLOADS))
+
+
+def uploads_folder() -> Path:
+    """Where Gradio puts what browsers send, once `prepare_environment` was called with a folder."""
+    return Path(os.environ[UPLOADS_VARIABLE])
 
 
 def process_rank() -> int:
@@ -256,21 +346,31 @@ def process_rank() -> int:
 
 
 def push_environment(token: str) -> dict[str, str]:
-    """What a process that uploads gets besides: the token, and access to the Hub."""
-    return {"HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
+    """What a process that uploads gets besides: the token, and the way to the Hub."""
+    return _given(_PROXIES) | {"HF_TOKEN": token, "HF_HUB_OFFLINE": "0"}
 
 
 def job_environment(threads: int) -> dict[str, str]:
-    """The environment of a job's process: no credentials, no access to the Hub, `threads` threads."""
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    """The environment of a job's process: what the user configured, no credentials, no access to the Hub."""
+    configured = _given(_INHERITED) | _given(name for name in os.environ if name.startswith(_INHERITED_PREFIXES))
+    # A job's process has another working directory.
+    places = {name: absolute_path(value) for name, value in _given(_PLACES).items()}
     return (
-        inherited
+        configured
+        | places
         | dict.fromkeys(_THREAD_COUNTS, str(threads))
         | {
             "HF_HUB_OFFLINE": "1",
             "TRANSFORMERS_OFFLINE": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            # A login on this machine is for the people who use it, not for jobs.
+            "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
             "TOKENIZERS_PARALLELISM": "false",
             "PYTHONUNBUFFERED": "1",
         }
     )
+
+
+def _given(names: Iterable[str]) -> dict[str, str]:
+    """The variables of these names that are set to something."""
+    return {name: value for name in names if (value := os.environ.get(name))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
@@ -18,7 +18,7 @@ from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
 from workers.keys import Claim, key_record
 from workers.line import change_places, first_in_line, place_before
 from workers.metrics import MetricLine
-from workers.moves import move, requeue
+from workers.moves import leave_queue, move, requeue
 from workers.observations import add_points
 from workers.records import (
     ENDED,
@@ -31,6 +31,12 @@ from workers.records import (
     Switch,
     Transition,
 )
+
+_STOPS = {
+    StopMode.SAVE: "stop requested",
+    StopMode.DISCARD: "stop requested, nothing is kept",
+    StopMode.RESTORE: "stop requested, what it had before is brought back",
+}
 
 
 class NotFoundError(GiftError):
@@ -72,7 +78,8 @@ class JobStore(Attempts):
             existing = session.get(Experiment, key.made) if key and key.made else None
             if existing is not None:
                 return existing, False
-            experiment = new_experiment(spec, _subject(session, spec), options, by)
+            number = session.exec(select(func.count()).select_from(Experiment)).one() + 1
+            experiment = new_experiment(spec, _subject(session, spec), number, options, by)
             session.add(experiment)
             session.flush()
             _add_jobs(session, new_runs(experiment, spec, options), by, "launched")
@@ -139,19 +146,19 @@ class JobStore(Attempts):
             return job, True
 
     def request_stop(self, job_id: str, by: str, mode: StopMode = StopMode.SAVE) -> Job:
-        """Stop a queued job, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`.
+        """Take a job off the queue, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`.
 
-        One that is stopping already can still be told to save nothing, which takes less long.
+        A job that leaves the queue is what it was before it was queued, whatever the mode. One that is stopping already
+        can still be told to save nothing, which takes less long.
         """
         with self._write() as session:
             job = _job(session, job_id)
             if job.state == JobState.QUEUED:
-                cause = "stopped while it waited to go on" if job.attempt else "stopped before it started"
-                move(session, job, JobState.STOPPED, by=by, cause=cause, ended=time.time(), stop_mode=mode)
+                cause = "taken off the queue" if job.attempt else "stopped before it started"
+                leave_queue(session, job, by=by, cause=cause, mode=mode)
             elif job.state == JobState.RUNNING:
-                cause = "stop requested" if mode is StopMode.SAVE else "stop requested, nothing is kept"
-                move(session, job, JobState.STOPPING, by=by, cause=cause, stop_mode=mode)
-            elif job.state == JobState.STOPPING and mode is StopMode.DISCARD:
+                move(session, job, JobState.STOPPING, by=by, cause=_STOPS[mode], stop_mode=mode)
+            elif job.state == JobState.STOPPING and mode is not StopMode.SAVE and job.stop_mode != StopMode.RESTORE:
                 job.stop_mode = mode
             return job
 
@@ -165,7 +172,7 @@ class JobStore(Attempts):
             if job.state == JobState.FINISHED:
                 raise ConflictError("It has finished.", field="id", remedy="Clone it, or continue it with more epochs.")
             if job.state in ENDED:
-                requeue(session, job, by=by, cause=cause, fresh=fresh, losses=0)
+                requeue(session, job, by=by, cause=cause, fresh=fresh)
             return job
 
     def reorder(
@@ -215,13 +222,17 @@ class JobStore(Attempts):
             job.pinned = pinned
             return job
 
-    def remove(self, job_id: str) -> None:
-        """Forget an ended job. Raises `NotFoundError`, and `ConflictError` for one that waits or runs or is pinned."""
+    def remove(self, job_id: str, take_away: Callable[[], None] = lambda: None) -> None:
+        """Forget an ended job; `take_away` is called before anybody can ask for one with its id again.
+
+        Raises `NotFoundError`, and `ConflictError` for one that waits or runs or is pinned.
+        """
         with self._write() as session:
             job = _job(session, job_id)
             if job.state not in ENDED or job.pinned:
                 why = "pinned" if job.pinned else job.state
                 raise ConflictError(f"It is {why}.", field="id", remedy="Stop or unpin it first.")
+            take_away()
             session.exec(delete(Job).where(col(Job.id) == job_id))
 
     def set_paused(self, paused: bool, by: str) -> None:

@@ -24,7 +24,7 @@ from workers.context import LOG_FILE
 from workers.counts import Counts
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
-from workers.dataset_uses import jobs_in_need, require_kept
+from workers.dataset_uses import jobs_in_need, with_kept_data
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
 from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
@@ -32,8 +32,10 @@ from workers.experiments import DEFAULT, LaunchOptions
 from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
+from workers.launch_checks import require_again, require_devices, require_divisible, require_start
+from workers.lifecycle import aside
+from workers.lifecycle.actions import has_lost_its_start
 from workers.observations import JobFilter
-from workers.outcome import discard
 from workers.queue import JobQueue
 from workers.readiness import check_queue, check_store, check_worker
 from workers.reaper import Reaper
@@ -43,6 +45,7 @@ from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
 from workers.starts import require_trained
+from workers.startup.data_folder import check_data_folder
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, job_command
 from workers.worker import Worker
@@ -69,7 +72,7 @@ class Studio:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.data = settings.data_dir.resolve()
+        self.data = check_data_folder(settings.data_dir)
         self.trace_files = self.data / "traces"
         database = database_of(settings)
         self.store = JobStore(database)
@@ -101,7 +104,11 @@ class Studio:
         """
         if self.keys.made(claim) is None:
             self.check_room()
+            data = with_kept_data(spec.run.data, self.datasets)
+            spec = spec.model_copy(update={"run": spec.run.model_copy(update={"data": data})})
+            require_devices(options, self.store.workers())
             self.check(spec.run)
+            require_divisible(spec.run, options.devices)
         experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
             for run in self.store.runs(experiment.id):
@@ -143,8 +150,9 @@ class Studio:
         # Kept out of the studio's start: it imports the tokenizers.
         from gift_core import preflight
 
-        require_kept(run.data)
+        run = run.model_copy(update={"data": with_kept_data(run.data, self.datasets)})
         require_trained(self.store, run)
+        require_start(self, run)
         preflight.check(run, self.datasets.path)
 
     def unmade(self, claim: Claim | None) -> int:
@@ -162,30 +170,64 @@ class Studio:
         return Job(id=identity, kind=kind, label=label, spec=order.model_dump(mode="json"), devices=devices)
 
     def stop(self, job_id: str, by: str, mode: StopMode = StopMode.SAVE) -> Job:
-        """Stop a queued job, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`."""
+        """Take a job off the queue, ask a running one to stop, leave an ended one alone. Raises `NotFoundError`.
+
+        Taking it off the queue deletes nothing: it is what it was before it was queued. One that had started over, and
+        has no checkpoint yet, is what it was before that.
+        """
+        waited = self.store.job(job_id).state == JobState.QUEUED
         job = self.store.request_stop(job_id, by, mode)
         if job.state == JobState.STOPPED:
             self.secrets.drop(job_id)
-            if job.attempt and mode is StopMode.DISCARD and job.stop_mode == mode:
-                # It waited to go on: no worker is there to do it.
-                self._discard(job)
-        return job
+        return self.undo(job_id, by) if waited and has_lost_its_start(job) else job
 
     def resume(self, job_id: str, by: str, *, fresh: bool = False) -> Job:
-        """Go on with a job that has ended without finishing, or begin it anew if `fresh`.
+        """Go on with a job that has ended without finishing, or begin it at step 0 if `fresh`: see `undo`.
 
         Raises `NotFoundError`, or `ConflictError` for one that has finished.
         """
         self.check_room()
-        job = self.store.requeue(job_id, by, "retried from the start" if fresh else "resumed", fresh=fresh)
+        require_again(self, self.store.job(job_id))
+        job = self.store.requeue(job_id, by, "started over" if fresh else "resumed", fresh=fresh)
         self._wake(job)
         return job
+
+    def undo(self, job_id: str, by: str) -> Job:
+        """Bring back what a job had before it started over, or was discarded; a new attempt ends first.
+
+        Raises `NotFoundError`, or `ConflictError` if it has nothing that can be brought back.
+        """
+        job = self.store.job(job_id)
+        if job.aside_attempt is None:
+            raise _nothing_to_undo(job)
+        if job.state in ACTIVE:
+            return self.store.request_stop(job_id, by, StopMode.RESTORE)
+        directory = self.files(job)
+        removed: list[Path] = []
+
+        def put_back(first: int, last: int) -> None:
+            removed.extend(aside.put_back(directory, first, last))
+
+        brought = self.store.bring_back(job_id, by, "what it had before was brought back", put_back)
+        aside.remove(removed)
+        if brought is None:
+            # A worker has just taken it, or somebody else was faster.
+            job = self.store.job(job_id)
+            if job.state in ACTIVE and job.aside_attempt is not None:
+                return self.store.request_stop(job_id, by, StopMode.RESTORE)
+            raise _nothing_to_undo(job)
+        if removed:
+            self._share(brought)
+        return brought
 
     def remove(self, job_id: str) -> None:
         """Forget an ended job and remove its files. Raises `NotFoundError`, or `ConflictError` for a pinned one."""
         job = self.store.job(job_id)
-        self.store.remove(job_id)
+        removed: list[Path] = []
+        # In one step with the record: what is asked for again under its id must not lose its files.
+        self.store.remove(job_id, lambda: removed.extend(aside.out_of_the_way(job_directory(self.data, job))))
         self.sharing.remove(job)
+        aside.remove(removed)
 
     # What there is
 
@@ -277,15 +319,12 @@ class Studio:
             environment |= push_environment(self.secrets.hand_out(job.id, own=job.spec["own_token"]))
         return environment
 
-    def _discard(self, job: Job) -> None:
+    def _share(self, job: Job) -> None:
         try:
-            directory = self.files(job)
-            if directory.is_dir():
-                discard(directory)
-                self.sharing.keep(job)
+            self.sharing.keep(job)
         except GiftError:
-            # It is stopped all the same, and retention takes such files first.
-            logger.exception("what job %s has left could not all be removed", job.id)
+            # The next attempt, on whichever host, puts its files to where its record says that they belong.
+            logger.exception("what job %s has left could not be shared", job.id)
 
     def _check_line(self, kind: JobKind) -> None:
         waiting = self.store.jobs(JobFilter(kind=kind, states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING)
@@ -307,6 +346,14 @@ class Studio:
         stopped = run.state != JobState.FINISHED
         label = f"{run.label}, stopped at step {run.step}" if stopped else run.label
         return Checkpoint(run.id, label, run.experiment_id, job_directory(self.data, run) / CHECKPOINT)
+
+
+def _nothing_to_undo(job: Job) -> ConflictError:
+    return ConflictError(
+        f"{job.label} has nothing to bring back.",
+        field="id",
+        remedy="A discard can be undone for a minute, a new start until it has its first checkpoint.",
+    )
 
 
 def _is_there(job: Job) -> bool:

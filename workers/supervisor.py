@@ -25,17 +25,18 @@ from workers.failures import of_gift_error
 from workers.heart import Heart
 from workers.kinds import job_directory
 from workers.leftovers import clear_scratch
+from workers.lifecycle.attempt_files import EarlierAttempts, Saves
 from workers.locations import ServiceUnavailable
 from workers.outcome import (
     CUT_OFF,
     DISCARDED,
     DISK_FULL,
+    RESTORED,
     STOPPED,
     STUDIO_STOPPED,
     Failure,
     Outcome,
     clear,
-    discard,
     outcome_of,
 )
 from workers.processes import Process, exits_within, kill_everything_of, mark, signal_everything_of, signal_group
@@ -50,7 +51,9 @@ T = TypeVar("T")
 _POLL_SECONDS = 0.1
 _SHUTDOWN_GRACE_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
-_DISCARD_GRACE_SECONDS = 2.0
+_RESTORE_GRACE_SECONDS = 2.0
+# A discard can be undone: most trainings save within this time what they can be resumed from.
+_DISCARD_GRACE_SECONDS = 5.0
 _ASK_AGAIN_SECONDS = 1.0
 _CODE = Path(__file__).resolve().parents[1]
 
@@ -88,6 +91,8 @@ class _Attempt:
     directory: Path
     placed_on: Sequence[str]
     heart: Heart
+    saves: Saves
+    earlier: EarlierAttempts
     is_gone: bool = True
 
 
@@ -118,7 +123,8 @@ class Supervisor:
         attempt = None
         try:
             with Heart(self._store, job, directory, self._patience.lease) as heart:
-                attempt = _Attempt(job, directory, placed_on, heart)
+                saves, earlier = Saves(self._store, job, directory), EarlierAttempts(self._store, job, directory)
+                attempt = _Attempt(job, directory, placed_on, heart, saves, earlier)
                 outcome = self._outcome_of(attempt)
                 if self._until_answered(attempt, lambda: self._conclude(job, outcome)) is False:
                     logger.warning("job %s was taken away before it ended", job.id)
@@ -161,17 +167,18 @@ class Supervisor:
         heart.catch_up()
         outcome = _finished_before(job, directory)
         if outcome is None:
-            if not self._prepare(job, directory):
+            if not self._prepare(attempt):
                 return CUT_OFF
             with self._sharing.sharing(job, heart.still_beats):
                 forced, exit_code = self._run(attempt)
             own = outcome_of(directory, exit_code)
+            self._until_answered(attempt, attempt.saves.look)
             # Of several processes, torchrun does not tell that they ended because of this.
             cut_off = own.state is JobState.FAILED and not own.is_explained and heart.stood_still
             outcome = _outcome(forced, CUT_OFF if cut_off else own)
-        # What was reported last. What somebody else has by now is not ours to remove or to share.
-        if self._until_answered(attempt, heart.still_beats) and outcome is DISCARDED:
-            discard(directory)
+        # What was reported last. What somebody else has by now is not ours to change or to share.
+        if self._until_answered(attempt, heart.still_beats):
+            outcome = self._settle(attempt, outcome)
 
         def share() -> bool:
             if heart.still_beats():
@@ -182,6 +189,19 @@ class Supervisor:
         # has to end before that, the next attempt finds the result and shares it.
         is_shared = self._until_answered(attempt, share)
         return outcome if is_shared or outcome.state is not JobState.FINISHED else STUDIO_STOPPED
+
+    def _settle(self, attempt: _Attempt, outcome: Outcome) -> Outcome:
+        """Set aside what is discarded, and bring back what was set aside by a start that came to nothing."""
+        saves, earlier = attempt.saves, attempt.earlier
+        if outcome.state is JobState.FINISHED:
+            self._until_answered(attempt, earlier.drop)
+            return outcome
+        has_nothing = outcome.state is JobState.STOPPED and outcome.result is None and saves.step is None
+        if (has_nothing or outcome in (DISCARDED, RESTORED)) and self._until_answered(attempt, earlier.bring_back):
+            return RESTORED
+        if outcome is DISCARDED:
+            self._until_answered(attempt, lambda: earlier.discard(undoable=saves.step is not None))
+        return STOPPED if outcome is RESTORED else outcome
 
     def _until_answered(self, attempt: _Attempt, ask: Callable[[], T]) -> T | None:
         """What `ask` gives, as soon as the servers that it needs answer; None when this worker ends, or has lost the
@@ -203,7 +223,7 @@ class Supervisor:
                 # Only shown: the process is found without it.
                 self._store.started(job.id, job.owner or "", process.pid)
             ending = _Ending(job, directory, process, self._patience.stop_grace)
-            forced = self._watch(ending, process, attempt.heart)
+            forced = self._watch(attempt, ending, process)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
@@ -215,9 +235,10 @@ class Supervisor:
                 attempt.is_gone = False
         return forced, exit_code
 
-    def _prepare(self, job: Job, directory: Path) -> bool:
+    def _prepare(self, attempt: _Attempt) -> bool:
         """Have in the directory what the process needs, and nothing that an earlier one said about its end; False when
         somebody else has the job by now."""
+        job, directory = attempt.job, attempt.directory
         directory.mkdir(parents=True, exist_ok=True)
         kind = JobKind(job.kind)
         asked = JobFile(kind=kind, attempt=job.attempt, resume=not job.fresh, spec=job.spec)
@@ -225,10 +246,12 @@ class Supervisor:
         # A worker that stood still, and wakes up here, would remove the result of whoever has the job by then.
         with self._store.held(job.id, job.owner or "") as is_ours:
             if is_ours:
+                attempt.earlier.arrange()
                 clear(directory)
                 write_atomically(directory / JOB_FILE, asked.model_dump_json(indent=2))
                 if spec is not None and not (directory / SPEC_FILE).exists():
                     write_atomically(directory / SPEC_FILE, spec)
+        attempt.earlier.clean()
         return is_ours
 
     def _spawn(self, job: Job, directory: Path, placed_on: Sequence[str]) -> Process:
@@ -246,12 +269,16 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _watch(self, ending: _Ending, process: Process, heart: Heart) -> Outcome | None:
+    def _watch(self, attempt: _Attempt, ending: _Ending, process: Process) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
+        heart = attempt.heart
         while not exits_within(process, _POLL_SECONDS):
+            with suppress(ServiceUnavailable):
+                if attempt.saves.look_now_and_then() is not None:
+                    attempt.earlier.drop_after_a_while()
             if heart.lost.is_set():
                 break  # It has been given to somebody else: the caller kills the group, the store refuses its end.
             if heart.orders and heart.orders.state is JobState.STOPPING:
@@ -281,7 +308,7 @@ def _unsupervised(error: Exception) -> Failure:
 
 def _outcome(forced: Outcome | None, own: Outcome) -> Outcome:
     """What an attempt ends as that was `forced` to end, or that ended as its process says."""
-    if forced is DISCARDED:
+    if forced is DISCARDED or forced is RESTORED:
         return forced
     # One that could not save says why.
     could_not_save = forced is STOPPED and own.state is JobState.FAILED and own.is_explained
@@ -303,7 +330,9 @@ class _Ending:
         self._next = self._deadline = float("inf")
 
     def stop(self, mode: StopMode) -> None:
-        if mode is StopMode.DISCARD:
+        if mode is StopMode.RESTORE:
+            self._ask(RESTORED, signal.SIGTERM, _RESTORE_GRACE_SECONDS)
+        elif mode is StopMode.DISCARD:
             self._ask(DISCARDED, signal.SIGTERM, _DISCARD_GRACE_SECONDS)
         elif self.outcome is None:
             self._ask(STOPPED, signal.SIGUSR1, self._stop_grace)

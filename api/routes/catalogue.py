@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.dataset_views import DatasetCatalogue
 from api.dependencies import InferenceDependency, StudioDependency
 from api.permissions import Action, allow
 from api.schemas import CheckpointView, ExampleView, ModelView
@@ -21,6 +22,12 @@ router = APIRouter(tags=["catalogue"])
 def list_models() -> list[ModelView]:
     """The base models that a run can start from."""
     return [ModelView.from_record(entry) for entry in offered_models()]
+
+
+@router.get("/catalogue/datasets", dependencies=[allow(Action.LOOK)])
+def list_known_datasets(studio: StudioDependency) -> DatasetCatalogue:
+    """Well-known data sets of the Hub. A run names one in `data.source` by `dataset` alone."""
+    return DatasetCatalogue.of(studio.datasets)
 
 
 @router.get("/presets", dependencies=[allow(Action.LOOK)])

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from api.caller import Caller
 from api.dependencies import ServicesDependency, StudioDependency
 from api.errors import documented
+from api.hub_data import fetch_named
 from api.idempotency import KeyedDependency
 from api.job_views import LaunchQuery
 from api.owners import check_hurry
@@ -39,11 +40,17 @@ def create_experiment(
     keyed: KeyedDependency,
     queued: Annotated[LaunchQuery, Query()],
 ) -> ExperimentDetail:
-    """Queue an experiment's runs. Nothing is created when any of them could not be trained."""
+    """Queue an experiment's runs. Nothing is created when any of them could not be trained.
+
+    A data set of the Hub, also by a short name of GET /catalogue/datasets, is fetched first and kept; the runs learn
+    from the data set that this makes.
+    """
     check_hurry(caller, queued.priority)
     studio = services.studio
     claim = keyed.claim(caller, spec, queued)
     with services.creating(caller, claim, lambda: studio.keys.new(claim, len(spec.expand()))):
+        if studio.keys.made(claim) is None:
+            fetch_named(services, caller, spec.run.data)
         experiment, created = studio.launch(spec, claim, queued.options(), caller.account_id)
     request.state.thing = experiment.id
     response.status_code = 201 if created else 200

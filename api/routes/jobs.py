@@ -90,7 +90,11 @@ def stop_job(
     caller: Annotated[Caller, allow(Action.STOP, owner_of_job)],
     request: StopRequest | None = None,
 ) -> JobView:
-    """Ask a job to stop. A queued one stops at once; a running one is `stopping` until its process has ended."""
+    """Ask a job to stop. A queued one leaves the queue, and is what it was before it was queued, with its checkpoint.
+
+    A running one is `stopping` until its process has ended. What is discarded can be brought back for a minute: see
+    `undo`.
+    """
     return JobView.from_record(studio.stop(job_id, caller.account_id, (request or StopRequest()).mode))
 
 
@@ -107,9 +111,22 @@ def resume_job(
 def retry_job(
     job_id: str, services: ServicesDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
 ) -> JobView:
-    """The same from the start. Its log stays; what it had reported is replaced."""
+    """Begin the job again at step 0. What it had is kept until it has a checkpoint again: until then, see `undo`."""
     with services.quotas.launching(caller, lambda: services.studio.missing([job_id])):
         return JobView.from_record(services.studio.resume(job_id, caller.account_id, fresh=True))
+
+
+@router.post("/jobs/{job_id}/undo", responses=documented(404, 409))
+def undo_job(
+    job_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.CHANGE, owner_of_job)]
+) -> JobView:
+    """Bring back what a job had before it was discarded, or before it started over: checkpoint, result and points.
+
+    A discard can be undone for a minute; a new start for a minute, and until it has its first checkpoint. An attempt
+    that runs is `stopping` until its process has ended, and what it has done is dropped. 409 if there is nothing to
+    bring back: `actions` of a job has `undo` as long as there is.
+    """
+    return JobView.from_record(studio.undo(job_id, caller.account_id))
 
 
 @router.post("/jobs/{job_id}/clone", status_code=202, responses=documented(400, 404, 409, 413, 429))

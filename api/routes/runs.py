@@ -58,7 +58,7 @@ def get_run(run_id: str, studio: StudioDependency) -> RunDetail:
 def stop_run(
     run_id: str, studio: StudioDependency, caller: Annotated[Caller, allow(Action.STOP, owner_of_run)]
 ) -> RunView:
-    """Ask a run to stop. A queued one stops at once; a running one is `stopping` until its process ends."""
+    """Ask a run to stop and to save. A queued one leaves the queue, and keeps what it had before it was queued."""
     return RunView.from_record(studio.stop(run_id, caller.account_id))
 
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
+from gift_core.data.csv_rows import csv_rows
 from gift_core.data.examples import Example
-from gift_core.data.formats import Row, csv_rows, json_rows, jsonl_rows, text_rows
+from gift_core.data.formats import Row, json_rows, jsonl_rows, text_rows
 from gift_core.data.layouts import FOUND_BY_NAME, Layout, find_layout, require_object
-from gift_core.data.limits import MOST_COLUMNS, MOST_ROWS
+from gift_core.data.limits import LONGEST_NAME, MOST_COLUMNS, MOST_ROWS
 from gift_core.data.parquet import parquet_rows
 from gift_core.data.sniffing import PARQUET, require_kind
-from gift_core.data.texts import printable
+from gift_core.data.texts import file_name, printable
 from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, Problem
 
 # Of the rows that cannot be used, as many as a message has room for.
 SHOWN_PROBLEMS = 20
-_ROWS_FOR_LAYOUT = 100
 _FIELD = "data.source.dataset"
-_TEXT = {".jsonl": jsonl_rows, ".ndjson": jsonl_rows, ".json": json_rows, ".csv": csv_rows}
+_CSV = ".csv"
+_TEXT: dict[str, Callable[[TextIO], Iterator[Row]]] = {
+    ".jsonl": jsonl_rows,
+    ".ndjson": jsonl_rows,
+    ".json": json_rows,
+    _CSV: csv_rows,
+}
 SUFFIXES = (*_TEXT, PARQUET)
 
 T = TypeVar("T")
@@ -31,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FileContents:
-    """What a file holds: `columns` are those of its first hundred rows, an example's id is its row."""
+    """What a file holds: `columns` are those of all rows in order of appearance; an example's id is its row."""
 
     columns: list[str]
     layout: Layout
@@ -39,22 +44,18 @@ class FileContents:
 
 
 class Table:
-    """A file whose first rows have been read: its columns, and all of its rows once.
+    """The rows of one or several files, and the names of all their columns.
 
-    An unreadable file raises `DataError`. A row is a line of JSONL, an element of a JSON array, a record of a CSV after
-    its header or of Parquet, counted from 1; rows of several files, the parts of one data set, are counted through.
+    Whatever the order of the rows, the columns are the same: files that name columns in each row are read once for
+    the names, and again for the rows. An unreadable file raises `DataError`. A row is a line of JSONL, an element of a
+    JSON array, a record of a CSV after its header or of Parquet, counted from 1; rows of several files, the parts of
+    one data set, are counted through.
     """
 
     def __init__(self, *paths: Path) -> None:
-        self._rows = _numbered(paths, _FIELD)
-        self._note = " (header not counted)" if paths[0].suffix.lower() == ".csv" else ""
-        self._head = list(islice(self._rows, _ROWS_FOR_LAYOUT))
-        if not self._head:
-            raise DataError("The file has no rows.", remedy="Add at least one example.")
-        objects = [row for _, row in self._head if isinstance(row, dict)]
-        names = dict.fromkeys(printable(str(name)) for row in objects for name in row)
-        self.columns = list(islice(names, MOST_COLUMNS))
-        self._has_objects = bool(objects)
+        self._paths = paths
+        self._note = " (header not counted)" if paths[0].suffix.lower() == _CSV else ""
+        self.columns, self._has_objects = _columns(paths)
 
     def layout(self, mapping: ColumnMapping) -> Layout:
         """Where prompt and response are; raises `DataError`."""
@@ -63,19 +64,22 @@ class Table:
 
     def examples(self, layout: Layout, shown: int = SHOWN_PROBLEMS) -> list[Example]:
         """All rows as examples; raises one `DataError` that lists up to `shown` of those that cannot be used."""
-        rows = chain(self._head, self._rows)
-        return read_each(rows, partial(_example, layout), self._note, shown, "`gift check-data` lists all of them.")
+        rest = "`gift check-data` lists all of them."
+        return read_each(self._rows(), partial(_example, layout), self._note, shown, rest)
 
     def count(self, shown: int = SHOWN_PROBLEMS) -> int:
         """How many rows there are; raises one `DataError` where some are no objects."""
-        return len(read_each(chain(self._head, self._rows), _number_of_object, self._note, shown))
+        return len(read_each(self._rows(), _number_of_object, self._note, shown))
 
     def problems(self, layout: Layout) -> Iterator[Problem]:
         """What is wrong with each row that cannot be used, one by one, however many there are."""
-        for number, row in chain(self._head, self._rows):
+        for number, row in self._rows():
             read = _read(partial(_example, layout), number, row, self._note)
             if isinstance(read, Problem):
                 yield read
+
+    def _rows(self) -> Iterator[Row]:
+        return _numbered(self._paths, _FIELD)
 
 
 def read_examples(
@@ -95,7 +99,7 @@ def read_rows(path: Path, field: str) -> Iterator[Row]:
     """The rows of such a file one by one; `DataError` as `read_examples` raises it, about the `field` that named it."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise unknown_kind(path.name, field)
+        raise unknown_kind(file_name(path), field)
     return _rows(path, suffix, field)
 
 
@@ -132,7 +136,7 @@ def read_each(
 
 def unreadable(path: Path, error: OSError, field: str) -> DataError:
     return DataError(
-        f"{path.name} cannot be read: {error.strerror or error}.",
+        f"{file_name(path)} cannot be read: {error.strerror or error}.",
         field=field,
         remedy="Check that it exists and may be read.",
     )
@@ -140,11 +144,10 @@ def unreadable(path: Path, error: OSError, field: str) -> DataError:
 
 def unknown_kind(name: str, field: str = _FIELD) -> DataError:
     """The error for a file name whose suffix is not one of `SUFFIXES`."""
-    return DataError(
-        f"{name or 'The file'} is not a kind of file that can be read.",
-        field=field,
-        remedy=f"Use one of {', '.join(SUFFIXES)}, named by the file's ending.",
-    )
+    remedy = f"Use one of {', '.join(SUFFIXES)}, named by the file's ending."
+    if name.lower().endswith((".tsv", ".tab")):
+        remedy = "Name it .csv: cells that are separated by tabs are read too."
+    return DataError(f"{name or 'The file'} is not a kind of file that can be read.", field=field, remedy=remedy)
 
 
 def _number_of_object(number: int, row: object) -> int:
@@ -165,17 +168,68 @@ def _read(read: Callable[[int, object], T], number: int, row: object | DataError
         return replace(error.problems[0], field=f"row {number}{note}")
 
 
-def _numbered(paths: Iterable[Path], field: str) -> Iterator[Row]:
+def _columns(paths: Sequence[Path]) -> tuple[list[str], bool]:
+    """Return the names of all columns in order of appearance, and whether any row is an object."""
+    names: dict[str, None] = {}
+    has_rows = has_objects = False
     before = 0
     for path in paths:
         number = 0
+        for number, row in _part(path, before, len(paths) > 1):
+            has_rows = True
+            if not isinstance(row, dict):
+                continue
+            has_objects = True
+            if not row.keys() <= names.keys():
+                names.update(dict.fromkeys(row))
+                _require_few(names, number)
+            if path.suffix.lower() in (PARQUET, _CSV):
+                # All rows have the names of the header.
+                break
+        before = max(before, number)
+    if not has_rows:
+        raise DataError("The file has no rows.", remedy="Add at least one example.")
+    return list(dict.fromkeys(printable(str(name)) for name in names)), has_objects
+
+
+def _require_few(names: Mapping[str, None], number: int) -> None:
+    """Raise `DataError` about the row with which the names of the columns become too many or too long to be held."""
+    longest = max(map(len, names), default=0)
+    if len(names) > MOST_COLUMNS:
+        what = f"The rows up to this one name {len(names):,} columns; the most is {MOST_COLUMNS:,}."
+    elif longest > LONGEST_NAME:
+        what = f"The row has a column whose name has {longest:,} characters; the most is {LONGEST_NAME:,}."
+    else:
+        return
+    raise DataError(
+        what,
+        field=f"row {number}",
+        remedy="Keep the columns that are learned from. A column's name is the same in all rows.",
+    )
+
+
+def _numbered(paths: Sequence[Path], field: str) -> Iterator[Row]:
+    before = 0
+    for path in paths:
+        number = before
+        for number, row in _part(path, before, len(paths) > 1, field):
+            yield number, row
+        before = number
+
+
+def _part(path: Path, before: int, is_one_of_several: bool, field: str = _FIELD) -> Iterator[Row]:
+    """Yield the rows of a file, counted on from those `before` it."""
+    try:
         for number, row in read_rows(path, field):
             if before + number > MOST_ROWS:
                 raise DataError(
                     f"The file has more than {MOST_ROWS:,} rows.", field=field, remedy="Split it, or sample from it."
                 )
             yield before + number, row
-        before += number
+    except DataError as error:
+        if not is_one_of_several:
+            raise
+        raise DataError.of([replace(p, message=f"{path.name}: {p.message}") for p in error.problems]) from error
 
 
 def _rows(path: Path, suffix: str, field: str) -> Iterator[Row]:

@@ -1,24 +1,26 @@
-"""The rows of JSONL, JSON, CSV and Parquet files, one by one: what stands in a row, or why it cannot be read."""
+"""The rows of JSON Lines and JSON files, one by one: what stands in a row, or why it cannot be read."""
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import NoReturn, TextIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path, PurePath
+from typing import TextIO
 
-from gift_core.data.limits import DEEPEST_NESTING, LONGEST_CSV_LINE, LONGEST_ROW, MOST_COLUMNS
+from gift_core.data.limits import DEEPEST_NESTING, LONGEST_ROW, MOST_COLUMNS
 from gift_core.data.sniffing import require_text
 from gift_core.data.texts import printable
+from gift_core.data.wrapping import object_error, require_object_lines, table_error
 from gift_core.errors import DataError
 
 # The row's number as the user counts, and what stands there or why it cannot be read.
 Row = tuple[int, "object | DataError"]
 
-_NOT_READ = "the rows after it were not read."
+BYTE_ORDER_MARK = "\ufeff"
+NOT_READ = "the rows after it were not read."
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PIECE = 2**16
 # -Infinity and \\u0000 are the longest that cannot be told before they are whole.
@@ -35,68 +37,106 @@ def text_rows(path: Path, rows_of: Callable[[TextIO], Iterator[Row]]) -> Iterato
 
 def jsonl_rows(file: TextIO) -> Iterator[Row]:
     decoder = _decoder()
-    for number, line in enumerate(_lines(file, LONGEST_ROW), 1):
-        if line is None:
-            yield number, _too_long("The line", LONGEST_ROW)
-            continue
-        text = line.strip()
-        if not text:
-            continue
-        if text == "[" and number == 1:
-            raise DataError("The file is a JSON array, though it is named .jsonl.", remedy="Name it .json.")
-        row: object | DataError
-        try:
-            row = checked(decoder.decode(line))
-        except (ValueError, RecursionError) as error:
-            row = _not_json(error, "Write one complete JSON object on each line.")
-        yield number, row
+    lines = _lines_with_text(file)
+    first = list(islice(lines, 2))
+    require_object_lines([line for _, line in first], _suffix(file), decoder)
+    for number, line in chain(first, lines):
+        yield number, _too_long("The line", LONGEST_ROW) if line is None else _decoded(decoder, number, line)
+
+
+def _lines_with_text(file: TextIO) -> Iterator[tuple[int, str | None]]:
+    for number, line in enumerate(text_lines(file, LONGEST_ROW), 1):
+        # Some programs write the mark again when they save a file that has one.
+        text = line.lstrip(BYTE_ORDER_MARK) if line and number == 1 else line
+        if text is None or text.strip():
+            yield number, text
+
+
+def _suffix(file: TextIO) -> str:
+    return PurePath(str(getattr(file, "name", ""))).suffix.lower() or ".jsonl"
+
+
+def _decoded(decoder: json.JSONDecoder, number: int, line: str) -> object | DataError:
+    try:
+        return checked(decoder.decode(line))
+    except (ValueError, RecursionError) as error:
+        place = error.pos if isinstance(error, json.JSONDecodeError) else 0
+        if BYTE_ORDER_MARK in (line[:1], line[place : place + 1]):
+            return joined_files(number)
+        return _not_json(error, "Write one complete JSON object on each line.")
 
 
 def json_rows(file: TextIO) -> Iterator[Row]:
     number = 0
     try:
-        for number, row in enumerate(_elements(_Window(file)), 1):
+        for number, row in enumerate(_elements(JsonWindow(file)), 1):
             yield number, checked(row)
     except (ValueError, RecursionError) as error:
-        yield number + 1, _not_json(error, f"Correct it; {_NOT_READ}")
+        yield number + 1, _not_json(error, f"Correct it; {NOT_READ}")
 
 
-def csv_rows(file: TextIO) -> Iterator[Row]:
-    reader = csv.reader(_csv_lines(file), strict=True)
-    number = 0
+def joined_files(line: int) -> DataError:
+    """Return the error for a byte order mark that is not at the start of the file."""
+    return DataError(
+        f"Line {line:,} has a byte order mark (U+FEFF), which belongs at the start of a file: two files were joined.",
+        remedy="Delete the mark, which most editors do not show, or join the files without it.",
+    )
+
+
+def json_value(text: str) -> object:
+    """Return the value of a JSON text, read as a row's values are; raises `DataError` that says why it cannot be."""
     try:
-        records = (cells for cells in reader if cells)
-        header = _header(next(records, []))
-        for number, cells in enumerate(records, 1):
-            row: object = dict(zip(header, cells, strict=False))
-            if len(cells) != len(header):
-                row = DataError(
-                    f"The row has {len(cells)} cells, but the header has {len(header)}.",
-                    remedy='Put cells that contain commas or line breaks in double quotes: "a, b".',
-                )
-            yield number, row
-    except csv.Error as error:
-        remedy = f"Correct the quotes, or use JSONL for very long texts; {_NOT_READ}"
-        yield number + 1, DataError(f"Line {reader.line_num} is not CSV: {error}.", remedy=remedy)
+        value = checked(_decoder().decode(text))
+    except (ValueError, RecursionError) as error:
+        remedy = "Write it as JSON: names and texts in double quotes, as json.dumps does."
+        value = _not_json(error, remedy, what="The text")
+    if isinstance(value, DataError):
+        raise value
+    return value
 
 
 def checked(row: object) -> object | DataError:
-    """The row, unless it has more columns or deeper nesting than is taken in."""
+    """Return the row, or what is wrong with it: too many columns, too deep nesting, one name twice in an object."""
     if isinstance(row, dict) and len(row) > MOST_COLUMNS:
-        return _too_many_columns(f"The row has {len(row):,} columns")
+        return too_many_columns(f"The row has {len(row):,} columns")
     level = [row] if isinstance(row, dict | list) else []
     for _ in range(DEEPEST_NESTING):
         if not level:
             return row
+        for value in level:
+            if isinstance(value, RepeatedName):
+                return value.error()
         level = [inner for value in level for inner in _inside(value) if isinstance(inner, dict | list)]
     return _nested_too_deeply() if level else row
+
+
+class RepeatedName(dict[str, object]):
+    """An object in which a name occurs twice, so that one of the two values would be lost."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def error(self) -> DataError:
+        return DataError(
+            f'The name "{printable(self._name)[:40]}" occurs twice in one object.',
+            remedy="Rename or delete one of them.",
+        )
+
+
+def object_of(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """Return an object's names and values, as a `RepeatedName` if a name occurs twice."""
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    return RepeatedName(next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1))
 
 
 def _inside(value: dict[str, object] | list[object]) -> Iterable[object]:
     return value.values() if isinstance(value, dict) else value
 
 
-class _Window:
+class JsonWindow:
     """A text of any length, of which only the part that is being read is held."""
 
     def __init__(self, file: TextIO) -> None:
@@ -141,6 +181,35 @@ class _Window:
                     return value
             self.grow()
 
+    def items(self, decoder: json.JSONDecoder) -> Iterator[tuple[str, object]]:
+        """Yield the elements of the array or the members of the object that begins here, an element's name being ""."""
+        closing = {"[": "]", "{": "}"}[self.next()]
+        self.at += 1
+        if self.next() != closing:
+            while True:
+                name = self.name(decoder) if closing == "}" else ""
+                yield name, self.element(decoder)
+                if self.next() != ",":
+                    break
+                self.at += 1
+                self.next()
+        self.expect(closing, f", or {closing}")
+
+    def name(self, decoder: json.JSONDecoder) -> str:
+        """Read a member's name and the colon after it."""
+        if self.next() != '"':
+            raise json.JSONDecodeError("Expecting a name in double quotes", self.text, self.at)
+        name = str(self.element(decoder))
+        self.expect(":", ":")
+        self.next()
+        return name
+
+    def expect(self, character: str, expected: str) -> None:
+        """Pass over a character; raises a `ValueError` if another one is next."""
+        if self.next() != character:
+            raise json.JSONDecodeError(f"Expecting {expected}", self.text, self.at)
+        self.at += 1
+
     def _may_go_on(self, error: json.JSONDecodeError) -> bool:
         """Whether it may be the end of what was read, and not the text, that `error` is about."""
         return error.msg.startswith("Unterminated string") or error.pos > len(self.text) - _LONGEST_WORD
@@ -161,34 +230,42 @@ class _NotJsonError(ValueError):
     """What is wrong, with its place in the file."""
 
 
-def _elements(window: _Window) -> Iterator[object]:
-    """A JSON array's elements one by one: all at once they would take far more room than the text."""
+def _elements(window: JsonWindow) -> Iterator[object]:
+    """Yield a JSON array's elements one by one: all at once they would take far more room than the text."""
     decoder = _decoder()
+    while window.next() == BYTE_ORDER_MARK:
+        window.at += 1
     if window.next() != "[":
-        raise DataError(
-            "The file is not a JSON array.",
-            remedy="Write [{...}, {...}], or name the file .jsonl when it has one object on each line.",
-        )
+        raise _no_array(window, decoder)
     try:
-        window.at += 1
-        if window.next() != "]":
-            while True:
-                yield window.element(decoder)
-                if window.next() != ",":
-                    break
-                window.at += 1
-                window.next()
-        if window.next() != "]":
-            raise json.JSONDecodeError("Expecting , or ]", window.text, window.at)
-        window.at += 1
+        for _, element in window.items(decoder):
+            yield element
         if window.next():
             raise json.JSONDecodeError("Expecting nothing after the array", window.text, window.at)
     except json.JSONDecodeError as error:
-        raise _NotJsonError(f"{error.msg} at {window.where(error.pos)}") from error
+        cause = ". Two files were joined" if error.doc[error.pos : error.pos + 1] in ("[", BYTE_ORDER_MARK) else ""
+        raise _NotJsonError(f"{error.msg} at {window.where(error.pos)}{cause}") from error
 
 
-def _lines(file: TextIO, longest: int) -> Iterator[str | None]:
-    """Lines without more than `longest` characters; None stands for a longer one."""
+def _no_array(window: JsonWindow, decoder: json.JSONDecoder) -> DataError:
+    if window.next() == "{":
+        try:
+            return object_error(window, decoder)
+        except json.JSONDecodeError as error:
+            return DataError(
+                f"The file is not a JSON array, and not JSON: {error.msg} at {window.where(error.pos)}.",
+                remedy="Correct it, and write the rows as [{...}, {...}].",
+            )
+        except (ValueError, RecursionError):
+            pass
+    return table_error(window.text[window.at :].splitlines()[:2], ".json") or DataError(
+        "The file is not a JSON array.",
+        remedy="Write [{...}, {...}], or name the file .jsonl when it has one object on each line.",
+    )
+
+
+def text_lines(file: TextIO, longest: int) -> Iterator[str | None]:
+    """Yield lines without more than `longest` characters; None stands for a longer one."""
     while line := file.readline(longest + 1):
         too_long = len(line) > longest
         while len(line) > longest and not line.endswith("\n"):
@@ -196,51 +273,27 @@ def _lines(file: TextIO, longest: int) -> Iterator[str | None]:
         yield None if too_long else line
 
 
-def _csv_lines(file: TextIO) -> Iterator[str]:
-    for line in _lines(file, LONGEST_CSV_LINE):
-        if line is None:
-            raise csv.Error(f"it has more than {LONGEST_CSV_LINE:,} characters")
-        yield line
-
-
-def _header(names: list[str]) -> list[str]:
-    if len(names) > MOST_COLUMNS:
-        raise _too_many_columns(f"The header has {len(names):,} columns")
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise DataError(
-                f'The header names the column "{printable(name)[:40]}" twice.',
-                field="header",
-                remedy="Rename one of them.",
-            )
-    return names
-
-
 def _decoder() -> json.JSONDecoder:
-    """Numbers come out as the text that stands in the file: nothing is rounded and no number is too long."""
-    return json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    """Return a decoder that keeps a number's text, so that none is rounded or too long, and takes NaN for null."""
+    return json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=object_of)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise _NotJsonError(f"{name} is not a JSON value")
-
-
-def _not_json(error: ValueError | RecursionError, remedy: str) -> DataError:
+def _not_json(error: ValueError | RecursionError, remedy: str, what: str = "The row") -> DataError:
     if isinstance(error, RecursionError):
         return _nested_too_deeply()
     if isinstance(error, _TooLongError):
         return _too_long("The row", LONGEST_ROW)
     if isinstance(error, json.JSONDecodeError):
         where = f"line {error.lineno}, column" if error.lineno > 1 else "column"
-        return DataError(f"The row is not JSON: {error.msg} at {where} {error.colno}.", remedy=remedy)
-    return DataError(f"The row is not JSON: {error}.", remedy=remedy)
+        return DataError(f"{what} is not JSON: {error.msg} at {where} {error.colno}.", remedy=remedy)
+    return DataError(f"{what} is not JSON: {error}.", remedy=remedy)
 
 
 def _too_long(what: str, most: int) -> DataError:
     return DataError(f"{what} has more than {most:,} characters.", remedy="Split it, or delete the row.")
 
 
-def _too_many_columns(what: str) -> DataError:
+def too_many_columns(what: str) -> DataError:
     return DataError(f"{what}; the most is {MOST_COLUMNS:,}.", remedy="Keep those that are learned from.")
 
 

@@ -7,7 +7,6 @@ for anything.
 from __future__ import annotations
 
 import json
-import math
 import re
 import shutil
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gift_core.data.files import SUFFIXES, read_rows
+from gift_core.data.texts import is_number, kind_of, number_text
 from gift_core.data_spec import HubSource
 from gift_core.dataset_summary import HubOrigin
 from gift_core.errors import DataError
@@ -24,6 +24,8 @@ from gift_core.models.hub import HubName, first_line, refusal
 # Where the Hub keeps every data set that it can read as Parquet, as config/split/0000.parquet.
 _CONVERTED = "refs/convert/parquet"
 _LISTED = 12
+# What is not text, as a picture or a date, is an object in JSON: refused if it is read. Null could be passed over.
+_LEFT_OUT = "left out"
 # How the Hub numbers the parts of a split: 00000-of-00002, or 0000 for what it converted.
 _PART = re.compile(r"(^|[-_.])\d+(-of-(?P<total>\d+))?$")
 
@@ -66,14 +68,28 @@ def find_split(source: HubSource) -> HubFiles:
     return HubFiles(name, tuple(files), sum(listing.sizes[file] for file in files))
 
 
+def is_offline() -> bool:
+    """Whether this process is kept off the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def is_here(source: HubSource) -> bool:
+    """Whether a pinned split lies whole in the local cache; the Hub is not asked."""
+    return _cached(source) is not None
+
+
 def fetch_split(
     source: HubSource, most_bytes: int | None = None, admit: Callable[[int], None] = lambda _: None
 ) -> tuple[HubFiles, list[Path]]:
-    """The split's files in the local cache, fetched where they are not there; raises `DataError`.
+    """The split's files in the local cache, fetched if they are not there; raises `DataError`.
 
-    One that takes more than `most_bytes`, or so many that `admit` raises, is refused before anything of it is fetched.
+    A pinned split that was fetched before needs no connection. One that takes more than `most_bytes`, or so many that
+    `admit` raises, is refused before anything of it is fetched.
     """
-    found = find_split(source)
+    cached = _cached(source)
+    found = cached[0] if cached else find_split(source)
     admit(found.bytes)
     if most_bytes is not None and found.bytes > most_bytes:
         raise DataError(
@@ -82,37 +98,42 @@ def fetch_split(
             field="data.source.dataset",
             remedy="Choose a smaller split, or train from it on the command line with `gift train`.",
         )
-    return found, [fetch_file(found.name, file, "data.source.dataset") for file in found.files]
+    return found, cached[1] if cached else [fetch_file(found.name, file, "data.source.dataset") for file in found.files]
 
 
 def resolve_split(source: HubSource) -> list[Path]:
     """The split's files; without a connection, those that a pinned revision left in the local cache."""
-    cached = _cached(source)
-    return cached or fetch_split(source)[1]
+    return fetch_split(source)[1]
 
 
 def join_parts(parts: Sequence[Path], target: Path) -> None:
-    """Write the parts of a split into one file: one part as it is, several as JSONL; raises `DataError`."""
+    """Write the parts of a split into one file: one part as it is, several as JSONL; raises `DataError`.
+
+    Each row keeps its number: rows that a part passes over are empty lines.
+    """
     if len(parts) == 1:
         shutil.copyfile(parts[0], target)
         return
     with target.open("w", encoding="utf-8") as file:
         for part in parts:
+            last = 0
             for number, row in read_rows(part, "data.source.dataset"):
                 if isinstance(row, DataError):
                     raise DataError(row.problems[0].message, field=f"{part.name}, row {number}")
-                file.write(json.dumps(_plain(row)) + "\n")
+                file.write("\n" * (number - last - 1) + json.dumps(_plain(row)) + "\n")
+                last = number
 
 
 def _plain(value: object) -> object:
-    """The value as JSON can hold it; what it cannot, as pictures or numbers that are none, is nothing to learn from."""
+    """Return the value as JSON can hold it, so that it is read as it would be from its part."""
     if isinstance(value, dict):
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, str | int | float) else None
+    if value is None or isinstance(value, str | bool):
+        return value
+    # A number's text is what is learned.
+    return number_text(value) if is_number(value) else {kind_of(value): _LEFT_OUT}
 
 
 def origin_of(source: HubSource, found: HubFiles) -> HubOrigin:
@@ -155,19 +176,23 @@ def _list(name: HubName, field: str) -> _Listing:
     return _Listing(info.sha or name.revision or "main", sizes)
 
 
-def _cached(source: HubSource) -> list[Path]:
-    """A pinned split that was fetched before; nobody is asked."""
+def _cached(source: HubSource) -> tuple[HubFiles, list[Path]] | None:
+    """A pinned split that was fetched before, whole, and where its files lie; the Hub is not asked."""
     from huggingface_hub import snapshot_download
 
     if source.revision is None or not re.fullmatch(r"[0-9a-f]{40}", source.revision):
-        return []
+        return None
     try:
         folder = snapshot_download(source.dataset, repo_type="dataset", revision=source.revision, local_files_only=True)
     except (OSError, ValueError):
-        return []
+        return None
     root = Path(folder)
     files = _of_split([path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()], source)
-    return [root / name for name in files] if _is_whole(files) else []
+    if not _is_whole(files):
+        return None
+    paths = [root / name for name in files]
+    size = sum(path.stat().st_size for path in paths)
+    return HubFiles(HubName(source.dataset, source.revision), tuple(files), size), paths
 
 
 def _is_whole(files: Sequence[str]) -> bool:

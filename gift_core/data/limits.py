@@ -6,6 +6,8 @@ from typing import Final
 
 MOST_ROWS: Final = 2_000_000
 MOST_COLUMNS: Final = 1000
+# Characters of a column's name: all names of a file are held at once.
+LONGEST_NAME: Final = 1000
 # Characters of one text, and of one row of JSON with everything in it.
 LONGEST_TEXT: Final = 4_000_000
 LONGEST_ROW: Final = 16_000_000

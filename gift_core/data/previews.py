@@ -12,8 +12,9 @@ from gift_core.data.files import FileContents
 from gift_core.data.glyphs import tokens_of
 from gift_core.data.tokenisation import Encoder, TokenisedExample
 from gift_core.data_spec import DataSpec
-from gift_core.dataset_summary import Duplicates, Quantiles
+from gift_core.dataset_summary import Duplicates, Quantiles, column_facts
 from gift_core.documents import DatasetPreview, RowPreview
+from gift_core.models.template_date import dated
 from gift_core.spec import SamplingSpec
 
 # Statistics come from the first rows, up to this many characters: a preview is drawn while somebody waits.
@@ -46,17 +47,11 @@ def preview(
     find_duplicates: bool = True,
 ) -> DatasetPreview:
     """Render `rows` of the examples and measure the data set, for a model whose context has `context_length` tokens."""
-    encoder = Encoder(tokenizer)
+    encoder = Encoder(dated(tokenizer, data.template_date))
     limit = min(data.max_length, context_length)
     found = length_statistics(contents.examples, encoder, data, sampling, limit)
-    layout = contents.layout
     return DatasetPreview(
-        columns=contents.columns,
-        prompt_column=layout.prompt,
-        response_column=layout.response,
-        context_column=layout.context,
-        system_column=layout.system,
-        layout=layout.name,
+        **column_facts(contents.columns, contents.layout),
         rows=found.rows,
         tokens=found.tokens,
         longest=found.quantiles.most if found.quantiles else 0,

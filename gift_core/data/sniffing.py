@@ -33,6 +33,11 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xca\xfe\xba\xbe", "a program", _PROGRAM),
     (b"#!", "a script", _PROGRAM),
     (b"%PDF-", "a PDF document", _PROGRAM),
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer to the data",
+        "Fetch the data itself, for example with `git lfs pull`.",
+    ),
     (b"SQLite format 3\x00", "an SQLite database", "Export the table as CSV."),
     (b"ARROW1\x00\x00", "an Arrow file", "Write it as Parquet or JSONL."),
     (b"\xff\xff\xff\xff", "an Arrow stream", "Write it as Parquet or JSONL."),
@@ -43,6 +48,11 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
 )
 # Two characters of ASCII in UTF-16, where nothing marks it.
 _BARE_UTF16 = re.compile(rb"[\t\n\r -~]\x00[\t\n\r -~]\x00|\x00[\t\n\r -~]\x00[\t\n\r -~]")
+
+
+# A page that was saved in place of the file it links to, and JSON.
+_PAGE = re.compile(rb"\s*<(!doctype|html)\b", re.IGNORECASE)
+_JSON = re.compile(rb'\s*(\[\s*)?\{\s*"')
 
 
 def require_kind(path: Path, suffix: str, field: str) -> None:
@@ -57,7 +67,7 @@ def require_kind(path: Path, suffix: str, field: str) -> None:
     if found:
         what, remedy = found
         raise DataError(f"The file is {what}, though it is named {suffix}.", field=field, remedy=remedy)
-    if suffix == ".csv" and head.removeprefix(codecs.BOM_UTF8).lstrip()[:2] in (b'{"', b"[{"):
+    if suffix == ".csv" and _JSON.match(head.removeprefix(codecs.BOM_UTF8)):
         raise DataError("The file is JSON, though it is named .csv.", field=field, remedy="Name it .jsonl or .json.")
 
 
@@ -105,6 +115,8 @@ def _kind_of(head: bytes) -> tuple[str, str] | None:
             return what, remedy
     if head[257:262] == b"ustar":
         return "a tar archive", _PACKED
+    if _PAGE.match(head.removeprefix(codecs.BOM_UTF8)):
+        return "a web page", "Download the file itself, not the page that shows it."
     if _BARE_UTF16.match(head):
         return "UTF-16 text", _AS_UTF8
     return None

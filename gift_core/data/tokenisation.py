@@ -11,6 +11,7 @@ from gift_core.data.examples import Example, Turn
 from gift_core.data_spec import DataSpec, EosTail
 from gift_core.errors import DataError, Problem
 from gift_core.models.special_tokens import end_of_turn_id, rendered_turns
+from gift_core.models.template_date import dated
 from gift_core.spec import SamplingSpec
 
 # Shown row problems; a file with one wrong column would otherwise list all of its rows.
@@ -137,7 +138,7 @@ def tokenise_all(
 
     Raises `DataError` that names every row too long to be used, or whose turns the model's template does not take.
     """
-    encoder = Encoder(tokenizer)
+    encoder = Encoder(dated(tokenizer, data.template_date))
     limit = min(data.max_length, context_length)
     if data.eos_tail == "max":
         data = data.model_copy(update={"max_length": limit})

@@ -24,7 +24,7 @@ from gift_core.models.families.layout import Config
 from gift_core.models.families.registry import family_of
 from gift_core.models.forward import check_head
 from gift_core.models.quantisation import four_bits, stay_differentiable
-from gift_core.models.special_tokens import end_of_turn_id, read_tokenizer
+from gift_core.models.special_tokens import end_of_turn_id, read_tokenizer, with_date_of
 from gift_core.models.weight_files import CONFIG, missing_files
 from gift_core.out_of_memory import is_out_of_memory
 from gift_core.reporting import CHECKPOINT
@@ -82,7 +82,8 @@ def load_checkpoint(directory: Path, device: str | torch.device = "cpu") -> Diff
     if not is_adapter(directory):
         return _load(directory, device)
     base = load_base(base_of(directory), device)
-    return replace(base, network=merged(base.network, directory).eval())
+    tokenizer = with_date_of(base.tokenizer, directory)
+    return replace(base, network=merged(base.network, directory).eval(), tokenizer=tokenizer)
 
 
 def open_checkpoint(name: str, device: str | torch.device = "cpu") -> DiffusionModel:

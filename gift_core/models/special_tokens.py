@@ -8,10 +8,12 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerFast
+from transformers.utils import CHAT_TEMPLATE_FILE
 
 from gift_core.errors import ModelError
 from gift_core.models.families.family import Family, Special
 from gift_core.models.families.layout import Config
+from gift_core.models.template_date import dated, pinned_date
 
 # Stands for what a user writes, where a template is rendered to be looked at.
 CONTENT = "\x00content\x00"
@@ -21,7 +23,8 @@ _FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
 def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTrainedTokenizerFast:
-    """The tokenizer in `directory` with its mask, EOS, padding and end-of-turn tokens set.
+    """The tokenizer in `directory` with its mask, EOS, padding and end-of-turn tokens set, and a chat template that
+    writes the same date on every day: `TEMPLATE_DATE`, or the one that a run has saved with it.
 
     Raises `ModelError` where one is missing, or where config and tokenizer name different masks.
     """
@@ -40,7 +43,17 @@ def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTraine
         setattr(tokenizer, _END_OF_TURN, tokens.end_of_turn.token)
     if family.replaces_template or not has_usable_template(tokenizer):
         tokenizer.chat_template = family.chat_template
-    return tokenizer
+    return dated(tokenizer)
+
+
+def with_date_of(tokenizer: PreTrainedTokenizerFast, saved: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer with the date that the chat template saved in a folder has, such as that of an adapter."""
+    try:
+        template = (saved / CHAT_TEMPLATE_FILE).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return tokenizer
+    day = pinned_date(template)
+    return dated(tokenizer, day) if day else tokenizer
 
 
 def no_tokenizer(directory: Path, error: Exception) -> ModelError:

@@ -7,8 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from gift_core.data import texts
 from gift_core.data.files import read_each, read_rows
 from gift_core.data.hub import fetch_file
+from gift_core.data.texts import file_name, is_missing, printable
 from gift_core.errors import DataError
 from gift_core.models.hub import HubName
 from gift_core.tasks.items import FileItems, HubItems
@@ -30,19 +32,27 @@ def read_hub(source: HubItems, dataset: str, file: str, read: Callable[[Mapping[
 
 
 def text_of(row: Mapping[str, object], *columns: str) -> str:
-    """The text under the first of these names that the row has. Raises `DataError` where it is missing or empty."""
-    name = next((column for column in columns if column in row), None)
-    if name is None:
-        names = ", ".join(f'"{column[:40]}"' for column in list(row)[:_SHOWN])
+    """Return the text under the first of these names that has a value in the row.
+
+    A value becomes text as in a data set to learn from. Raises `DataError` if there is none, or if it is not text.
+    """
+    name = column_of(row, *columns)
+    return texts.text_of(row[name], f'Column "{name}"').strip()
+
+
+def column_of(row: Mapping[str, object], *columns: str) -> str:
+    """Return the first of these names that has a value in the row, or else that the row has; raises `DataError`.
+
+    Parquet and CSV give each row all names, so that a name alone does not say which of them a row uses.
+    """
+    known = [column for column in columns if column in row]
+    if not known:
+        names = ", ".join(f'"{printable(str(column))[:40]}"' for column in list(row)[:_SHOWN])
         raise DataError(
             f'The row has no column "{columns[0]}"; it has {names or "none"}.',
             remedy="Add it, or rename the one meant.",
         )
-    value = row[name]
-    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
-    if not text.strip():
-        raise DataError(f'Column "{name}" is empty or not text.', remedy="Write text into it, or remove the row.")
-    return text.strip()
+    return next((column for column in known if not is_missing(row[column])), known[0])
 
 
 def _read(path: Path, first: int | None, read: Callable[[Mapping[str, object]], T], field: str) -> list[T]:
@@ -55,5 +65,5 @@ def _read(path: Path, first: int | None, read: Callable[[Mapping[str, object]], 
 
     values = read_each(islice(rows, first), read_row)
     if not values:
-        raise DataError(f"{path.name} has no rows.", field=field, remedy="Add at least one problem.")
+        raise DataError(f"{file_name(path)} has no rows.", field=field, remedy="Add at least one problem.")
     return values

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from api.app import create_api
+from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec
 from tests.serving import serve
 from tests.workers.conftest import claim
 from ui.client import StudioClient
+from workers.kinds import job_directory
 from workers.metrics import MetricLine
 from workers.records import Experiment, Job, JobState
 from workers.settings import Settings
@@ -25,9 +27,10 @@ from workers.studio import Studio
 
 @dataclass
 class Trainer:
-    """Does to the store what a supervisor does while a run trains."""
+    """Does to the store what a supervisor does while a run trains; one that finishes leaves a checkpoint in `data`."""
 
     store: JobStore
+    data: Path
 
     def start(self, run: Job) -> None:
         assert claim(self.store, run.id)
@@ -44,6 +47,7 @@ class Trainer:
         assert self.store.beat(run.id, self.owner(run), lines)
 
     def finish(self, run: Job) -> None:
+        (job_directory(self.data, run) / CHECKPOINT).mkdir(parents=True, exist_ok=True)
         result = {"seconds": 1.5, "final_loss": 0.25}
         assert self.store.end(run.id, self.owner(run), JobState.FINISHED, "trained", result=result)
 
@@ -72,7 +76,7 @@ def client(url: str) -> Iterator[StudioClient]:
 
 @pytest.fixture
 def trainer(studio: Studio) -> Trainer:
-    return Trainer(studio.store)
+    return Trainer(studio.store, studio.data)
 
 
 @pytest.fixture

@@ -154,7 +154,6 @@ def test_a_split_of_the_hub_becomes_a_data_set(client, tmp_path, monkeypatch):
         assert "Fetch it first" in str(refused(lambda: client.preview(run)))
         assert "Fetch it first" in client.preflight({"run": run}).problems[0].remedy
         assert hub.fetched == before, "a look downloads nothing"
-        assert "Fetch it first" in str(refused(lambda: client.create_experiment({"run": run}, "key")))
         hub.put("a/large", "train.jsonl", b"x" * (2**20 + 1))
         assert "the most is 1 MB" in str(refused(lambda: client.fetch_dataset({"dataset": "a/large"})))
     assert [path.suffix for path in (tmp_path / "datasets").iterdir()] == [".jsonl"]

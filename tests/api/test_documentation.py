@@ -15,6 +15,7 @@ from gift_core.tasks.registry import TASKS
 
 ROUTES = {
     ("get", "/models"),
+    ("get", "/catalogue/datasets"),
     ("get", "/presets"),
     ("get", "/checkpoints"),
     ("get", "/examples"),
@@ -67,6 +68,7 @@ ROUTES = {
     ("post", "/jobs/{job_id}/stop"),
     ("post", "/jobs/{job_id}/resume"),
     ("post", "/jobs/{job_id}/retry"),
+    ("post", "/jobs/{job_id}/undo"),
     ("post", "/jobs/{job_id}/clone"),
     ("post", "/jobs/{job_id}/continue"),
     ("get", "/queue"),

@@ -7,14 +7,16 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
 
 from api.events import EventHub
 from api.job_views import JobEvent, QueueEvent
+from api.news import PAGE
 from api.schemas import MetricsEvent, RunEvent, TraceStreamEvent
 from api.topics import Topics
 from ui.client import StudioEvent
-from ui.connection import StudioError
+from ui.connection import StudioError, parse_events
 from workers.orders import EvaluationOrder
 from workers.records import Job, JobKind
 
@@ -154,12 +156,94 @@ def test_what_is_not_there_is_refused_before_the_stream_begins(client, topic):
     assert refused.value.status == 404
 
 
-@pytest.mark.parametrize("topics", [[], ["everything"], ["job:"], ["job:../x"], ["queue"] * 33])
+@pytest.mark.parametrize("topics", [[], ["everything"], ["job:"], ["job:../x"], ["queue"] * 101])
 def test_what_is_no_topic_is_refused(client, topics):
     with pytest.raises(StudioError) as refused:
         next(client.watch(topics))
     assert refused.value.status == 422
     assert refused.value.problems[0].field.startswith("topic")
+
+
+Plain = tuple[str, str, dict]
+
+
+def read(client, until: Callable[[list[Plain]], bool], **query: object) -> list[Plain]:
+    """The events of a stream as (event, id, data), until enough have come or it has ended."""
+    address = f"{client._base_url}/api/v1/events"
+    found: list[Plain] = []
+    with httpx.stream("GET", address, params=query, timeout=60) as answer:
+        assert answer.status_code == 200
+        for each in parse_events(answer.iter_lines()):
+            found.append((each["event"], each.get("id", ""), each["data"]))
+            if until(found):
+                break
+    return found
+
+
+def steps_of(run: Job, found: list[Plain]) -> list[int]:
+    points = [data["points"] for event, _, data in found if event == "metrics" and data["run_id"] == run.id]
+    return [point["step"] for part in points for point in part]
+
+
+def has(event: str, **fields: object) -> Callable[[list[Plain]], bool]:
+    """Whether the last event is this one."""
+    return lambda found: found[-1][0] == event and all(found[-1][2].get(name) == fields[name] for name in fields)
+
+
+def test_topics_that_there_are_not_are_left_out_and_named_where_that_is_asked_for(client, create):
+    experiment, (sft, _) = create()
+    unknown = ["experiment:exp_nowhere", "job:run_nowhere", "trace:tr_" + "0" * 32]
+    topics = [*unknown, f"experiment:{experiment.id}"]
+    first, *_ = read(client, has("run", id=sft.id), topic=topics, known_only=True)
+    assert first == ("unknown", "", {"topics": unknown})
+
+
+def test_a_stream_of_nothing_but_unknown_topics_says_so_and_ends(client):
+    (only,) = read(client, lambda _: False, topic="experiment:exp_nowhere", known_only=True)
+    assert only == ("unknown", "", {"topics": ["experiment:exp_nowhere"]})
+
+
+def test_a_topic_that_is_added_to_a_stream_comes_whole_and_the_others_go_on(client, create, trainer):
+    (old, (sft, _)), (new, (other, _)) = create(), create()
+    for run in (sft, other):
+        trainer.start(run)
+        for step in (1, 2):
+            trainer.log(run, step)
+    had = read_until(client.watch([f"experiment:{old.id}"]), has_step(2))[-1].id
+    trainer.log(sft, 3)
+    topics = [f"experiment:{old.id}", f"experiment:{new.id}"]
+    found = read(client, lambda found: steps_of(sft, found) == [3], topic=topics, after=had, anew=topics[1:])
+    assert steps_of(other, found) == [1, 2]
+    assert ("complete", {"topics": topics[1:]}) in [(event, data) for event, _, data in found]
+    assert {data["id"] for event, _, data in found if event == "run"} >= {sft.id, other.id}
+
+
+def test_a_long_history_comes_whole(client, studio, create, trainer):
+    (old, (sft, _)), (new, (other, _)) = create(), create()
+    trainer.start(other)
+    for step in range(1, 2 * PAGE):
+        trainer.log(other, step)
+    trainer.start(sft)
+    trainer.log(sft, 1)
+    had = read_until(client.watch([f"experiment:{old.id}"]), has_step(1))[-1].id
+    topics = [f"experiment:{old.id}", f"experiment:{new.id}"]
+    wanted = list(range(1, 2 * PAGE))
+    found = read(
+        client, lambda found: len(steps_of(other, found)) == len(wanted), topic=topics, after=had, anew=topics[1]
+    )
+    assert steps_of(other, found) == wanted
+
+
+def test_the_queue_that_is_added_to_a_stream_is_told_of_from_now_on(client, studio, create, trainer):
+    (experiment, _), (_, (sft, _)) = create(), create()
+    had = next(client.watch([f"experiment:{experiment.id}"])).id
+    trainer.start(sft)
+    trainer.finish(sft)
+    topics = {"topic": [f"experiment:{experiment.id}", "queue"], "after": had, "anew": "queue"}
+    found = read(client, has("queue"), **topics)
+    assert sft.id not in [data.get("id") for _, _, data in found]
+    # Where it was part of the stream before, what was missed is told.
+    assert read(client, has("job", id=sft.id, state="finished"), **{**topics, "anew": []})
 
 
 def test_nothing_is_read_while_nothing_is_written(studio, create):

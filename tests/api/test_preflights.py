@@ -90,19 +90,22 @@ def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
 ) -> None:
     studio.show_recording()
     assert client.preflight({}).estimates.time_by_run[0].basis == "computed"
-    _, (run, *_) = create(**SMALL, methods=("sft",))
-    trainer.start(run)
-    trainer.log(run, 1, loss=1.0, tokens_per_second=100.0)
-    trainer.finish(run)
+    for step, speed in ((20, 100.0), (25, 200.0), (19, 1.0)):
+        _, (run, *_) = create(**SMALL, methods=("sft",))
+        trainer.start(run)
+        trainer.log(run, step, loss=1.0, tokens_per_second=speed)
+        trainer.finish(run)
     found = client.preflight(SMALL).estimates
     assert [time.basis for time in found.time_by_run] == ["measured", "computed"]
     assert found.tokens
-    assert found.time_by_run[0].low == 10 * (found.tokens.prompt + found.tokens.response) / 100.0
+    # The third is too short to tell a speed.
+    assert found.time_by_run[0].likely == 10 * (found.tokens.prompt + found.tokens.response) / 150.0
+    assert "2 earlier runs" in found.time_by_run[0].explanation
 
 
 def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:
     disk = partial(Machine.disk_only, studio.settings.data_dir)
-    service = PreflightService(studio.datasets.path, disk, list)
+    service = PreflightService(studio.datasets, disk, list)
     found = service.report(SMALL, effect=0.1).estimates
     assert found.memory and found.disk  # noqa: PT018
     assert found.memory.available is None
@@ -129,7 +132,7 @@ def test_too_many_at_once_are_turned_away(studio: Studio) -> None:
         go_on.wait(30)
         return []
 
-    service = PreflightService(studio.datasets.path, Machine, slow)
+    service = PreflightService(studio.datasets, Machine, slow)
     results: list[bool] = []
     threads = [threading.Thread(target=lambda: results.append(service.report({}, 0.1).ok)) for _ in range(8)]
     for thread in threads:

@@ -15,6 +15,8 @@ from tests.api.conftest import Trainer
 from tests.api.secured import key_of, person, secured_studio
 from tests.serving import serve
 from workers.account_records import Role
+from workers.observations import JobFilter
+from workers.records import JobKind
 from workers.studio import Studio
 
 TOKEN = "hf_a-token-of-their-own"
@@ -33,7 +35,7 @@ def order(studio: Studio) -> dict[str, Any]:
     """An upload of a finished run."""
     experiment, _ = studio.store.create_experiment(ExperimentSpec(methods=("sft",)), None)
     (run,) = studio.store.runs(experiment.id)
-    trainer = Trainer(studio.store)
+    trainer = Trainer(studio.store, studio.data)
     trainer.start(run)
     trainer.finish(run)
     return {"run": run.id, "repository": "me/mine"}
@@ -97,8 +99,34 @@ def test_the_same_key_with_and_without_a_token_is_two_requests(ask: Ask, order: 
 def test_a_retried_upload_still_is_one_with_a_token_of_its_own(studio: Studio, ask: Ask, order: dict[str, Any]) -> None:
     job_id = ask(Role.OWNER, "/pushes", order | {"token": TOKEN}).json()["id"]
     studio.stop(job_id, by="test")
-    assert ask(Role.OWNER, f"/jobs/{job_id}/retry").status_code == 200
+    for again in ("retry", "resume"):
+        # Its token is gone, and the studio's is not used in its place.
+        answer = ask(Role.OWNER, f"/jobs/{job_id}/{again}")
+        assert (answer.status_code, answer.json()["problems"][0]["field"]) == (409, "token")
+        assert "clone this upload, and give a token" in answer.json()["problems"][0]["remedy"]
     job = studio.store.job(job_id)
-    assert (job.state, job.spec["own_token"]) == ("queued", True)
-    # It will fail and say so; the studio's is not used in its place.
-    assert studio.secrets.hand_out(job_id, own=job.spec["own_token"]) == ""
+    assert (job.state, job.spec["own_token"]) == ("stopped", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"token": ""}, "token"),
+        ({"token": "  "}, "token"),
+        ({"token": "hf_with a blank"}, "token"),
+        ({"token": "hf_é"}, "token"),
+        ({"repository": "no-slash"}, "repository"),
+        ({"repository": "me/name@main"}, "repository"),
+        ({"repository": "me/two--dashes"}, "repository"),
+        ({"layout": "published"}, "layout"),
+        ({"run": "run_nowhere"}, ""),
+    ],
+)
+def test_an_upload_that_cannot_work_is_refused_at_once(
+    studio: Studio, ask: Ask, order: dict[str, Any], changes: dict[str, str], field: str
+) -> None:
+    answer = ask(Role.ADMIN, "/pushes", order | {"token": TOKEN} | changes)
+    assert answer.status_code in (404, 422)
+    assert answer.json()["problems"][0]["field"] == field
+    assert answer.json()["problems"][0]["remedy"]
+    assert studio.store.jobs(JobFilter(kind=JobKind.PUSH)) == []

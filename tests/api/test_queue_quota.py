@@ -53,7 +53,7 @@ def trained(studio: Studio, owner: str) -> Job:
     spec = ExperimentSpec.parse(ALONE)
     experiment, _ = studio.store.create_experiment(spec, None, by=owner)
     (run,) = studio.store.runs(experiment.id)
-    trainer = Trainer(studio.store)
+    trainer = Trainer(studio.store, studio.data)
     trainer.start(run)
     trainer.finish(run)
     return run

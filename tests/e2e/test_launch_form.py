@@ -96,3 +96,30 @@ def test_a_clone_is_the_form_filled_with_the_run(page: Page, server: Server, cli
     expect(field_of(page, "training.lora.rank")).to_have_value("8")
     (run,) = client.experiment(launch(page)).runs
     assert client.run(run.id).spec == client.run(recorded.id).spec
+
+
+def test_what_was_entered_survives_a_reload_and_is_gone_once_it_is_launched(page: Page, server: Server) -> None:
+    draft, name = page.locator("#draft"), page.locator("#name").locator("input, textarea").first
+    fill(page, "data.source.examples", "77")
+    name.fill("Entered with care")
+    open_section(page, "Adapter")
+    choose(page, "training.adapter", "lora")
+    page.wait_for_function("JSON.stringify(localStorage).includes('lora')")
+    page.reload()
+    expect(draft).to_contain_text("is filled in")
+    expect(name).to_have_value("Entered with care")
+    expect(field_of(page, "data.source.examples")).to_have_value("77")
+    open_section(page, "Adapter")
+    expect(block(page, "training.lora.rank")).to_be_visible()
+    expect(page.locator("#preflight .gs-facts")).to_contain_text("3,696 learned")
+    draft.get_by_role("button", name="Discard").click()
+    expect(name).to_have_value("")
+    expect(field_of(page, "data.source.examples")).to_have_value("1000")
+    draft.get_by_role("button", name="Undo").click()
+    expect(name).to_have_value("Entered with care")
+    expect(field_of(page, "data.source.examples")).to_have_value("77")
+    launch(page)
+    page.goto(server.url)
+    expect(page.locator("#preview .gs-pane")).to_have_count(3)
+    expect(name).to_have_value("")
+    expect(draft).to_be_hidden()

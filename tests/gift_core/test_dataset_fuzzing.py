@@ -23,8 +23,13 @@ from gift_core.errors import DataError
 
 pytestmark = pytest.mark.slow
 
-COLUMNS = ("prompt", "response", "instruction", "input", "output", "messages", "conversations", "system", "\ud800", "")
-KEYS = st.sampled_from((*COLUMNS, "role", "content", "from", "value", "type", "text"))
+COLUMNS = (
+    *("prompt", "response", "instruction", "input", "output", "messages", "conversations", "system", "\ud800", ""),
+    *("context", "history", "reasoning", "chosen", "rejected", "completion", "tools", "weight", "image", "label"),
+)
+KEYS = st.sampled_from(
+    (*COLUMNS, "role", "content", "from", "value", "type", "text", "thinking", "tool_calls", "train")
+)
 SPEAKERS = st.sampled_from(["user", "assistant", "system", "human", "gpt", "tool", "", None])
 SCALARS = (
     st.none()
@@ -32,19 +37,29 @@ SCALARS = (
     | st.integers()
     | st.floats()
     | st.text(max_size=6)
-    | st.sampled_from(["\ud800", "\0", " ", "=1+1", "</script>", "\u202e"])
+    | st.sampled_from(
+        ["\ud800", "\0", " ", "=1+1", "</script>", "\u202e", "<think>", "</think>", "[", "[{'role': 'user'}]"]
+    )
+    | st.sampled_from(['[{"role": "user", "content": "u"}]', '[["q", "a"]]', '[{"role": "assistant"}]'])
 )
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=6
 )
-MESSAGE = st.fixed_dictionaries({}, optional={"role": SPEAKERS, "from": SPEAKERS, "content": JSON, "value": SCALARS})
+MESSAGE = st.fixed_dictionaries(
+    {},
+    optional={
+        **{"role": SPEAKERS, "from": SPEAKERS, "content": JSON, "value": SCALARS},
+        **dict.fromkeys(("weight", "thinking", "name", "tool_calls", "masked"), JSON),
+    },
+)
 ROW = st.dictionaries(st.sampled_from(COLUMNS), st.text(min_size=1, max_size=6) | st.lists(MESSAGE, max_size=4) | JSON)
 MAPPINGS = st.builds(
     ColumnMapping.model_construct,
     layout=st.sampled_from(["auto", "pairs", "alpaca", "sharegpt", "messages"]),
+    reasoning=st.sampled_from(["protocol", "think", "omit"]),
     **{
         f"{name}_column": st.none() | st.sampled_from(COLUMNS)
-        for name in ("prompt", "response", "system", "conversation")
+        for name in ("prompt", "response", "system", "conversation", "context", "history", "reasoning")
     },
 )
 REST = re.compile(r"and ([\d,]+) more rows\.")

@@ -325,16 +325,20 @@ def test_the_time_of_a_run_lies_in_the_range(trained: Trained) -> None:
     time = estimates_of(trained.spec, machine=machine).time
     assert time.basis == "computed"
     assert time.low < took < time.high
+    assert time.low < time.likely < time.high
 
 
 def test_earlier_runs_of_the_same_kind_tell_the_time() -> None:
     spec = RunSpec.parse(SHORT)
     other = spec.replace({"training.adapter": "lora"})
-    earlier = [Earlier(spec, 500.0), Earlier(spec, 1000.0), Earlier(other, 7.0)]
+    earlier = [Earlier(spec, speed) for speed in (500.0, 1000.0, 800.0, 900.0, 90.0)] + [Earlier(other, 7.0)]
     found = estimates_of(spec, earlier=earlier)
     tokens = spec.training.epochs * (found.tokens.prompt + found.tokens.response)
-    assert (found.time.low, found.time.high, found.time.basis) == (tokens / 1000, tokens / 500, "measured")
-    assert "2 earlier runs" in found.time.explanation
+    assert (found.time.likely, found.time.basis) == (tokens / 800, "measured")
+    assert (found.time.low, found.time.high) == (tokens / 900, tokens / 500), "quartiles, whatever the slowest took"
+    assert "5 earlier runs" in found.time.explanation
+    once = estimates_of(spec, earlier=earlier[:1])
+    assert once.time.low == once.time.likely == once.time.high == tokens / 500
     # Of a machine elsewhere, without such a run, nothing is known.
     assert estimates_of(spec).time is None
 

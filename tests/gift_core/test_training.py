@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 import gift_core.scores
+from gift_core import run
 from gift_core.data.collation import BatchShape, EpochBatches
 from gift_core.errors import GiftError, ModelError, OutOfMemoryError, SpecError, TrainingError
+from gift_core.evaluation import score_task
 from gift_core.models.loading import DiffusionModel, load_checkpoint, open_checkpoint
 from gift_core.run import RunOptions, run_training
 from gift_core.spec import RunSpec
@@ -125,6 +127,27 @@ def test_lora_leaves_an_adapter_that_changes_the_base(small_run: RunSpec, tmp_pa
     ids = torch.arange(5, 30)[None]
     with torch.no_grad():
         assert not torch.equal(adapted.network(ids).logits, base.network(ids).logits)
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+def test_a_run_is_scored_by_the_model_that_an_evaluation_of_its_checkpoint_loads(
+    small_run: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adapter: str
+) -> None:
+    ids = torch.arange(5, 30)[None]
+    scored: list[torch.Tensor] = []
+
+    def score(model: DiffusionModel, *arguments: Any) -> dict[str, float | int]:
+        with torch.no_grad():
+            scored.append(model.network.eval()(ids).logits)
+        return score_task(model, *arguments)
+
+    monkeypatch.setattr(run, "score_task", score)
+    changes = {"training.adapter": adapter, "training.learning_rate": 5e-3, "training.precision": "bf16"}
+    run_training(small_run.replace(changes), tmp_path, Path)
+    with torch.no_grad():
+        loaded = load_checkpoint(tmp_path / "checkpoint").network(ids).logits
+    assert scored[0].dtype == loaded.dtype
+    assert torch.equal(scored[0], loaded)
 
 
 def test_a_file_of_ones_own_is_trained_on(small_run: RunSpec, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gift_core.documents import (
@@ -12,6 +14,8 @@ from gift_core.documents import (
     RowPreview,
     Token,
 )
+from workers.lifecycle.actions import actions_of
+from workers.records import Job
 
 VOCABULARY = 56
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -72,6 +76,9 @@ def preview(tail_share: float = 0.17) -> DatasetPreview:
         columns=["question", "answer", "source"],
         prompt_column="question",
         response_column="answer",
+        recognised="question and answer, as GSM8K",
+        used_columns=["question", "answer"],
+        unused_columns=["source"],
         rows=7473,
         tokens=1_250_000,
         longest=312,
@@ -89,8 +96,8 @@ def preview(tail_share: float = 0.17) -> DatasetPreview:
     )
 
 
-def run_view(run: str, label: str, state: str = "running", **changes: object) -> dict[str, object]:
-    return {
+def run_view(run: str, label: str, state: str = "running", **changes: Any) -> dict[str, Any]:
+    view = {
         "id": run,
         "experiment_id": "e1",
         "label": label,
@@ -106,8 +113,20 @@ def run_view(run: str, label: str, state: str = "running", **changes: object) ->
         "ended": None,
         "result": None,
         "failure": None,
+        "files_removed": None,
+        "saved_step": 64,
+        "undo_step": None,
+        "first_attempt": 1,
+        "elapsed": 31.0,
         **changes,
     }
+    return view | {"actions": offered(view)}
+
+
+def offered(view: dict[str, Any]) -> list[str]:
+    """What the backend says may be asked of a job of which a document says this."""
+    known = {name: view[name] for name in view.keys() & Job.model_fields.keys()}
+    return [*actions_of(Job(spec={}, aside_attempt=view.get("undo_step"), **known))]
 
 
 def points(first: int, last: int) -> list[dict[str, object]]:

@@ -28,8 +28,7 @@ class Site(ThreadingHTTPServer):
         self.events: list[bytes] = []
         self.runs: list[dict[str, Any]] = []
         # Documents by their path below /api; what is not there is answered 404.
-        self.documents: dict[str, Any] = {}
-        self.refuses_streams = False
+        self.documents: dict[str, Any] = {"session": {"account": "local"}}
         self.streams = 0
         self.drops = 0
 
@@ -56,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if path.endswith("/events") and not self.server.refuses_streams:
+        if path.endswith("/events"):
             self._stream()
         elif path == "/api/runs":
             self._send(json.dumps({"items": self.server.runs, "next": None}).encode(), "application/json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
@@ -16,7 +17,7 @@ from gift_core.spec import ExperimentSpec, Method, RunSpec, field_table
 from ui.client import StudioClient
 from ui.forms import NEEDS, SECTIONS, Field, field_of, nested, task_fields
 from ui.pages.launch import LaunchPage, _launch_label
-from ui.pages.launch_filling import FILE, TASK
+from ui.pages.launch_filling import FILE, KNOWN, TASK
 from ui.pages.launch_queue import device_choices
 from ui.pages.wording import CONTROLS, METHODS
 from workers.studio import Studio
@@ -64,6 +65,8 @@ def alternatives(field: Field) -> Iterator[Any]:
             yield from (1, default + 1, default // 2, 2 * default)
         elif kind is float:
             yield from (0.25, 3.0)
+        elif kind is date:
+            yield "2026-11-30"
         else:
             pending += get_args(kind)
 
@@ -121,7 +124,8 @@ class Form:
         return RunSpec.parse(self.page._run_of(self.typed))
 
     def launch(self) -> tuple[str, str]:
-        return self.page._launch({self.page._nonce: "nonce", **self.typed})
+        problems, destination, _ = self.page._launch({self.page._nonce: "nonce", **self.typed})
+        return problems, destination
 
 
 def lay_out(client: StudioClient) -> LaunchPage:
@@ -201,6 +205,14 @@ def test_a_file_of_ones_own_replaces_the_task(form: Form) -> None:
         empty = dict.fromkeys(page._own.mapping.values()) | {page._own.mapping["layout"]: "auto"}
         form.typed |= empty | {page._own.mapping[name]: value for name, value in chosen.items()}
         assert form.run() == BASE.replace({"data.source": {"kind": "file", "dataset": "ds_1", **chosen}})
+
+
+def test_a_well_known_data_set_replaces_the_task(form: Form) -> None:
+    page = form.page
+    form.typed |= {page._kind: KNOWN, page._own.dataset: "ds_of_a_file"}
+    assert page._run_of(form.typed) is None, "nothing has been fetched yet"
+    form.typed |= {page._known.dataset: "ds_1", page._known.reasoning: "omit"}
+    assert form.run() == BASE.replace({"data.source": {"kind": "file", "dataset": "ds_1", "reasoning": "omit"}})
 
 
 def test_a_column_that_the_layout_has_no_use_for_is_not_sent(form: Form) -> None:

@@ -162,10 +162,8 @@ def test_asking_again_does_no_harm_but_begins_what_was_cancelled_anew(mount: Mou
 
 
 def test_a_trace_that_is_gone_is_said_so(mount: Mount, site: Site) -> None:
-    site.refuses_streams = True
-    page = mount("denoise", None)
-    # The browser reports what it was answered; that is not an error of the page.
-    update(page, awaited("nowhere"))
+    site.publish("unknown", {"topics": ["trace:nowhere"]})
+    page = watch(mount, awaited("nowhere"))
     expect(page.locator(CHIP)).to_have_text("lost")
     expect(page.get_by_role("alert")).to_contain_text("There is no traces/nowhere.")
 

@@ -9,11 +9,28 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from gift_core.data.fingerprint import examples_digest
+from gift_core.data.sources import load_split
+from gift_core.data_spec import DataSpec
 from ui.client import StudioClient
 from ui.pages.own_data import OwnData
+from workers.studio import Studio
 
 TALK = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]
-MAPPING = ("layout", "prompt_column", "response_column", "conversation_column", "system_column")
+COLUMNS = (
+    *("prompt_column", "response_column", "conversation_column", "system_column"),
+    *("context_column", "reasoning_column", "history_column"),
+)
+
+
+BROUGHT = Path(__file__).parents[1] / "data" / "brought"
+LAYOUTS = sorted(path for path in BROUGHT.iterdir() if path.suffix in (".json", ".jsonl"))
+NOTHING_FOUND = {"layout": "auto", "reasoning": "protocol"}
+
+
+def chosen_of(own: OwnData, **chosen: str) -> list[str | None]:
+    """The values of the mapping's inputs, of which some were chosen."""
+    return [(NOTHING_FOUND | chosen).get(name) for name in own.mapping]
 
 
 @pytest.fixture
@@ -31,11 +48,12 @@ def written(path: Path, *rows: object) -> str:
 
 def filled(answer: list[Any]) -> tuple[str | None, str, dict[str, Any]]:
     """The data set, what was refused, and the mapping that the page shows."""
-    dataset, refused, arrived, held, layout, *columns = answer
+    dataset, refused, arrived, held, layout, *columns, reasoning = answer
     assert arrived
     assert held["visible"] == bool(dataset), "what is read is named"
-    values = {name: update["value"] for name, update in zip(MAPPING[1:], columns, strict=True)}
-    return dataset, refused, {"layout": layout, **{name: value for name, value in values.items() if value}}
+    values = {name: update["value"] for name, update in zip(COLUMNS, columns, strict=True)}
+    chosen = {name: value for name, value in values.items() if value}
+    return dataset, refused, {"layout": layout, "reasoning": reasoning, **chosen}
 
 
 @pytest.mark.parametrize(
@@ -48,6 +66,7 @@ def filled(answer: list[Any]) -> tuple[str | None, str, dict[str, Any]]:
                 "layout": "alpaca",
                 "prompt_column": "instruction",
                 "response_column": "output",
+                "context_column": "input",
                 "system_column": "system",
             },
         ),
@@ -62,8 +81,8 @@ def test_what_was_found_is_filled_in(
     dataset, refused, found = filled(answer)
     assert dataset
     assert refused == ""
-    assert found == {"layout": "pairs"} | mapping
-    assert all(update["choices"] == list(row) for update in answer[5:])
+    assert found == {"layout": "pairs", "reasoning": "protocol"} | mapping
+    assert all(update["choices"] == list(row) for update in answer[5:-1])
     # What is filled in is what a run then reads.
     values = {part: found.get(name) for name, part in own.mapping.items()} | {own.dataset: dataset, own.refused: ""}
     source = own.source(values)
@@ -74,14 +93,15 @@ def test_a_refused_file_is_tried_again_with_the_columns_that_were_named(own: Own
     rows = [{"prompt": "p", "response": "", "reply": "r"}] * 3
     path = written(tmp_path / "mine.jsonl", *rows)
     dataset, refused, found = filled(own._receive(path))
-    assert (dataset, found) == (None, {"layout": "auto"})
+    assert (dataset, found) == (None, NOTHING_FOUND)
     problems = json.loads(refused)["problems"]
     assert [problem["field"] for problem in problems] == ["row 1", "row 2", "row 3"]
-    dataset, refused, arrived, held = own._try_again(path, None, "auto", None, "reply", None, None)
+    chosen = chosen_of(own, response_column="reply")
+    dataset, refused, arrived, held = own._try_again(path, None, *chosen)
     assert dataset
     assert (refused, bool(arrived), held["value"]) == ("", True, "mine.jsonl, 3 rows")
     # A file that was taken in is only read by other columns: nothing is sent again.
-    assert own._try_again(path, dataset, "auto", None, "response", None, None) == [gr.skip()] * 4
+    assert own._try_again(path, dataset, *chosen_of(own, response_column="response")) == [gr.skip()] * 4
 
 
 def test_a_data_set_that_the_backend_cannot_fetch_is_refused_with_a_remedy(
@@ -96,4 +116,25 @@ def test_a_data_set_that_the_backend_cannot_fetch_is_refused_with_a_remedy(
 
 
 def test_a_file_that_was_taken_away_leaves_nothing(own: OwnData) -> None:
-    assert filled(own._receive(None)) == (None, "", {"layout": "auto"})
+    assert filled(own._receive(None)) == (None, "", NOTHING_FOUND)
+
+
+@pytest.mark.parametrize("path", LAYOUTS, ids=lambda path: path.name)
+def test_what_the_page_fills_in_reads_what_was_summarised(
+    own: OwnData, client: StudioClient, studio: Studio, path: Path
+) -> None:
+    dataset, refused, found = filled(own._receive(str(path)))
+    if refused:
+        pytest.skip("refused, which tests of the readers look at")
+    values = {part: found.get(name) for name, part in own.mapping.items()} | {own.dataset: dataset, own.refused: ""}
+    data = DataSpec.parse({"source": own.source(values), "held_out": 0})
+    split = load_split(data, studio.datasets.path)
+    assert examples_digest(split.training) == client.dataset(str(dataset)).fingerprint
+
+
+def test_a_file_of_problems_is_read_as_rows_all_the_same(own: OwnData, client: StudioClient) -> None:
+    client.upload(BROUGHT / "both.jsonl", "both.jsonl", task="gsm8k")
+    dataset, refused, found = filled(own._receive(str(BROUGHT / "both.jsonl")))
+    assert refused == ""
+    assert (found["prompt_column"], found["response_column"]) == ("question", "answer")
+    assert client.preview({"data": {"source": {"kind": "file", "dataset": dataset, **found}}}).rows == 2

@@ -74,6 +74,28 @@ def test_numbers_are_those_of_the_report(mount: Mount) -> None:
     expect(facts).to_contain_text("not known")
 
 
+@pytest.mark.parametrize(
+    ("basis", "high", "shown"),
+    [
+        ("measured", 540.0, "about 6\u00a0min (usually 4\u00a0min to 9\u00a0min)"),
+        ("measured", 240.0, "about 6\u00a0min"),
+        ("computed", 6000.0, "about 6\u00a0min, a rough guess"),
+    ],
+)
+def test_the_time_is_one_number_and_how_it_was_estimated_is_folded(
+    mount: Mount, basis: str, high: float, shown: str
+) -> None:
+    page = mount("preflight", asked(SMALL))
+    answer = answered(SMALL)
+    time = {"label": "all runs", "likely": 360.0, "low": 240.0, "high": high, "basis": basis, "explanation": "So."}
+    answer["report"]["estimates"] |= {"time": time, "time_by_run": []}
+    update(page, answer)
+    expect(page.locator(".gs-facts dd").nth(1)).to_have_text(shown)
+    expect(page.get_by_text("So.")).to_be_hidden()
+    page.get_by_text("How the time was estimated").click()
+    expect(page.get_by_text("So.")).to_be_visible()
+
+
 def test_a_problem_leads_to_its_field(mount: Mount) -> None:
     wrong = {"run": {"training": {"epochs": 0, HOSTILE: 1}}, "seeds": ["x"]}
     page = mount("preflight", asked(wrong))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.ui.component_data import offered
 from tests.ui.component_site import Site
 from tests.ui.mounting import Mount, hold_time
 
@@ -20,7 +21,9 @@ def job(identity: str, state: str, **fields: Any) -> dict[str, Any]:
     known = {"kind": "train", "experiment_id": "exp_1", "label": "GIFT", "created_by": "", "phase": "", "priority": 0}
     times = {"created": 1.0, "started": None, "ended": None, "step": 0, "total_steps": None, "eta_seconds": None}
     place = {"placed_on": "", "host": None, "attempt": 1, "failure": None, "devices": 1, "device": "", "pinned": False}
-    return {**known, **times, **place, "id": identity, "state": state, **fields}
+    kept = {"saved_step": 3, "undo_step": None, "first_attempt": 1, "elapsed": 1.0, "stop_mode": None}
+    view = {**known, **times, **place, **kept, "id": identity, "state": state, **fields}
+    return view | {"actions": offered(view)}
 
 
 def publish(site: Site, *, paused: bool = False) -> None:
@@ -77,7 +80,7 @@ def test_presses_say_what_is_wanted_of_which_job(mount: Mount, site: Site) -> No
     assert page.evaluate("actions") == [
         ["first", {"job": "run_3"}],
         ["later", {"job": "run_2"}],
-        ["discard", {"job": "run_2"}],
+        ["stop", {"job": "run_2"}],
         ["resume", {"job": "run_4"}],
         ["pause", {}],
     ]

@@ -130,4 +130,6 @@ class Stream:
 
     def _send(self, event: str, state: str, **data: Any) -> None:
         self._count += 1
-        self._site.publish(event, {"trace": self._identity, "state": state, "problems": [], **data}, str(self._count))
+        self._site.publish(
+            event, {"trace": self._identity, "state": state, "problems": [], **data}, f"0.0~{self._count}"
+        )

@@ -23,6 +23,7 @@ from workers.database import Database, StoreUnavailable
 from workers.keys import Claim, Keys
 from workers.locations import LocationError
 from workers.migrations import _config
+from workers.settings import ConfigurationError
 from workers.store import JobStore
 
 BEFORE_VERSIONS = Path(__file__).parents[1] / "data" / "studio_before_versions.sql"
@@ -213,7 +214,7 @@ def test_an_older_database_that_contradicts_itself_is_left_as_it_is(old_studio: 
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DELETE FROM experiment")
         before = list(connection.iterdump())
-    with pytest.raises(RuntimeError, match="left as it was"):
+    with pytest.raises(ConfigurationError, match="left as it was"):
         Database(old_studio)
     with closing(sqlite3.connect(path)) as connection:
         assert list(connection.iterdump()) == before

@@ -61,7 +61,7 @@ def test_the_same_file_twice_is_one_data_set(store: DatasetStore, tmp_path: Path
 def test_the_same_bytes_of_another_kind_are_another_data_set(store: DatasetStore) -> None:
     rows = b'[{"prompt": "p", "response": "r"}]'
     as_array = receive(store, "a.json", rows)
-    with pytest.raises(DataError, match="The row is a list"):
+    with pytest.raises(DataError, match=r"The file is a JSON array, though it is named \.jsonl"):
         receive(store, "a.jsonl", rows)
     assert store.path(as_array.id).suffix == ".json"
 
@@ -129,7 +129,7 @@ def test_other_kinds_of_file_are_refused_before_a_byte_is_read(store: DatasetSto
     [
         ("../../etc/passwd.jsonl", "passwd.jsonl"),
         ("C:\\data\\mine.jsonl", "mine.jsonl"),
-        ("a\x00b\n\x1b[31m\u202e.jsonl", "ab[31m.jsonl"),
+        ("a\x00b\n\x1b[31m\u202e.jsonl", "ab [31m.jsonl"),
         ("x" * 500 + ".jsonl", "x" * 120),
     ],
 )

@@ -107,9 +107,19 @@ def test_without_a_key_every_launch_is_an_experiment(store: JobStore) -> None:
 def test_names_are_made_up_when_left_out(store: JobStore) -> None:
     DatasetRecords(store.database).add(Dataset(id="ds_1", name="mine.jsonl", suffix=".jsonl", bytes=1, rows=1))
     of_file = SPEC.model_dump() | {"run": {"data": {"source": {"kind": "file", "dataset": "ds_1"}}}}
-    assert re.match(r"Sudoku 4x4 · SFT \+ GIFT · \d+ \w+ \d\d:\d\d", store.create_experiment(SPEC, None)[0].name)
-    assert store.create_experiment(ExperimentSpec.parse(of_file), None)[0].name.startswith("mine.jsonl · SFT")
+    assert store.create_experiment(SPEC, None)[0].name == "Sudoku 4x4 · SFT + GIFT · lr 0.0005 · #1"
     assert store.create_experiment(ExperimentSpec(name="Mine"), None)[0].name == "Mine"
+    of_file_name = store.create_experiment(ExperimentSpec.parse(of_file), None)[0].name
+    assert of_file_name == "mine.jsonl · SFT + GIFT · lr 0.0005 · #3"
+
+
+@pytest.mark.parametrize("given", [" Mine ", "Mine\n", "\tMi\x00ne", "\u202eMine\u2069", "Mine\u200b"])
+def test_names_are_trimmed_of_blanks_and_control_characters(store: JobStore, given: str) -> None:
+    assert store.create_experiment(ExperimentSpec(name=given), None)[0].name == "Mine"
+
+
+def test_a_name_of_blanks_alone_is_made_up(store: JobStore) -> None:
+    assert store.create_experiment(ExperimentSpec(name=" \n\u200b"), None)[0].name.startswith("Sudoku 4x4")
 
 
 def test_experiments_are_listed_newest_first_and_in_pages(store: JobStore) -> None:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gift_core.config.addresses import AddressError, HttpAddress
 from gift_core.errors import GiftError, Problem, SpecError, StoppedError
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def connect(server: str, *, interrupted: str = "Interrupted.") -> Iterator[Comma
     from ui.commands.client import CommandClient
     from ui.connection import StudioError
 
-    _check_address(server)
+    server, key = _address_of(server), _key()
     try:
-        with CommandClient(server, _Environment().gift_key.get_secret_value().strip()) as client:
+        with CommandClient(server, key) as client:
             yield client
     except StudioError as error:
         raise _refusal(error, server) from error
@@ -129,18 +129,27 @@ def _was_never_there(error: StudioError) -> bool:
     return isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
 
 
-def _check_address(server: str) -> None:
-    parts = urlsplit(server)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+def _address_of(server: str) -> str:
+    """The studio's address as it is asked for. Raises `SpecError`."""
+    try:
+        return str(HttpAddress.parse(server))
+    except AddressError as error:
+        remedy = f"Write it like {DEFAULT_SERVER}."
+        if "@" in server:
+            remedy = "A list of processes would show it: set GIFT_KEY to an API key of the studio instead."
+        raise SpecError(str(error), field="--server", remedy=remedy) from None
+
+
+def _key() -> str:
+    """The API key; raises `SpecError` for one that no request can carry."""
+    key = _Environment().gift_key.get_secret_value().strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
         raise SpecError(
-            f"{server!r} is no address of a studio.", field="--server", remedy=f"Write it like {DEFAULT_SERVER}."
+            "An API key has letters, digits, _ and - only.",
+            field="GIFT_KEY",
+            remedy="Copy it again, whole and without quotation marks.",
         )
-    if parts.username or parts.password:
-        raise SpecError(
-            "An address with a password shows in a list of processes.",
-            field="--server",
-            remedy="Set GIFT_KEY to an API key of the studio instead.",
-        )
+    return key
 
 
 def _refusal(error: StudioError, server: str) -> GiftError:

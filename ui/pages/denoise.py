@@ -15,12 +15,12 @@ from gift_core.section import Seed
 from gift_core.spec import SamplingSpec
 from gift_core.trace import Trace
 from ui.client import StudioClient
-from ui.components import data_of, view
+from ui.components import NOTHING, data_of, view
 from ui.connection import StudioError
 from ui.export import OFFLINE_ADDRESS
 from ui.forms import nested, sampling_inputs, shown
-from ui.links import REMEMBER, address, linked, parameters
-from ui.pages.checkpoints import Choices, load_choices
+from ui.links import REMEMBER, address, identifiers, linked, parameters
+from ui.pages.checkpoints import checkpoint_dropdown, example_called, load_choices, need_checkpoints
 from ui.pages.given_text import given_text, parse_given
 from ui.pages.problems import problems_of, refusal
 
@@ -59,9 +59,7 @@ class DenoisePage:
         link = gr.Textbox(visible=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=280):
-                checkpoints = gr.Dropdown(
-                    [], multiselect=True, max_choices=4, label="Checkpoints", elem_id="checkpoints"
-                )
+                checkpoints = checkpoint_dropdown()
                 example = gr.Dropdown(
                     [], label="Example", info="Held-out problems: no run on a built-in task learns from them."
                 )
@@ -74,80 +72,93 @@ class DenoisePage:
                     given = gr.Textbox(
                         label="Given text", info=_GIVEN_INFO, lines=2, max_lines=8, max_length=20_000, elem_id="given"
                     )
-                denoise = gr.Button("Denoise", variant="primary", elem_id="denoise-button")
+                # Until the page has been filled there is nothing to ask for.
+                denoise = gr.Button("Denoise", variant="primary", interactive=False, elem_id="denoise-button")
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "denoise-problems")
                 player = view("denoise", "denoise")
         settings = [checkpoints, prompt, seed, given, *sampling]
         outputs = [player, problems, link]
-        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": player}
-        demo.load(self._open, None, [checkpoints, example, prompt, seed, given, *sampling, *outputs], **options)
-        example.select(self._fill, example, prompt, **options).then(self._denoise, settings, outputs, **options).then(
-            None, link, None, js=REMEMBER
-        )
+        # Answered at once, and so without the queue, for whose answers a tab holds a connection open.
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": player, "queue": False}
+        form = [checkpoints, example, prompt, seed, given, *sampling]
+        demo.load(self._open, None, [denoise, *form, *outputs], **options)
+        example.select(self._fill, example, [prompt, problems], **options).success(
+            self._denoise, settings, outputs, **options
+        ).then(None, link, None, js=REMEMBER)
         denoise.click(self._denoise, settings, outputs, **options).then(None, link, None, js=REMEMBER)
         player.submit(self._act, None, outputs, **options).then(None, link, None, js=REMEMBER)
 
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
-        """The form and what it shows: the traces of the link, or what the form says."""
+        """The form and what it shows: the traces of the link, or what the form says. What the link names and there is
+        not is said, and nothing is shown in its place."""
         asked = parameters(request)
-        identities = [part for part in asked.get("traces", "").split(",") if part]
-        try:
-            stored = self._stored(identities)
-            failure = None
-        except StudioError as error:
-            stored, failure = {}, error
+        problems: list[Problem] = []
+        identities = identifiers(asked, "traces", _MOST_PANES, problems)
+        stored = self._stored(identities, problems)
         first = next((trace for trace in stored.values() if trace), None)
         given = {**_form_of(first), **asked} if first else asked
-        choices = self._choices(request, [trace.start.checkpoint for trace in stored.values() if trace])
+        choices = load_choices(self._client, request, [trace.start.checkpoint for trace in stored.values() if trace])
+        problems += choices.problems
         prompt = given.get("prompt", choices.first.prompt)
-        seed = linked(given, "seed", Seed, _DEFAULT_SEED)
+        seed = linked(given, "seed", Seed, _DEFAULT_SEED, problems)
         sampling = [
-            shown(linked(given, name, Annotated[info.annotation, info], info.default))
+            shown(linked(given, name, Annotated[info.annotation, info], info.default, problems))
             for name, info in SamplingSpec.model_fields.items()
         ]
         form = (choices.chosen, prompt, seed, given.get("given", ""), *sampling)
-        if failure:
-            found = Shown("", refusal("These traces cannot be shown", failure), "")
-        elif identities:
+        step = linked(asked, "step", _Step, 0, problems) if "step" in asked else None
+        if identities:
             traces = [_reopened(identity, trace) for identity, trace in stored.items()]
-            found = Shown(_data(traces, _step_of(asked)), "", "")
+            found = Shown(_data(traces, step), "", gr.skip())
+        elif choices.chosen:
+            found = self._denoise(*form, step=step)
         else:
-            found = self._denoise(*form, step=_step_of(asked))
-        return choices.checkpoint_input(), choices.example_input(prompt), *form[1:], *found
+            found = Shown(NOTHING, "", gr.skip())
+        if problems:
+            found = found._replace(problems=problems_of("Not everything in this link can be shown", *problems))
+        return gr.update(interactive=True), choices.checkpoint_input(), choices.example_input(prompt), *form[1:], *found
 
-    def _stored(self, identities: Sequence[str]) -> dict[str, Trace | None]:
-        """Finished traces by their ids, None for one that is not finished; raises `StudioError` for an unknown one."""
+    def _stored(self, identities: Sequence[str], problems: list[Problem]) -> dict[str, Trace | None]:
+        """Finished traces by their ids, None for one that is not finished; an unknown one is added to `problems`."""
         found: dict[str, Trace | None] = {}
-        for identity in identities[:_MOST_PANES]:
+        for identity in identities:
             try:
                 found[identity] = self._client.trace(identity)
             except StudioError as error:
-                if error.status != _RUNNING:
-                    raise
-                found[identity] = None
+                if error.status == _RUNNING:
+                    found[identity] = None
+                else:
+                    problems += error.problems
         return found
 
-    def _choices(self, request: gr.Request, checkpoints: Sequence[str]) -> Choices:
-        try:
-            return load_choices(self._client, request, checkpoints)
-        except StudioError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
-
-    def _fill(self, title: str) -> str:
-        return next(each for each in self._client.examples() if each.title == title).prompt
+    def _fill(self, title: str | None) -> tuple[Any, Any]:
+        """The prompt of an example."""
+        example = example_called(self._client, title)
+        if example is None:
+            raise StudioError([Problem("This example is not there any more.", remedy="Reload the page.")], 404)
+        return example.prompt, ""
 
     def _denoise(
-        self, checkpoints: list[str], prompt: str, seed: int, given: str, *sampling: Any, step: int | None = None
+        self,
+        checkpoints: list[str] | None,
+        prompt: str | None,
+        seed: int | None,
+        given: str | None,
+        *sampling: Any,
+        step: int | None = None,
     ) -> Shown:
         values = nested(dict(zip(_FIELDS, sampling, strict=True))).get("sampling", {})
         names: list[str] = []
         try:
-            infill = parse_given(given)
+            chosen = need_checkpoints(checkpoints)
+            infill = parse_given(given or "")
             names = infill.names
-            started = self._client.start_traces(checkpoints, prompt, values, seed, infill.edits)
+            if seed is None:
+                raise StudioError([Problem("There is no seed.", "seed", "Enter a whole number, such as 1.")], 422)
+            started = self._client.start_traces(chosen, prompt or "", values, seed, infill.edits)
         except StudioError as error:
-            return Shown("", refusal("Nothing to play", error, names), "")
+            return Shown(NOTHING, refusal("Nothing to play", error, names), "")
         defaults = SamplingSpec()
         changed = {
             name: str(value) for name, value in values.items() if str(value) != str(shown(getattr(defaults, name)))
@@ -155,10 +166,10 @@ class DenoisePage:
         link = address(
             "denoise",
             traces=[each.id for each in started],
-            checkpoints=checkpoints,
-            prompt=prompt,
+            checkpoints=chosen,
+            prompt=prompt or "",
             seed=str(seed),
-            given=given,
+            given=given or "",
             **changed,
         )
         return Shown(_data([_entry(each, names) for each in started], step), "", link)
@@ -189,10 +200,6 @@ class DenoisePage:
         compare = sorted({identities.index(str(data.get("trace"))), len(others)}) if others else None
         document = _data([*others, _entry(made, names)], compare=compare)
         return Shown(document, "", address("denoise", traces=identities))
-
-
-def _step_of(asked: Mapping[str, str]) -> int | None:
-    return linked(asked, "step", _Step, 0) if "step" in asked else None
 
 
 def _data(traces: Sequence[Mapping[str, Any]], step: int | None = None, compare: Sequence[int] | None = None) -> str:

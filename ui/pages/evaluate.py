@@ -13,13 +13,13 @@ from api.schemas import EvaluationView
 from gift_core.data_spec import TaskSource
 from gift_core.errors import Problem
 from ui.client import StudioClient
-from ui.components import data_of, view
+from ui.components import NOTHING, data_of, view
 from ui.connection import StudioError
-from ui.links import REMEMBER, address, parameters
+from ui.links import REMEMBER, address, identifiers, parameters
 from ui.pages.checkpoints import Choices, load_choices
 from ui.pages.evaluation_entries import entries_of
 from ui.pages.evaluation_form import EvaluationForm
-from ui.pages.problems import problems_of, refusal
+from ui.pages.problems import problems_of, refusal, said
 
 _INTRODUCTION = """## How many problems are solved?
 Every checkpoint answers the same items, on the same noise. A difference counts only where its interval leaves out zero.
@@ -38,23 +38,25 @@ class EvaluatePage:
     def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
         self._client = client
         gr.Markdown(_INTRODUCTION)
-        link, opened = gr.Textbox(visible=False), gr.State([])
+        link, opened = gr.Textbox(visible=False), gr.JSON([], visible=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=280):
                 self._form = EvaluationForm()
-                evaluate = gr.Button("Evaluate", variant="primary", elem_id="evaluate")
+                # Until the page has been filled there is nothing to ask for.
+                evaluate = gr.Button("Evaluate", variant="primary", interactive=False, elem_id="evaluate")
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "evaluate-problems")
                 board = view("evaluation", "evaluation")
                 gr.Markdown("### All evaluations")
                 evaluations = view("evaluations", "evaluations")
-        self._problems = problems
+        self._problems, self._button = problems, evaluate
         self._shown = [board, evaluations, problems, opened, link]
-        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": board}
-        demo.load(self._open, None, [*self._form.inputs, *self._shown], **options)
+        # Answered at once, and so without the queue, for whose answers a tab holds a connection open.
+        options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": board, "queue": False}
+        demo.load(self._open, None, [*self._form.inputs, *self._shown, evaluate], **options)
         evaluate.click(self._evaluate, self._form.inputs, self._shown, **options).then(None, link, None, js=REMEMBER)
         # multiple: who stops one and then the next must not wait for the first to be answered.
-        stopping: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+        stopping = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple", "queue": False}
         board.submit(self._act, opened, self._shown, **stopping)
         self._wire_form()
 
@@ -65,22 +67,23 @@ class EvaluatePage:
         form.upload.upload(
             self._receive, [form.task, form.upload], [form.dataset, self._problems], api_visibility="private"
         )
-        form.upload.clear(lambda: None, None, form.dataset, **quick)
+        form.upload.clear(lambda: "", None, form.dataset, **quick)
 
     def _open(self, request: gr.Request) -> dict[Any, Any]:
-        wanted = [part for part in parameters(request).get("evaluations", "").split(",") if part]
-        try:
-            choices = load_choices(self._client, request)
-            task, level = self._own_task(choices)
-        except StudioError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
-        found, trouble = self._find(wanted[:_MOST_OPEN])
+        problems: list[Problem] = []
+        wanted = identifiers(parameters(request), "evaluations", _MOST_OPEN, problems)
+        choices = load_choices(self._client, request)
+        task, level = self._own_task(choices)
+        found, gone = self._find(wanted)
+        problems += [*gone, *choices.problems]
         known = {identity for _, identity in choices.checkpoints}
         asked = [each.order.checkpoint for each in found if each.order.checkpoint in known]
         chosen = list(dict.fromkeys(asked))[:_MOST_CHECKPOINTS] or choices.chosen
+        trouble = said("Not everything in this link can be shown", problems)
         return {
             **(self._form.as_asked(found[0]) if found else self._form.at_default(task, level)),
             self._form.checkpoints: gr.update(choices=choices.checkpoints, value=chosen),
+            self._button: gr.update(interactive=True),
             **self._show(found, trouble),
         }
 
@@ -94,7 +97,7 @@ class EvaluatePage:
                 return source.task, source.difficulty
         return choices.first.task, None
 
-    def _find(self, ids: Sequence[str]) -> tuple[list[EvaluationView], str]:
+    def _find(self, ids: Sequence[str]) -> tuple[list[EvaluationView], list[Problem]]:
         """The evaluations there are, and what is to be said about the others."""
         found: list[EvaluationView] = []
         refusals: list[Problem] = []
@@ -103,19 +106,19 @@ class EvaluatePage:
                 found.append(self._client.evaluation(identity, scores=False))
             except StudioError as error:
                 refusals += error.problems
-        return found, problems_of("This cannot be shown", *refusals) if refusals else ""
+        return found, refusals
 
     def _evaluate(self, values: dict[Any, Any]) -> dict[Any, Any]:
-        order = self._form.order(values)
-        if order["source"].get("dataset", "") is None:
-            missing = Problem("No file is there yet.", "source.dataset", "Drop one, or choose the task's own list.")
-            return {self._problems: problems_of(_NOTHING_BEGAN, missing)}
         try:
+            order = self._form.order(values)
+            if order["source"].get("dataset", "") is None:
+                missing = Problem("No file is there yet.", "source.dataset", "Drop one, or choose the task's own list.")
+                return {self._problems: problems_of(_NOTHING_BEGAN, missing)}
             return self._show(self._client.evaluate(order))
         except StudioError as error:
             return {self._problems: refusal(_NOTHING_BEGAN, error)}
 
-    def _act(self, opened: list[str], event: gr.EventData) -> dict[Any, Any]:
+    def _act(self, opened: list[str] | None, event: gr.EventData) -> dict[Any, Any]:
         data: dict[str, Any] = event._data or {}
         identity = str(data.get("evaluation"))
         try:
@@ -126,16 +129,17 @@ class EvaluatePage:
             self._client.evaluate({"checkpoints": [order.pop("checkpoint")], **order})
         except StudioError as error:
             return {self._problems: refusal("This was not done", error)}
-        return self._show(*self._find(opened))
+        found, gone = self._find([str(identity) for identity in opened or []][:_MOST_OPEN])
+        return self._show(found, said("This cannot be shown", gone))
 
-    def _receive(self, task: str, path: str | None) -> tuple[Any, str]:
+    def _receive(self, task: str, path: str | None) -> tuple[str, str]:
         """Hand a file to the backend, which reads every row as a problem of the task."""
         if path is None:
-            return None, ""
+            return "", ""
         try:
             return self._client.upload(Path(path), Path(path).name, task).id, ""
         except StudioError as error:
-            return None, refusal("This file cannot be used", error)
+            return "", refusal("This file cannot be used", error)
 
     def _show(self, found: Sequence[EvaluationView], trouble: str = "") -> dict[Any, Any]:
         """Values of the views, what is open, and the address that opens it again."""
@@ -152,7 +156,7 @@ class EvaluatePage:
         # The time makes it a new value: an evaluation that is gone on with is drawn again.
         shown = {"api": _API, "evaluations": entries_of(found, titles), "at": time.time()}
         return {
-            board: data_of(shown if found else None),
+            board: data_of(shown) if found else NOTHING,
             evaluations: data_of({"api": _API, "opened": ids, "most": _MOST_OPEN, "evaluations": everything}),
             problems: trouble,
             opened: ids,

@@ -8,11 +8,15 @@ from typing import Any
 import gradio as gr
 
 from api.schemas import EvaluationView
+from gift_core.errors import Problem
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.spec import SamplingSpec
 from gift_core.tasks.items import GeneratedItems
 from gift_core.tasks.registry import EVALUATION_TASKS, TASKS
+from ui.components import kept
+from ui.connection import StudioError
 from ui.forms import difficulty_choices, nested, sampling_inputs, shown
+from ui.pages.checkpoints import checkpoint_dropdown, need_checkpoints
 from ui.pages.evaluation_entries import task_of, task_title
 
 OWN_LIST, FILE = "The task's list", "My own file"
@@ -33,7 +37,7 @@ class EvaluationForm:
     """Inputs for an order of evaluations. Methods that change them give updates by input."""
 
     def __init__(self) -> None:
-        self.checkpoints = gr.Dropdown([], multiselect=True, max_choices=4, label="Checkpoints", elem_id="checkpoints")
+        self.checkpoints = checkpoint_dropdown()
         choices = [(task_title(name), name) for name in EVALUATION_TASKS]
         self.task = gr.Dropdown(choices, value="sudoku", label="Task", elem_id="evaluation-task")
         self.needs = gr.Markdown(_BUILT_IN, elem_classes="form-help")
@@ -46,7 +50,7 @@ class EvaluationForm:
         self.upload = gr.File(
             label=_UPLOAD_LABEL, file_types=_UPLOAD_TYPES, visible=False, elem_id="items-upload", height=140
         )
-        self.dataset = gr.State(None)
+        self.dataset = kept()
         with gr.Row():
             self.lengths = gr.Textbox(
                 "",
@@ -81,7 +85,7 @@ class EvaluationForm:
         """The inputs that a task has, at its defaults. What was uploaded for another one is not for this one."""
         return {
             self.needs: _NEEDS.get(task, _BUILT_IN),
-            self.dataset: None,
+            self.dataset: "",
             **self.for_kind(task, OWN_LIST),
             **self._sampled(_default_sampling(task)),
         }
@@ -126,11 +130,13 @@ class EvaluationForm:
         return filled
 
     def order(self, values: Mapping[Any, Any]) -> dict[str, Any]:
-        """The form as a request for the backend to judge."""
+        """The form as a request for the backend to judge; raises `StudioError` for what is missing."""
         task = values[self.task]
+        if task is None:
+            raise StudioError([Problem("No task is chosen.", "task", "Choose one.")], 422)
         given = nested({path: values[part] for path, part in self.sampling.items()}).get("sampling", {})
         return {
-            "checkpoints": values[self.checkpoints] or [],
+            "checkpoints": need_checkpoints(values[self.checkpoints]),
             "task": task,
             "source": self._source(values),
             # Left out where it is the default: then it is the same evaluation as one asked for without it.
@@ -143,11 +149,19 @@ class EvaluationForm:
         task = values[self.task]
         first = str(values[self.first] or "").strip() or None
         if task not in TASKS and values[self.kind] == FILE:
-            return {"kind": "dataset", "dataset": values[self.dataset], "first": first}
+            return {"kind": "dataset", "dataset": values[self.dataset] or None, "first": first}
         if not _is_generated(task):
             return {"kind": "hub", "first": first}
         level = {"difficulty": values[self.level]} if task in TASKS else {}
-        return {"kind": "generated", "count": values[self.count], "seed": values[self.list_seed], **level}
+        numbers = {"count": (self.count, "number of items"), "seed": (self.list_seed, "seed of the list")}
+        missing = [
+            Problem(f"The {title} is missing.", f"source.{name}", "Enter a whole number.")
+            for name, (part, title) in numbers.items()
+            if values[part] is None
+        ]
+        if missing:
+            raise StudioError(missing, 422)
+        return {"kind": "generated", **{name: values[part] for name, (part, _) in numbers.items()}, **level}
 
     def _sampled(self, sampling: SamplingSpec) -> dict[Any, Any]:
         values = {f"sampling.{name}": value for name, value in sampling}
@@ -170,5 +184,5 @@ def _default_sampling(task: str) -> SamplingSpec:
     return EvaluationPlan.parse({"task": task}).denoiser()
 
 
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in str(text).split(",") if part.strip()]
+def _parts(text: str | None) -> list[str]:
+    return [part.strip() for part in str(text or "").split(",") if part.strip()]

@@ -10,7 +10,7 @@ import gradio as gr
 
 from gift_core.errors import Problem, SpecError
 from ui.client import StudioClient
-from ui.components import data_of, view
+from ui.components import NOTHING, data_of, view
 from ui.connection import StudioError
 from ui.forms import (
     SECTIONS,
@@ -25,7 +25,9 @@ from ui.forms import (
     task_fields,
 )
 from ui.links import FROM, GO, address, parameters
-from ui.pages.launch_filling import FILE, TASK, Choices, Filling
+from ui.pages.known_data import KnownData
+from ui.pages.launch_draft import LaunchDraft
+from ui.pages.launch_filling import FILE, KNOWN, TASK, Choices, Filling
 from ui.pages.launch_origin import find_origin
 from ui.pages.launch_preflight import PreflightPanel, key_of, places
 from ui.pages.launch_queue import QueueOptions, device_choices
@@ -38,10 +40,16 @@ _PREVIEWED_ROWS = 3
 _TASK, _DIFFICULTY = "data.source.task", "data.source.difficulty"
 _REDRAWING = (
     *(_TASK, _DIFFICULTY, "data.source.examples", "data.source.seed"),
-    *("data.max_length", "data.overlong", "data.eos_tail", "data.held_out", "sampling.block_length"),
+    *("data.max_length", "data.overlong", "data.eos_tail", "data.held_out", "data.template_date"),
+    "sampling.block_length",
     "objective.probe",
 )
 _ORDER = tuple(method for _, method in (*METHODS, *CONTROLS))
+_NO_DATA = "data.source.dataset"
+_MISSING = {
+    KNOWN: Problem("No data set has been fetched yet.", _NO_DATA, "Choose one above and press Fetch."),
+    FILE: Problem("No file is there yet.", _NO_DATA, "Drop one above, or choose the built-in task."),
+}
 _LAUNCHING = "() => ({ __type__: 'update', value: 'Launching…', interactive: false })"
 
 
@@ -52,8 +60,9 @@ class LaunchPage:
         self._client = client
         gr.Markdown(INTRODUCTION)
         self._origin, self._gone = view("origin", "origin"), view("problems", "origin-problems")
+        place_of_draft = gr.Column()
         nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
-        self._own = OwnData(client)
+        self._known, self._own = KnownData(client), OwnData(client)
         self._queue = QueueOptions()
         with gr.Row(equal_height=False):
             with gr.Column(scale=6, min_width=320):
@@ -61,16 +70,22 @@ class LaunchPage:
                 self._lay_out_spec()
                 preflight = PreflightPanel(client, self._experiment_of)
                 problems = view("problems", "launch-problems")
-                launch = gr.Button("Launch SFT + GIFT", variant="primary", size="lg", elem_id="launch")
+                # Until the page has been filled there is nothing to ask for.
+                launch = gr.Button(
+                    "Launch SFT + GIFT", variant="primary", size="lg", interactive=False, elem_id="launch"
+                )
             with gr.Column(scale=7, min_width=320):
                 gr.Markdown("### What the model will see")
                 preview = view("preview", "preview")
         self._inputs: set[Any] = {
-            *(self._model, self._kind, *self._own.inputs),
+            *(self._model, self._kind, *self._known.inputs, *self._own.inputs),
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
         }
+        with place_of_draft:
+            self._draft = LaunchDraft(self._named_inputs())
         self._nonce = nonce
         self._filling = Filling(
+            known=self._known,
             own=self._own,
             queue=self._queue,
             model=self._model,
@@ -82,30 +97,44 @@ class LaunchPage:
             fields=self._fields,
             control_section=self._control_section,
             task_group=self._task_group,
+            known_group=self._known_group,
             file_group=self._file_group,
         )
         demo.load(
             self._open,
             None,
-            [nonce, self._preset, *self._filling.all, self._origin, self._gone],
+            [nonce, self._preset, *self._filling.all, self._origin, self._gone, self._draft.view, launch],
             api_visibility="private",
             show_progress="hidden",
+            queue=False,
         )
+        self._launch_button = launch
         self._wire_form(launch)
         self._wire_preview(demo, preview, problems)
         preflight.watch(self._inputs)
+        self._draft.watch()
+        self._draft.restored(
+            self._restore,
+            None,
+            list({*self._filling.all, *self._known.filled_inputs, *self._own.emptied(), self._gone}),
+            api_visibility="private",
+            show_progress="hidden",
+            queue=False,
+        )
         launch.click(None, None, launch, js=_LAUNCHING)
         # The key is read in the browser when the button is pressed: a double click sends one key twice.
         launched = {nonce, *self._inputs, *self._queue.inputs}
-        launch.click(self._launch, launched, [problems, destination], api_visibility="private").then(
-            None, destination, None, js=GO
-        ).then(_launch_label, [self._methods, self._controls], launch, queue=False, api_visibility="private")
+        launch.click(
+            self._launch, launched, [problems, destination, self._draft.view], api_visibility="private", queue=False
+        ).then(None, destination, None, js=GO).then(
+            _launch_label, [self._methods, self._controls], launch, queue=False, api_visibility="private"
+        )
 
     def _lay_out_choices(self) -> None:
         with gr.Row():
             self._preset = gr.Dropdown([], label="Start from", min_width=220)
             self._model = gr.Dropdown([], label="Base model", elem_id="model", min_width=220)
-        self._kind = gr.Radio([TASK, FILE], value=TASK, label="Data", elem_id="kind")
+        self._kind = gr.Radio([TASK, KNOWN, FILE], value=TASK, label="Data", elem_id="kind")
         self._fields: dict[str, Any] = {}
         with gr.Group() as self._task_group:
             # Their labels say enough.
@@ -121,6 +150,8 @@ class LaunchPage:
                     for field in task_fields()
                     if field.path not in named
                 }
+        with gr.Group(visible=False) as self._known_group:
+            self._known.lay_out()
         with gr.Group(visible=False) as self._file_group:
             self._own.lay_out()
         self._lay_out_methods()
@@ -157,6 +188,11 @@ class LaunchPage:
                         }
             self._queue.lay_out()
 
+    def _named_inputs(self) -> dict[str, Any]:
+        chosen = {"model": self._model, "kind": self._kind, "methods": self._methods, "controls": self._controls}
+        named = {"seeds": self._seeds, "name": self._name, **self._fields}
+        return chosen | named | self._known.named | self._own.named | self._queue.named
+
     def _wire_form(self, launch: gr.Button) -> None:
         chosen = [self._methods, self._controls]
         gr.on([part.change for part in chosen], _launch_label, chosen, launch, queue=False, api_visibility="private")
@@ -183,21 +219,22 @@ class LaunchPage:
                 api_visibility="private",
             )
         self._kind.change(
-            lambda kind: (gr.update(visible=kind == TASK), gr.update(visible=kind == FILE)),
+            lambda kind: [gr.update(visible=kind == each) for each in (TASK, KNOWN, FILE)],
             self._kind,
-            [self._task_group, self._file_group],
+            [self._task_group, self._known_group, self._file_group],
             queue=False,
             api_visibility="private",
         )
 
     def _wire_preview(self, demo: gr.Blocks, preview: gr.HTML, problems: gr.HTML) -> None:
+        self._known.wire(preview)
         self._own.wire(preview)
         changes = [part.change for part in (self._kind, *(self._fields[path] for path in _REDRAWING))]
         # Of what the page itself fills in, only a person's choice asks for another preview.
-        choices = [part.input for part in (self._model, *self._own.mapping.values())]
+        choices = [part.input for part in (self._model, self._known.reasoning, *self._own.mapping.values())]
         # One listener draws all previews, one after the other, so that none is overwritten by an older one.
         gr.on(
-            [demo.load, *changes, *choices, self._own.arrived.change],
+            [demo.load, *changes, *choices, self._known.arrived.change, self._own.arrived.change],
             self._preview,
             self._inputs,
             [preview, problems],
@@ -207,23 +244,27 @@ class LaunchPage:
         )
 
     def _open(self, request: gr.Request) -> dict[Any, Any]:
-        try:
-            models, presets = self._client.models(), list(self._client.presets())
-            devices = device_choices(self._client.devices())
-        except StudioError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
+        models, presets = self._client.models(), list(self._client.presets())
+        devices = device_choices(self._client.devices())
         choices = [(model.title, model.name) for model in models]
         identity = parameters(request).get(FROM, "")
         filled = self._fill_from(identity, choices, devices) if identity else {}
-        return filled | {
+        opened = filled | {
             self._nonce: str(uuid.uuid4()),
             self._preset: gr.update(choices=presets, value=None if self._model in filled else presets[0]),
             self._model: gr.update(choices=choices, value=filled.get(self._model, choices[0][1])),
             self._queue.device: gr.update(choices=devices, value=filled.get(self._queue.device, "")),
+            self._launch_button: gr.update(interactive=True),
         }
+        return opened | {self._draft.view: self._draft.opened(identity, opened)}
 
     def _fill(self, name: str) -> dict[Any, Any]:
         return self._filling.of_preset(self._client.presets()[name]) | {self._origin: "", self._gone: ""}
+
+    def _restore(self, event: gr.EventData) -> dict[Any, Any]:
+        filled, missing = self._filling.of_draft(self._draft.values(event))
+        said = problems_of("Your draft could not be filled in completely", *missing) if missing else ""
+        return filled | {self._gone: said}
 
     def _fill_from(self, identity: str, models: Choices, devices: Choices) -> dict[Any, Any]:
         try:
@@ -238,11 +279,11 @@ class LaunchPage:
         run = self._run_of(values)
         if run is None:
             # What was wrong with a refused file stays on the page.
-            return "", values[self._own.refused] or gr.skip()
+            return NOTHING, values[self._brought(values).refused] or gr.skip()
         try:
             return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
         except StudioError as error:
-            return "", refusal("These examples cannot be used", error)
+            return NOTHING, refusal("These examples cannot be used", error)
 
     def _run_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
         """The form as a run for the backend to judge; None while a file is wanted and none is there."""
@@ -250,9 +291,13 @@ class LaunchPage:
         effective = {path: value for path, value in fields.items() if in_effect(path, fields)}
         run = nested({"model.name": values[self._model], **effective})
         run["data"]["source"]["kind"] = "task"
-        if values[self._kind] == FILE:
-            run["data"]["source"] = self._own.source(values)
+        if values[self._kind] != TASK:
+            run["data"]["source"] = self._brought(values).source(values)
         return run if run["data"]["source"] else None
+
+    def _brought(self, values: dict[Any, Any]) -> KnownData | OwnData:
+        """The inputs of the data that a run brings, where it does not learn a built-in task."""
+        return self._known if values[self._kind] == KNOWN else self._own
 
     def _experiment_of(self, values: dict[Any, Any]) -> dict[str, Any] | None:
         """The form as an experiment for the backend to judge; None while a file is wanted and none is there."""
@@ -263,29 +308,29 @@ class LaunchPage:
             "name": values[self._name] or "",
             "run": run,
             "methods": _in_order(values[self._methods], values[self._controls]),
-            "seeds": [part.strip() for part in str(values[self._seeds]).split(",") if part.strip()],
+            "seeds": [part.strip() for part in str(values[self._seeds] or "").split(",") if part.strip()],
         }
 
-    def _launch(self, values: dict[Any, Any]) -> tuple[str, str]:
+    def _launch(self, values: dict[Any, Any]) -> tuple[str, str, Any]:
+        if not values[self._nonce]:
+            loading = Problem("The page has not been filled yet.", remedy="Press again when its fields are there.")
+            return problems_of("Nothing was launched", loading), "", gr.skip()
         experiment = self._experiment_of(values)
         if experiment is None:
-            missing = Problem(
-                "No file is there yet.", "data.source.dataset", "Drop one above, or choose the built-in task."
-            )
-            return problems_of("Nothing was launched", missing), ""
+            return problems_of("Nothing was launched", _MISSING[values[self._kind]]), "", gr.skip()
         try:
             # All that is asked for is part of the key: who comes back to launch something else repeats nothing.
             queued = self._queue.given(values)
             key = f"{values[self._nonce]}-{key_of(experiment | queued)}"
             created = self._client.create_experiment(experiment, key, **queued)
         except StudioError as error:
-            return refusal("Nothing was launched", error, places=places()), ""
-        return "", address("runs", experiment=created.id)
+            return refusal("Nothing was launched", error, places=places()), "", gr.skip()
+        return "", address("runs", experiment=created.id), self._draft.sent()
 
 
-def _in_order(methods: list[str], controls: list[str]) -> list[str]:
+def _in_order(methods: list[str] | None, controls: list[str] | None) -> list[str]:
     """All that are run, in the order they are offered rather than ticked in. A preset may name one twice."""
-    return sorted([*methods, *controls], key=_ORDER.index)
+    return sorted([*(methods or []), *(controls or [])], key=_ORDER.index)
 
 
 def _launch_label(methods: list[str], controls: list[str]) -> Any:

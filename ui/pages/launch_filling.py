@@ -9,16 +9,17 @@ from typing import Any
 import gradio as gr
 
 from gift_core.data_spec import FileSource, TaskSource
-from gift_core.errors import Problem
+from gift_core.errors import Problem, SpecError
 from gift_core.spec import ExperimentSpec
 from ui.connection import StudioError
 from ui.forms import NEEDS, in_effect, shown
+from ui.pages.known_data import KnownData
 from ui.pages.launch_origin import Origin, left_out, value_at
 from ui.pages.launch_queue import QueueOptions
 from ui.pages.own_data import OwnData
 from ui.pages.wording import CONTROLS, METHODS
 
-TASK, FILE = "Built-in task", "My own file"
+TASK, KNOWN, FILE = "Built-in task", "Well-known data set", "My own file"
 Values = dict[Any, Any]
 Choices = Sequence[tuple[str, str]]
 
@@ -27,6 +28,7 @@ Choices = Sequence[tuple[str, str]]
 class Filling:
     """The inputs of the form; every method gives the values of some of them. `fields` are those of the spec by path."""
 
+    known: KnownData
     own: OwnData
     queue: QueueOptions
     model: Any
@@ -38,13 +40,14 @@ class Filling:
     fields: Mapping[str, Any]
     control_section: Any
     task_group: Any
+    known_group: Any
     file_group: Any
 
     @property
     def by_preset(self) -> list[Any]:
         """What a preset sets."""
         chosen = (self.kind, self.methods, self.controls, self.seeds, *self.fields.values())
-        return [*chosen, self.control_section, self.task_group, self.file_group]
+        return [*chosen, self.control_section, self.task_group, self.known_group, self.file_group]
 
     @property
     def all(self) -> list[Any]:
@@ -77,6 +80,18 @@ class Filling:
         filled = self._shown(values) | own | queued | {self.name: origin.name}
         return filled, origin.shown([*problems, *missing])
 
+    def of_draft(self, values: Values) -> tuple[Values, list[Problem]]:
+        """The form filled with the `values` of its inputs, and what of them is not there any more."""
+        apart = {*self.known.named.values(), *self.own.named.values()}
+        entered = {part: value for part, value in values.items() if part not in apart}
+        known = self.known.filled(values)
+        try:
+            source = self.own.source(values)
+            own = self.own.filled(FileSource.parse(source)) if source else self.own.emptied()
+        except (StudioError, SpecError) as error:
+            return self._shown(entered) | known | self.own.emptied(), list(error.problems)
+        return self._shown(entered) | known | own, []
+
     def _values_of(self, spec: ExperimentSpec) -> Values:
         """What the inputs have to be for the form to be an experiment; of a file of one's own only that it is one."""
         run = spec.run.model_dump()
@@ -98,6 +113,7 @@ class Filling:
         groups = {
             self.control_section: gr.update(open=bool(values[self.controls])),
             self.task_group: gr.update(visible=values[self.kind] == TASK),
+            self.known_group: gr.update(visible=values[self.kind] == KNOWN),
             self.file_group: gr.update(visible=values[self.kind] == FILE),
         }
         return values | dependent | groups

@@ -26,7 +26,7 @@ _OF_THE_PAGE = {
     "seeds": "seeds",
     "name": "name",
 }
-# One look at a time for each visitor: only the newest is waited for.
+# Looks of all visitors that are made side by side.
 _LOOKS_AT_ONCE = 2
 
 
@@ -40,10 +40,13 @@ class PreflightPanel:
 
     def watch(self, inputs: set[Any]) -> None:
         """Look again whenever one of these inputs changes."""
-        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "always_last"}
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         # The browser waits for a pause before it asks for the look itself, which may take seconds.
-        gr.on([part.change for part in inputs], self._ask, inputs, self._view, queue=False, **quiet)
-        self._view.submit(self._look, None, self._view, concurrency_limit=_LOOKS_AT_ONCE, **quiet)
+        changes = [part.change for part in inputs]
+        gr.on(changes, self._ask, inputs, self._view, queue=False, trigger_mode="always_last", **quiet)
+        # Not the last alone: Gradio would send the first one's experiment again in its place.
+        options = {"concurrency_limit": _LOOKS_AT_ONCE, "trigger_mode": "multiple"}
+        self._view.submit(self._look, None, self._view, **options, **quiet)
 
     def _ask(self, values: dict[Any, Any]) -> str:
         experiment = self._experiment(values)

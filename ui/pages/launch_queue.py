@@ -51,6 +51,11 @@ class QueueOptions:
         return list(self._parts.values())
 
     @property
+    def named(self) -> dict[str, Any]:
+        """The inputs by name."""
+        return {f"queue.{name}": part for name, part in self._parts.items()}
+
+    @property
     def device(self) -> Any:
         """The input whose choices are the devices there are."""
         return self._parts["device"]

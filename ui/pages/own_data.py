@@ -12,8 +12,10 @@ import gradio as gr
 from api.dataset_views import DatasetDetail
 from gift_core.data_spec import ColumnMapping, FileSource
 from ui.client import StudioClient
+from ui.components import kept
 from ui.connection import StudioError
 from ui.forms import file_source
+from ui.pages.known_data import REASONING, REASONING_HELP
 from ui.pages.problems import refusal
 
 _UPLOAD_LABEL = "JSONL, JSON, CSV or Parquet: prompt and response, Alpaca, ShareGPT, or chat messages"
@@ -30,15 +32,19 @@ _LABELS = {
     "response_column": "Response column",
     "conversation_column": "Conversation column",
     "system_column": "System prompt column",
+    "context_column": "Context column",
+    "reasoning_column": "Reasoning column",
+    "history_column": "Column of earlier turns",
 }
-_CONVERSATIONS = ("sharegpt", "messages")
+_PAIR = {"prompt_column", "response_column", "context_column", "reasoning_column", "history_column"}
 # What a layout has no use for.
 _UNUSED = {
     "pairs": {"conversation_column"},
     "alpaca": {"conversation_column"},
-    "sharegpt": {"prompt_column", "response_column"},
-    "messages": {"prompt_column", "response_column"},
+    "sharegpt": _PAIR,
+    "messages": _PAIR,
 }
+_LAYOUT_HELP = "Find out goes by the columns' names."
 _HUB_HELP = "The studio asks the Hub, keeps what it fetched as a data set of its own, and notes the commit."
 
 
@@ -47,10 +53,10 @@ class OwnData:
 
     def __init__(self, client: StudioClient) -> None:
         self._client = client
-        self.dataset = gr.State(None)
+        self.dataset = kept()
         # What a refused file was told, as a `problems` view takes it.
-        self.refused = gr.State("")
-        self.arrived = gr.State("")
+        self.refused = kept()
+        self.arrived = kept()
 
     def lay_out(self) -> None:
         """Draw the inputs here."""
@@ -69,26 +75,35 @@ class OwnData:
             self._fetch = gr.Button("Fetch", elem_id="fetch-dataset")
         with gr.Row():
             layout = gr.Dropdown(
-                list(_LAYOUTS),
-                value="auto",
-                label="Layout",
-                info=_help("layout"),
-                min_width=240,
-                elem_id="layout",
+                list(_LAYOUTS), value="auto", label="Layout", info=_LAYOUT_HELP, min_width=240, elem_id="layout"
             )
+            reasoning = gr.Dropdown(
+                REASONING,
+                value=ColumnMapping().reasoning,
+                label="Reasoning",
+                info=REASONING_HELP,
+                min_width=240,
+                elem_id="reasoning",
+            )
+        with gr.Row():
             columns = {
                 # What a refused file is called inside is not known here, so a name may be typed.
                 name: gr.Dropdown(
-                    [], value=None, label=label, allow_custom_value=True, min_width=140, elem_id=name.replace("_", "-")
+                    [], value=None, label=label, allow_custom_value=True, min_width=160, elem_id=name.replace("_", "-")
                 )
                 for name, label in _LABELS.items()
             }
-        self.mapping: dict[str, Any] = {"layout": layout, **columns}
+        self.mapping: dict[str, Any] = {"layout": layout, **columns, "reasoning": reasoning}
 
     @property
     def inputs(self) -> set[Any]:
         """What a run's source is made of."""
         return {self.dataset, self.refused, *self.mapping.values()}
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The inputs that say which data set is read, and how, by name."""
+        return {"own.dataset": self.dataset} | {f"own.{name}": part for name, part in self.mapping.items()}
 
     def source(self, values: Mapping[Any, Any]) -> dict[str, Any] | None:
         """The source of a run from the values of `inputs`; None while no data set is there."""
@@ -112,11 +127,21 @@ class OwnData:
             self.arrived: _now(),
             self._held: _held(detail),
             self.mapping["layout"]: source.layout,
+            self.mapping["reasoning"]: source.reasoning,
             **{
                 self.mapping[name]: gr.update(choices=choices, value=getattr(source, name), visible=name not in unused)
                 for name in _LABELS
             },
         }
+
+    def emptied(self) -> dict[Any, Any]:
+        """The inputs without a data set."""
+        return dict(zip(self._received, self._nothing(""), strict=True))
+
+    @property
+    def _received(self) -> list[Any]:
+        """What a file that was taken in or refused sets."""
+        return [self.dataset, self.refused, self.arrived, self._held, *self.mapping.values()]
 
     def values(self, source: FileSource) -> dict[Any, Any]:
         """What `source` reads, as `filled` sets it."""
@@ -125,7 +150,7 @@ class OwnData:
 
     def wire(self, shows_progress: gr.HTML) -> None:
         """Take in files; what they hold is drawn by whoever listens to `arrived`."""
-        outputs = [self.dataset, self.refused, self.arrived, self._held, *self.mapping.values()]
+        outputs = self._received
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": shows_progress}
         self._upload.change(self._receive, self._upload, outputs, **options)
         where = [self._repository, self._config, self._split, self._revision]
@@ -173,36 +198,30 @@ class OwnData:
         return {name: value for name, value in chosen.items() if name not in unused}
 
     def _taken(self, detail: DatasetDetail) -> list[Any]:
-        found = _mapping_of(detail)
-        choices = detail.summary.columns if detail.summary else []
-        updates = [gr.update(choices=choices, value=found.get(name)) for name in _LABELS]
-        return [detail.id, "", _now(), _held(detail), found["layout"], *updates]
+        summary = detail.summary
+        # What was found by itself, as a person would have chosen it.
+        found = summary.mapping if summary and summary.mapping else ColumnMapping()
+        choices = summary.columns if summary else []
+        updates = [gr.update(choices=choices, value=getattr(found, name)) for name in _LABELS]
+        return [detail.id, "", _now(), _held(detail), found.layout, *updates, found.reasoning]
 
     @staticmethod
     def _nothing(refused: str) -> list[Any]:
+        unset = ColumnMapping()
         return [
             None,
             refused,
             _now(),
             gr.update(visible=False),
-            "auto",
+            unset.layout,
             *[gr.update(choices=[], value=None)] * len(_LABELS),
+            unset.reasoning,
         ]
 
 
-def _mapping_of(detail: DatasetDetail) -> dict[str, Any]:
-    """What was found by itself, as a person would have chosen it."""
-    summary = detail.summary
-    if summary is None or summary.layout is None:
-        return {"layout": "auto"}
-    found: dict[str, Any] = {"layout": summary.layout, "system_column": summary.system_column}
-    if summary.layout in _CONVERSATIONS:
-        return found | {"conversation_column": summary.prompt_column}
-    return found | {"prompt_column": summary.prompt_column, "response_column": summary.response_column}
-
-
 def _held(detail: DatasetDetail) -> Any:
-    return gr.update(value=f"{detail.name}, {detail.rows:,} rows", visible=True)
+    rows = "1 row" if detail.rows == 1 else f"{detail.rows:,} rows"
+    return gr.update(value=f"{detail.name}, {rows}", visible=True)
 
 
 def _visible(layout: str) -> list[Any]:
@@ -212,7 +231,3 @@ def _visible(layout: str) -> list[Any]:
 def _now() -> str:
     """A value that was never there before, so that its change is noticed."""
     return uuid.uuid4().hex
-
-
-def _help(name: str) -> str:
-    return ColumnMapping.model_fields[name].description or ""

@@ -22,6 +22,11 @@ def refusal(
     return _panel(title, error.problems, edits=list(edits), places=dict(places or {}))
 
 
+def said(title: str, problems: Sequence[Problem]) -> str:
+    """The same for a list that may be empty: then nothing is said."""
+    return problems_of(title, *problems) if problems else ""
+
+
 def problems_of(title: str, *problems: Problem) -> str:
     """Problems under a title, for a `problems` view."""
     return _panel(title, problems)

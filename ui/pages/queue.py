@@ -22,8 +22,10 @@ class QueuePage:
         self._client = client
         problems = view("problems", "queue-problems")
         board = view("queue", "queue")
-        demo.load(lambda: data_of({"api": _API}), None, board, api_visibility="private")
-        board.submit(self._act, None, problems, api_visibility="private", trigger_mode="multiple")
+        # Answered at once, and so without the queue, for whose answers a tab holds a connection open.
+        options: dict[str, Any] = {"api_visibility": "private", "queue": False}
+        demo.load(lambda: data_of({"api": _API}), None, board, **options)
+        board.submit(self._act, None, problems, trigger_mode="multiple", **options)
 
     def _act(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
@@ -45,6 +47,8 @@ def act_on(client: StudioClient, name: str, job: str) -> None:
             client.resume_job(job)
         case "retry":
             client.retry_job(job)
+        case "undo":
+            client.undo_job(job)
         case "first":
             client.change_job(job, first=True)
         case "later":

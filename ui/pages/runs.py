@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
 from api.schemas import ExperimentDetail, RunView
 from ui.client import StudioClient
-from ui.components import data_of, view
+from ui.components import NOTHING, data_of, view
 from ui.connection import StudioError
 from ui.links import FROM, address, parameters
 from ui.pages.launch_preflight import key_of
@@ -28,7 +29,7 @@ _LINKS = {
 
 
 class RunsPage:
-    """`/runs?experiment=…`; the newest experiment without a parameter."""
+    """`/runs?experiment=…` or `/runs?run=…`; the newest experiment without a parameter."""
 
     def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
         self._client = client
@@ -39,9 +40,11 @@ class RunsPage:
             with gr.Column(scale=3, min_width=240):
                 gr.Markdown("### Experiments")
                 experiments = view("experiments", "experiments")
-        demo.load(self._open, None, [experiments, runs, problems], api_visibility="private", show_progress_on=runs)
+        # Answered at once, and so without the queue, for whose answers a tab holds a connection open.
+        options: dict[str, Any] = {"api_visibility": "private", "queue": False}
+        demo.load(self._open, None, [experiments, runs, problems], show_progress_on=runs, **options)
         # Two presses on two runs are two requests, also while the first is answered.
-        runs.submit(self._act, None, problems, api_visibility="private", trigger_mode="multiple")
+        runs.submit(self._act, None, problems, trigger_mode="multiple", **options)
 
     def _open(self, request: gr.Request) -> tuple[str, str, str]:
         try:
@@ -50,9 +53,9 @@ class RunsPage:
             for run in self._client.runs(limit=4 * _LISTED):
                 by_experiment[run.experiment_id].append(run)
         except StudioError as error:
-            return "", "", refusal("This cannot be shown", error)
-        wanted = parameters(request).get("experiment") or (listed[0].id if listed else None)
-        opened, trouble = self._find(wanted)
+            return NOTHING, NOTHING, refusal("This cannot be shown", error)
+        newest = listed[0].id if listed else None
+        opened, trouble = self._find(parameters(request), newest)
         entries = [
             {
                 "id": experiment.id,
@@ -66,15 +69,18 @@ class RunsPage:
             }
             for experiment in listed
         ]
-        board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": _LINKS} if opened else None
-        return data_of({"selected": wanted, "api": _API, "experiments": entries}), data_of(board), trouble
+        board = {"experiment": opened.id, "name": opened.name, "api": _API, "links": _LINKS} if opened else {}
+        selected = opened.id if opened else None
+        return data_of({"selected": selected, "api": _API, "experiments": entries}), data_of(board), trouble
 
-    def _find(self, wanted: str | None) -> tuple[ExperimentDetail | None, str]:
-        """The experiment to show, and what is to be said where there is none: the list stays to choose from."""
-        if wanted is None:
-            return None, ""
+    def _find(self, given: Mapping[str, str], newest: str | None) -> tuple[ExperimentDetail | None, str]:
+        """The experiment to show, which a link may name by one of its runs; and what is to be said where there is no
+        such thing: the list stays to choose from."""
         try:
-            return self._client.experiment(wanted), ""
+            wanted = given.get("experiment") or (
+                self._client.run(given["run"]).experiment_id if "run" in given else newest
+            )
+            return (self._client.experiment(wanted) if wanted else None), ""
         except StudioError as error:
             return None, refusal("This cannot be shown", error)
 

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 import gradio as gr
 from pydantic import Field
 
-from gift_core.errors import SpecError
+from gift_core.errors import Problem, SpecError
 from gift_core.positions import parse_positions
 from ui.client import StudioClient
-from ui.components import data_of, view
+from ui.components import NOTHING, data_of, view
 from ui.connection import StudioError
 from ui.links import REMEMBER, address, linked, parameters
-from ui.pages.checkpoints import Choices, load_choices
-from ui.pages.problems import refusal
+from ui.pages.checkpoints import checkpoint_dropdown, example_called, load_choices, need_checkpoints
+from ui.pages.problems import refusal, said
 from ui.pages.tokens_dataset import DatasetSection
 
 _INTRODUCTION = """## Which tokens is the model unsure of?
@@ -29,14 +29,15 @@ _Power = Annotated[float, Field(ge=0, le=_MOST_POWER)]
 _TEXT, _DATA = "text", "data"
 
 
-def _mask_of(given: Mapping[str, str]) -> str:
+def _mask_of(given: Mapping[str, str], problems: list[Problem]) -> str:
     """The link's mask; "" where it has none that can be read."""
     mask = given.get("mask", "")
     try:
         if mask:
             parse_positions(mask)
     except SpecError:
-        gr.Warning("The link's mask cannot be used. All of the response is masked instead.")
+        remedy = "All of the response is masked instead."
+        problems.append(Problem(f"The link's mask cannot be used: {mask[:40]!r}.", "mask", remedy))
         return ""
     return mask
 
@@ -47,17 +48,11 @@ class TokensPage:
     def __init__(self, demo: gr.Blocks, client: StudioClient) -> None:
         self._client = client
         gr.Markdown(_INTRODUCTION)
+        # What of the page's link cannot be used stays when something is shown.
+        self._said = view("problems", "link-problems")
         link = gr.Textbox(visible=False)
         with gr.Row(equal_height=True):
-            checkpoints = gr.Dropdown(
-                [],
-                multiselect=True,
-                max_choices=4,
-                label="Checkpoints",
-                elem_id="checkpoints",
-                scale=9,
-                min_width=320,
-            )
+            checkpoints = checkpoint_dropdown(scale=9, min_width=320)
             power = gr.Slider(
                 0,
                 _MOST_POWER,
@@ -79,7 +74,7 @@ class TokensPage:
         # The positions of a partial mask as they stand in the link; empty for the probe alone.
         self._mask = gr.Textbox(visible=False)
         # The prompt and response that are shown: a mask belongs to the text that it was drawn on.
-        self._seen = gr.State(None)
+        self._seen = gr.JSON(None, visible=False)
         with gr.Row(equal_height=False):
             with gr.Column(scale=3, min_width=280):
                 self._example = gr.Dropdown(
@@ -89,7 +84,8 @@ class TokensPage:
                 self._response = gr.Textbox(
                     label="Response", lines=4, max_lines=16, max_length=20_000, elem_id="response"
                 )
-                self._button = gr.Button("Inspect", variant="primary", elem_id="inspect")
+                # Until the page has been filled there is nothing to ask for.
+                self._button = gr.Button("Inspect", variant="primary", interactive=False, elem_id="inspect")
             with gr.Column(scale=9, min_width=320):
                 self._problems = view("problems", "tokens-problems")
                 self._inspection = view("inspection", "inspection")
@@ -100,12 +96,16 @@ class TokensPage:
         text = [checkpoints, self._prompt, self._response, power, self._mask, self._seen]
         shown = [self._inspection, self._problems, link, self._mask, self._seen]
         options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": self._inspection}
+        # Answered at once, and so without the queue, for whose answers a tab holds a connection open.
+        quick = {**options, "queue": False}
         quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-        opened = [checkpoints, power, tabs, self._example, self._prompt, self._response, self._mask]
-        loaded = demo.load(self._open, None, [*opened, *self._data.fields], **options)
-        loaded.then(self._inspect, text, shown, **options)
+        opened = [checkpoints, power, tabs, self._example, self._prompt, self._response, self._mask, self._button]
+        asked = gr.Textbox(visible=False)
+        loaded = demo.load(self._open, None, [*opened, self._said, asked, *self._data.fields], **quick)
+        loaded.success(self._inspect_if_asked, [asked, *text], shown, **options)
         self._data.open_after(loaded)
-        self._example.select(self._fill, self._example, [self._prompt, self._response], **options).then(
+        filled = [self._prompt, self._response, self._problems]
+        self._example.select(self._fill, self._example, filled, **quick).success(
             self._inspect, text, shown, **options
         ).then(None, link, None, js=REMEMBER)
         self._inspection.submit(self._draw, None, self._mask, **quiet).then(self._inspect, text, shown, **options).then(
@@ -117,24 +117,28 @@ class TokensPage:
         ).then(None, link, None, js=REMEMBER)
 
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
-        choices = self._choices(request)
-        first = choices.first
+        """The form, what of the link cannot be used, and whether there is something to inspect."""
+        choices = load_choices(self._client, request)
+        first, problems = choices.first, choices.problems
         given = parameters(request)
         prompt, response = given.get("prompt", first.prompt), given.get("response", first.response)
-        power = linked(given, "power", _Power, _DEFAULT_POWER)
-        section = gr.update(selected=_DATA if given.get("section") == _DATA else _TEXT)
-        text = (choices.example_input(prompt), prompt, response, _mask_of(given))
-        return choices.checkpoint_input(), power, section, *text, *self._data.opened(given, first.task)
+        power = linked(given, "power", _Power, _DEFAULT_POWER, problems)
+        section = gr.update(selected=_DATA if given.get("section") == _DATA or "dataset" in given else _TEXT)
+        text = (choices.example_input(prompt), prompt, response, _mask_of(given, problems), gr.update(interactive=True))
+        data = self._data.opened(given, first.task, problems)
+        trouble = said("Not everything in this link can be shown", problems)
+        asked = "yes" if choices.chosen else ""
+        return choices.checkpoint_input(), power, section, *text, trouble, asked, *data
 
-    def _choices(self, request: gr.Request) -> Choices:
-        try:
-            return load_choices(self._client, request)
-        except StudioError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
+    def _fill(self, title: str | None) -> tuple[Any, Any, Any]:
+        """The prompt and the response of an example."""
+        example = example_called(self._client, title)
+        if example is None:
+            raise StudioError([Problem("This example is not there any more.", remedy="Reload the page.")], 404)
+        return example.prompt, example.response, ""
 
-    def _fill(self, title: str) -> tuple[str, str]:
-        example = next(each for each in self._client.examples() if each.title == title)
-        return example.prompt, example.response
+    def _inspect_if_asked(self, asked: str, *text: Any) -> tuple[Any, ...]:
+        return self._inspect(*text) if asked else (NOTHING, "", "", "", None)
 
     def _draw(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
@@ -142,23 +146,25 @@ class TokensPage:
 
     def _inspect(
         self,
-        checkpoints: list[str],
-        prompt: str,
-        response: str,
-        power: float,
-        mask: str,
-        seen: tuple[str, str] | None,
-    ) -> tuple[str, str, str, str, tuple[str, str]]:
-        text = (prompt, response)
+        checkpoints: list[str] | None,
+        prompt: str | None,
+        response: str | None,
+        power: float | None,
+        mask: str | None,
+        seen: list[str] | None,
+    ) -> tuple[str, str, str, str, list[str]]:
+        text = [prompt or "", response or ""]
+        power = _DEFAULT_POWER if power is None else power
         if seen not in (None, text):
             mask = ""
         try:
             masked = parse_positions(mask) if mask else None
-            found = self._client.inspect(checkpoints, prompt, response, power, masked)
-        except StudioError as error:
+            chosen = need_checkpoints(checkpoints)
+            found = self._client.inspect(chosen, text[0], text[1], power, masked)
+        except (StudioError, SpecError) as error:
             # Without its mask, so that the next try is not refused for it again.
-            return "", refusal("Nothing to show", error), "", "", text
+            return NOTHING, refusal("Nothing to show", error), "", "", text
         link = address(
-            "tokens", checkpoints=checkpoints, prompt=prompt, response=response, power=f"{power:g}", mask=mask
+            "tokens", checkpoints=chosen, prompt=text[0], response=text[1], power=f"{power:g}", mask=mask or ""
         )
-        return data_of(found), "", link, mask, text
+        return data_of(found), "", link, mask or "", text

@@ -8,13 +8,16 @@ from typing import Annotated, Any
 import gradio as gr
 from pydantic import Field
 
+from api.schemas import DatasetInspectionView
 from gift_core.data_spec import Difficulty, TaskSource
+from gift_core.errors import Problem
 from gift_core.tasks.registry import TASKS
 from ui.client import StudioClient
-from ui.components import data_of, view
+from ui.components import NOTHING, data_of, view
 from ui.connection import StudioError
 from ui.forms import difficulty_choices, file_source, task_choices
 from ui.links import REMEMBER, address, linked
+from ui.pages.checkpoints import need_checkpoints
 from ui.pages.problems import refusal
 
 # As the browser reaches it from this page.
@@ -55,59 +58,84 @@ class DatasetSection:
                     info="At most so many are looked at.",
                     elem_id="data-examples",
                 )
-                look = gr.Button("Look at the data set", variant="primary", elem_id="look")
+                # Until the page has been filled there is nothing to ask for.
+                self._button = gr.Button("Look at the data set", variant="primary", interactive=False, elem_id="look")
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "data-problems")
                 result = view("dataset", "dataset")
-        # Whether the page's own link asks for a look.
-        self._asked = gr.State(False)
+        # Whether the page's own link asks for a look: one to be begun, or the id of one.
+        self._asked, self._opened = gr.Textbox(visible=False), gr.Textbox(visible=False)
         self._inputs = [checkpoints, self._source, self._level, self._examples, power]
         self._outputs = [result, problems, link]
         self._options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": result}
         self._source.change(
             _level_of, self._source, self._level, queue=False, api_visibility="private", show_progress="hidden"
         )
-        look.click(self._look, self._inputs, self._outputs, **self._options).then(None, link, None, js=REMEMBER)
+        self._button.click(self._look, self._inputs, self._outputs, **self._options).then(None, link, None, js=REMEMBER)
         result.submit(self._cancel, None, problems, api_visibility="private", show_progress="hidden")
 
     @property
     def fields(self) -> list[Any]:
         """What `opened` sets."""
-        return [self._source, self._level, self._examples, self._asked]
+        return [self._source, self._level, self._examples, self._button, self._asked, self._opened]
 
-    def opened(self, given: Mapping[str, str], task: str) -> tuple[Any, ...]:
-        """Updates of `fields` for a link; `task` is where it says nothing."""
-        try:
-            files = [(f"{each.name} · {each.rows:,} rows", each.id) for each in self._client.datasets()]
-        except StudioError as error:
-            raise gr.Error(str(error), duration=None, print_exception=False) from error
+    def opened(self, given: Mapping[str, str], task: str, problems: list[Problem]) -> tuple[Any, ...]:
+        """Updates of `fields` for a link; `task` is where it says nothing; what cannot be used of it is added to
+        `problems`."""
+        files = [(f"{each.name} · {each.rows:,} rows", each.id) for each in self._client.datasets()]
         choices = [*task_choices(), *files]
         wanted = given.get("data", task)
-        known = wanted if wanted in {identity for _, identity in choices} else task
-        if wanted != known:
-            gr.Warning("The link's data set is not here any more.")
-        level = linked(given, "level", Difficulty, _STANDARD)
-        examples = linked(given, "examples", _Examples, _DEFAULT_EXAMPLES)
-        return gr.update(choices=choices, value=known), level, examples, given.get("section") == "data"
+        known = wanted if wanted in {identity for _, identity in choices} else None
+        if known is None:
+            message = f"There is no data set {wanted[:80]!r} any more."
+            problems.append(Problem(message, "data", "Choose another."))
+        level = linked(given, "level", Difficulty, _STANDARD, problems)
+        examples = linked(given, "examples", _Examples, _DEFAULT_EXAMPLES, problems)
+        asked = "yes" if given.get("section") == "data" and known and "dataset" not in given else ""
+        source = gr.update(choices=choices, value=known)
+        return source, level, examples, gr.update(interactive=True), asked, given.get("dataset", "")
 
     def open_after(self, loaded: Any) -> None:
         """Looks once the page has been filled in, if its link asks for that."""
-        loaded.then(self._look_if_asked, [self._asked, *self._inputs], self._outputs, **self._options)
+        asked = [self._asked, self._opened, *self._inputs]
+        loaded.success(self._look_if_asked, asked, self._outputs, **self._options)
 
-    def _look_if_asked(self, asked: bool, *inputs: Any) -> tuple[Any, Any, Any]:
-        return self._look(*inputs) if asked else (gr.skip(), gr.skip(), gr.skip())
+    def _look_if_asked(self, asked: str, opened: str, *inputs: Any) -> tuple[Any, Any, Any]:
+        if opened:
+            try:
+                return self._shown(self._client.dataset_inspection(opened)), "", gr.skip()
+            except StudioError as error:
+                return NOTHING, refusal("This cannot be shown", error), gr.skip()
+        return self._look(*inputs) if asked else (NOTHING, gr.skip(), gr.skip())
 
     def _look(
-        self, checkpoints: list[str], source: str, level: str, examples: int, power: float
+        self,
+        checkpoints: list[str] | None,
+        source: str | None,
+        level: str | None,
+        examples: int | None,
+        power: float | None,
     ) -> tuple[str, str, str]:
-        run = {"data": {"source": _source_of(source, level, examples)}, "objective": {"power": power}}
         try:
-            begun = self._client.start_dataset_inspection(checkpoints, run, examples=examples)
+            chosen = need_checkpoints(checkpoints)
+            if source is None:
+                raise StudioError([Problem("No data is chosen.", "data", "Choose a task or a file.")], 422)
+            if examples is None:
+                message = "The number of examples is missing."
+                raise StudioError([Problem(message, "examples", f"Enter 1 to {_MOST_EXAMPLES:,}.")], 422)
+            objective = {} if power is None else {"power": power}
+            run = {"data": {"source": _source_of(source, level or _STANDARD, examples)}, "objective": objective}
+            begun = self._client.start_dataset_inspection(chosen, run, examples=examples)
         except StudioError as error:
-            return "", refusal("Nothing to show", error), ""
-        parameters = {"data": source, "level": level if source in TASKS else "", "examples": str(examples)}
-        link = address("tokens", section="data", checkpoints=checkpoints, power=f"{power:g}", **parameters)
-        return data_of({"inspection": begun.model_dump(mode="json"), "api": _API}), "", link
+            return NOTHING, refusal("Nothing to show", error), ""
+        parameters = {"data": source, "level": (level or "") if source in TASKS else "", "examples": str(examples)}
+        of_power = "" if power is None else f"{power:g}"
+        link = address("tokens", section="data", checkpoints=chosen, power=of_power, **parameters)
+        return self._shown(begun), "", link
+
+    @staticmethod
+    def _shown(inspection: DatasetInspectionView) -> str:
+        return data_of({"inspection": inspection.model_dump(mode="json"), "api": _API})
 
     def _cancel(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}

@@ -3,6 +3,9 @@
 import { el } from './dom.js';
 import { problemBox } from './problems.js';
 
+// Nothing is compared with itself: the one that is chosen on the other side cannot be chosen.
+const OTHER = ['compared second', 'compared first'];
+
 /** The comparison of the trace `first` with `second`, from the backend; problems in its place where there is none. */
 export async function fetchComparison(api, first, second) {
   const query = new URLSearchParams({ first, second });
@@ -12,17 +15,16 @@ export async function fetchComparison(api, first, second) {
 }
 
 /**
- * A panel about two of `traces`, `pair` being their indices; `onPair` gets another choice, `onStep` a step to go to. Of two
- * traces the one further to the left is the first.
+ * A panel about two of `traces`, `pair` being their indices; `onPair` gets another choice, `onStep` a step to go to.
  */
 export function comparisonPanel(traces, pair, comparison, { onPair, onStep }) {
-  const choose = (side, index) => {
-    const other = pair[1 - side] === index ? pair[side] : pair[1 - side];
-    onPair([index, other].sort((a, b) => a - b));
-  };
+  const choose = (side, index) => onPair(side === 0 ? [index, pair[1]] : [pair[0], index]);
   const name = (side, label) => (traces.length === 2 ? el('span', {}, traces[pair[side]].label)
     : el('select', { 'aria-label': label, onchange: (event) => choose(side, Number(event.target.value)) },
-      traces.map((trace, index) => el('option', { value: index, selected: index === pair[side] }, trace.label))));
+      traces.map((trace, index) => el('option', {
+        value: index, selected: index === pair[side], disabled: index === pair[1 - side],
+        title: index === pair[1 - side] ? 'It is the other one of the two.' : null,
+      }, index === pair[1 - side] ? `${trace.label} (${OTHER[side]})` : trace.label))));
   return el('section', { class: 'gs-compare', 'aria-label': 'Comparison' },
     el('h3', {}, name(0, 'Compared first'), el('span', {}, 'against'), name(1, 'Compared second')),
     comparison.problems ? problemBox('These cannot be compared', comparison.problems) : summary(comparison, onStep));

@@ -54,8 +54,14 @@ export class Curves {
   }
 
   /** Names a run and gives it the colour of its place in the experiment. */
-  setRun({ id, label, position }) {
+  setRun({ id, label, position, first_attempt: first }) {
     const run = this.#run(id);
+    if (run.first !== undefined && run.first !== first) {
+      // It begins at step 0 again, or is again what it was before that.
+      Object.assign(run, { steps: {}, values: {} });
+      this.#schedule();
+    }
+    run.first = first;
     if (run.label === label && run.position === position) return;
     Object.assign(run, { label, position });
     this.#schedule();
@@ -64,6 +70,11 @@ export class Curves {
   append(id, points) {
     const { steps, values } = this.#run(id);
     for (const { step, values: measured } of points) {
+      // A run that is resumed reports again what came after its checkpoint.
+      Object.keys(measured).filter((metric) => steps[metric]?.at(-1) > step).forEach((metric) => {
+        const kept = steps[metric].findIndex((each) => each >= step);
+        steps[metric].length = values[metric].length = kept;
+      });
       for (const [metric, value] of Object.entries(measured)) {
         (steps[metric] ??= []).push(step);
         (values[metric] ??= []).push(value);

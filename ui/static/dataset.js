@@ -3,7 +3,7 @@
  * the root of the API, where it is asked for until it has ended. Cancelling calls onAction('cancel', {id}).
  */
 
-import { component, el } from './dom.js';
+import { component, el, loading } from './dom.js';
 import { datasetResult } from './dataset_result.js';
 import { expectAnswer } from './press.js';
 import { problemPanel } from './problems.js';
@@ -12,7 +12,8 @@ import { integer } from './scale.js';
 const MILLISECONDS = 400;
 
 export function mount(host, { data, onAction }) {
-  return component(host, 'dataset', data, (next, signal) => (next?.inspection ? draw(next, onAction, signal) : [empty()]));
+  return component(host, 'dataset', data, (next, signal) =>
+    (next === null ? [loading('the data set')] : next.inspection ? draw(next, onAction, signal) : [empty()]));
 }
 
 function empty() {

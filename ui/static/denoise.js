@@ -8,10 +8,10 @@
  */
 
 import { setParameter } from './address.js';
-import { component, el, stylesheet } from './dom.js';
+import { component, el, loading, stylesheet } from './dom.js';
 import { FITTED } from './entropy_range.js';
 import { Player } from './player.js';
-import { Watched, watch } from './trace_feed.js';
+import { Watched, follow } from './trace_feed.js';
 
 await stylesheet('player.css');
 
@@ -24,13 +24,14 @@ export function mount(host, { data, onAction }) {
   let known = new Map();
 
   function draw(next, signal) {
-    if (!next?.traces?.length) return [empty()];
+    if (next === null) return [loading('the steps')];
+    if (!next.traces?.length) return [empty()];
     const traces = next.traces.map((each) => taken(each));
     if (next.compare) view.pair = next.compare;
     known = new Map(traces.map((trace) => [trace.id, trace]));
     const player = new Player(traces, { ...next, view, onAction, onClose: (index) => close(next, index) }, signal);
     const left = traces.filter((trace) => !trace.settled);
-    if (left.length) watch(next.api, left, player, signal);
+    if (left.length) follow(next.api, left, player, signal);
     return player.nodes;
   }
 

@@ -56,6 +56,11 @@ export function component(host, name, data, draw) {
   return { update, destroy };
 }
 
+/** What stands where something will be, until it is known what: nothing is said to be empty before. */
+export function loading(what) {
+  return el('p', { class: 'gs-empty gs-loading', role: 'status' }, `Loading ${what}…`);
+}
+
 export function isDark() {
   return document.body.classList.contains('dark');
 }

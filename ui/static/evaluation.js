@@ -4,7 +4,7 @@
  * `given` (whether its items begin the response). Actions: stop and go_on, {evaluation}.
  */
 
-import { component, el, stylesheet } from './dom.js';
+import { component, el, loading, stylesheet } from './dom.js';
 import { Answers } from './evaluation_answers.js';
 import { EvaluationCard } from './evaluation_card.js';
 import { Comparison } from './evaluation_comparison.js';
@@ -23,7 +23,7 @@ export function mount(host, { data, onAction }) {
   // Kept over updates, so that going on with one does not change what is looked at.
   const view = { first: null, condition: null, filter: 'all' };
   return component(host, 'evaluation', data, (next, signal) =>
-    (next?.evaluations?.length ? draw(next, view, onAction, signal) : [empty()]));
+    (next === null ? [loading('the results')] : next.evaluations?.length ? draw(next, view, onAction, signal) : [empty()]));
 }
 
 function empty() {

@@ -3,7 +3,7 @@
  * `data` is {api, opened, most, evaluations}: ids that are open, how many may be, and EvaluationViews with `name` and `about`.
  */
 
-import { component, el, stylesheet } from './dom.js';
+import { component, el, loading, stylesheet } from './dom.js';
 import { watch } from './page_stream.js';
 import { get } from './requests.js';
 import { isOpen, stateShape } from './run_state.js';
@@ -15,7 +15,8 @@ const MOST_LISTED = 200;
 
 export function mount(host, { data }) {
   return component(host, 'evaluations', data, (next, signal) =>
-    (next?.evaluations?.length ? [draw(next, signal)] : [el('p', { class: 'gs-empty' }, 'Nothing has been evaluated yet.')]));
+    (next === null ? [loading('the evaluations')] : next.evaluations?.length ? [draw(next, signal)]
+      : [el('p', { class: 'gs-empty' }, 'Nothing has been evaluated yet.')]));
 }
 
 function draw({ api, opened, most, evaluations }, signal) {

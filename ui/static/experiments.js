@@ -1,9 +1,9 @@
 /**
  * The experiments there are, newest first, each with the states of its runs, live.
- * `data` is {selected, api, experiments: [{id, name, created, href, runs: [{id, label, state}]}]}.
+ * `data` is null while it is loaded, {} where there is none to show, or {selected, api, experiments: [{id, name, created, href, runs: [{id, label, state}]}]}.
  */
 
-import { component, el } from './dom.js';
+import { component, el, loading } from './dom.js';
 import { watch } from './page_stream.js';
 import { get } from './requests.js';
 import { isOpen, stateShape } from './run_state.js';
@@ -12,11 +12,12 @@ const WHEN = { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit
 
 export function mount(host, { data }) {
   return component(host, 'experiments', data, (next, signal) =>
-    (next?.experiments.length ? [draw(next, signal)] : [empty()]));
+    (next === null ? [loading('the experiments')] : next.experiments?.length ? [draw(next, signal)] : [empty(next)]));
 }
 
-function empty() {
-  return el('p', { class: 'gs-empty' }, 'Nothing has been launched yet.');
+/** Without a list, which could not be had, nothing is said of it. */
+function empty({ experiments }) {
+  return experiments ? el('p', { class: 'gs-empty' }, 'Nothing has been launched yet.') : '';
 }
 
 function draw({ selected, api, experiments }, signal) {

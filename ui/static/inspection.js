@@ -3,7 +3,7 @@
  * `data` is an Inspection. A mask to look at is asked for with onAction('mask', {mask}), such as 3,5-9; '' is the probe alone.
  */
 
-import { component, copyText, el, segmented, slider } from './dom.js';
+import { component, copyText, el, loading, segmented, slider } from './dom.js';
 import { FITTED, rangeSwitch, scaleOver } from './entropy_range.js';
 import { pane, promptBlock } from './inspection_pane.js';
 import { numbers, tabulate } from './inspection_table.js';
@@ -26,7 +26,8 @@ export function mount(host, { data, onAction }) {
     editor: null, text: '',
   };
   return component(host, 'inspection', data, (inspection, signal) => {
-    if (!inspection?.response.length) return [empty()];
+    if (inspection === null) return [loading('the tokens')];
+    if (!inspection.response?.length) return [empty()];
     take(inspection, view);
     return new Drawing(inspection, view, onAction, signal).parts();
   });

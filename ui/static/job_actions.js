@@ -1,66 +1,116 @@
-/** What can be done with a job in its state: stopping it, and taking it up again. */
+/** What can be done with a job: stopping it, taking it up again, bringing back what it had. The server says which of it. */
 
 import { el } from './dom.js';
 import { expectAnswer } from './press.js';
 import { isOpen } from './run_state.js';
+import { duration, integer } from './scale.js';
 
-const SAVE = 'Stop and save';
-const DISCARD = 'Discard';
+// Whoever presses twice does not press what appears in between.
+const GUARD_MILLISECONDS = 600;
+const UNITS = { evaluate: 'answer', denoise: 'answer' };
 
 /**
- * Asks once more before it stops anything, in the place where it stands. `act(name)` is called with `stop` (what there is
- * so far is kept), `discard`, `resume` (from the last checkpoint) or `retry` (from the start). What was pressed can be pressed
- * again once the state has changed, or nothing has come of it.
+ * Asks once more before it stops anything. The harmless answer takes the place of the button that was pressed; the others come
+ * below it, and the one that keeps nothing can be pressed only a moment later. `act(name)` is called with `stop` (what there is
+ * is kept), `discard`, `resume` (from the last checkpoint), `retry` (from step 0) or `undo`. What was pressed can be pressed again
+ * once something has changed, or nothing has come of it.
  */
 export class JobActions {
   #act;
-  #state;
+  #job = { actions: [] };
+  #shown = '';
   #answered = () => {};
-  #stop = el('button', { type: 'button', onclick: () => this.#open(true) }, 'Stop');
-  #keep = el('button', { type: 'button', onclick: () => this.#open(false) }, 'Keep running');
-  #save = el('button', { type: 'button', onclick: () => this.#choose('stop') }, SAVE);
-  #discard = el('button', { type: 'button', class: 'gs-danger', onclick: () => this.#choose('discard') }, DISCARD);
-  #question = el('span', { class: 'gs-confirm', hidden: true }, this.#keep, this.#save, this.#discard);
-  #resume = el('button', { type: 'button', onclick: () => this.#again('resume') }, 'Resume');
-  #retry = el('button', { type: 'button', onclick: () => this.#again('retry') }, 'Start over');
-  #ended = el('span', { class: 'gs-confirm', hidden: true }, this.#resume, this.#retry);
+  #guards = new Map();
+  #stop = button('Stop', () => this.#open(true));
+  // The second click of two was meant for what lay below it: the question stays.
+  #keep = button('Keep running', ({ detail }) => detail > 1 || this.#open(false));
+  #save = button('Stop and save', () => this.#choose('stop'));
+  #discard = button('Discard', () => this.#choose('discard'), 'gs-danger');
+  #note = el('span', { class: 'gs-note' });
+  #question = el('div', { class: 'gs-question', role: 'group', 'aria-label': 'Stop it?', hidden: true },
+    this.#keep, el('span', { class: 'gs-confirm' }, this.#save, this.#discard), this.#note);
+  #undo = button('Undo', () => this.#again('undo'));
+  #resume = button('Resume', () => this.#again('resume'));
+  #retry = button('Start over', () => this.#again('retry'));
+  #kept = el('span', { class: 'gs-note' });
+  #others = el('span', { class: 'gs-confirm', hidden: true }, this.#kept, this.#undo, this.#resume, this.#retry);
 
   constructor(act) {
     this.#act = act;
     this.root = el('div', {
       class: 'gs-stop',
       onkeydown: (event) => event.key === 'Escape' && !this.#question.hidden && this.#open(false),
-    }, this.#stop, this.#question, this.#ended);
+    }, this.#others, el('span', { class: 'gs-stop-place' }, this.#stop, this.#question));
   }
 
-  update(state) {
-    if (state === this.#state) return;
-    const before = this.#state;
-    this.#state = state;
+  /** `job` is {state, kind, actions, step, saved_step, undo_step, elapsed}, as the API says it. */
+  update(job) {
+    const before = this.#job.state;
+    this.#job = job;
+    this.#name(job);
+    const shown = JSON.stringify([job.state, job.actions]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     this.#answered();
-    const unfinished = ['stopped', 'failed', 'interrupted'].includes(state);
-    this.root.hidden = !isOpen(state) && !unfinished;
-    this.#ended.hidden = !unfinished;
-    this.#save.hidden = state !== 'running';
-    this.#discard.textContent = state === 'queued' ? 'Take off the queue' : DISCARD;
-    // Saving may take minutes: it can still be decided that nothing is worth keeping.
-    this.#keep.textContent = { queued: 'Keep waiting', stopping: 'Let it save' }[state] ?? 'Keep running';
+    const stops = this.#may('stop') || this.#may('discard');
+    const others = ['undo', 'resume', 'retry'].some((action) => this.#may(action));
+    this.root.hidden = !stops && !others;
+    this.#others.hidden = !others;
+    this.#resume.hidden = !this.#may('resume');
+    this.#retry.hidden = !this.#may('retry');
+    this.#show(this.#undo, this.#may('undo'));
+    this.#stop.hidden = !stops;
+    this.#save.hidden = !this.#may('stop');
     this.#offer();
-    const goesOn = (each) => each === 'queued' || each === 'running';
-    if (!isOpen(state)) this.#stop.hidden = this.#question.hidden = true;
-    else if (!(goesOn(state) && goesOn(before))) this.#open(false, { focus: false });
+    const goesOn = (state) => state === 'queued' || state === 'running';
+    if (stops && goesOn(job.state) && goesOn(before)) this.#show(this.#discard, !this.#question.hidden && this.#may('discard'));
+    else this.#open(false, { focus: false });
+  }
+
+  #may(action) {
+    return this.#job.actions.includes(action);
+  }
+
+  #name(job) {
+    const { state, saved_step: saved, undo_step: kept, kind } = job;
+    this.#keep.textContent = { queued: 'Stay in queue', stopping: 'Let it save' }[state] ?? 'Keep running';
+    this.#save.textContent = state === 'queued' ? 'Take off the queue' : 'Stop and save';
+    this.#discard.textContent = ['Discard', lost(job)].filter(Boolean).join(' ');
+    this.#note.textContent = state === 'queued' ? 'What it has so far is kept.' : '';
+    this.#resume.title = saved ? `From ${counted(saved, kind)}` : '';
+    this.#retry.textContent = saved ? 'Start over' : 'Run again';
+    this.#retry.title = saved ? 'From step 0. What it has is kept until there is a new checkpoint.' : '';
+    this.#kept.textContent = !this.#may('undo') ? ''
+      : isOpen(state) || state === 'failed' || state === 'interrupted' ? `${sentence(kept, kind)} is kept until there is a new checkpoint.`
+        : `${sentence(kept, kind)} can be brought back for a minute.`;
   }
 
   /** Everything can be pressed. */
   #offer() {
-    [this.#stop, this.#resume, this.#retry].forEach((button) => { button.disabled = false; });
-    this.#stop.textContent = this.#state === 'stopping' ? 'Stopping…' : 'Stop';
+    [this.#stop, this.#undo, this.#resume, this.#retry].forEach((each) => { each.disabled = this.#guards.has(each); });
+    this.#stop.textContent = this.#job.state === 'stopping' ? 'Stopping…' : 'Stop';
   }
 
   #open(open, { focus = true } = {}) {
-    this.#stop.hidden = open;
+    // It keeps its place, and the question lies over it: nothing moves below the pointer.
+    this.#stop.style.visibility = open ? 'hidden' : '';
     this.#question.hidden = !open;
+    this.#show(this.#discard, open && this.#may('discard'));
+    if (open) placeOver(this.#question, this.#keep, this.#stop);
     if (focus) (open ? this.#keep : this.#stop).focus();
+  }
+
+  /** A button that appears cannot be pressed at once: a second click was meant for what was there before. */
+  #show(guarded, visible) {
+    const appears = visible && guarded.hidden;
+    guarded.hidden = !visible;
+    if (!appears) return;
+    clearTimeout(this.#guards.get(guarded));
+    guarded.disabled = true;
+    this.#guards.set(guarded, setTimeout(() => {
+      this.#guards.delete(guarded);
+      guarded.disabled = false;
+    }, GUARD_MILLISECONDS));
   }
 
   #choose(name) {
@@ -72,7 +122,7 @@ export class JobActions {
 
   #again(name) {
     // Until the new state is there: pressing twice would ask twice.
-    [this.#resume, this.#retry].forEach((button) => { button.disabled = true; });
+    [this.#undo, this.#resume, this.#retry].forEach((each) => { each.disabled = true; });
     this.#press(name);
   }
 
@@ -81,4 +131,39 @@ export class JobActions {
     this.#answered = expectAnswer(() => this.#offer());
     this.#act(name);
   }
+}
+
+/** Lays the question so that its harmless answer covers the button that opened it, towards the side with more room. */
+function placeOver(question, harmless, opener) {
+  const { left, right, width } = opener.getBoundingClientRect();
+  const room = document.documentElement.clientWidth;
+  const toTheLeft = left + right > room;
+  question.dataset.side = toTheLeft ? 'left' : 'right';
+  question.style.maxWidth = `${Math.max(width, (toTheLeft ? right : room - left) - 8)}px`;
+  harmless.style.minWidth = `${width}px`;
+}
+
+/** Where a job is: "step 41", or "41 answers". */
+function counted(count, kind) {
+  return kind === 'evaluate' || kind === 'denoise' ? amount(count, kind) : `step ${integer(count)}`;
+}
+
+function sentence(count, kind) {
+  const text = count ? counted(count, kind) : 'what it had';
+  return text[0].toUpperCase() + text.slice(1);
+}
+
+/** What would be lost with a job: "41 steps (3 min 49 s of work)". */
+function lost({ kind, step, elapsed }) {
+  if (!step) return '';
+  return `${amount(step, kind)}${elapsed ? ` (${duration(elapsed)} of work)` : ''}`;
+}
+
+function amount(count, kind) {
+  const unit = UNITS[kind] ?? 'step';
+  return `${integer(count)} ${unit}${count === 1 ? '' : 's'}`;
+}
+
+function button(label, onclick, name = null) {
+  return el('button', { type: 'button', class: name, onclick }, label);
 }

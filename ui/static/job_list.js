@@ -5,6 +5,7 @@ import { JobActions } from './job_actions.js';
 import { inWords } from './requests.js';
 import { isLive, stateShape } from './run_state.js';
 import { duration, integer } from './scale.js';
+import { ticking } from './ticking.js';
 
 // Who everybody is where there are no accounts.
 const LOCAL = 'local';
@@ -65,6 +66,7 @@ class JobRow {
     failure: el('p', { class: 'gs-failure', hidden: true }), links: el('nav', { class: 'gs-links', 'aria-label': 'Open' }),
   };
   #names;
+  #elapsed = () => 0;
   #actions;
   #first;
   #later;
@@ -92,7 +94,8 @@ class JobRow {
     failure.hidden = !job.failure;
     failure.textContent = job.failure ? inWords(job.failure) : '';
     links.replaceChildren(...opened(job));
-    this.#actions.update(job.state);
+    this.#elapsed = ticking(job);
+    this.#actions.update(job);
     this.tick();
   }
 
@@ -101,8 +104,9 @@ class JobRow {
   }
 
   tick() {
-    const { state, phase, step, total_steps: total, eta_seconds: left, started, ended } = this.job;
-    const took = started ? duration(Math.max(0, (ended ?? Date.now() / 1000) - started)) : '';
+    const { state, phase, step, total_steps: total, eta_seconds: left } = this.job;
+    const elapsed = this.#elapsed();
+    const took = elapsed ? duration(elapsed) : '';
     this.#parts.doing.textContent = isLive(state)
       ? [phase, total ? `${integer(step)} of ${integer(total)}` : null, took, left ? `${duration(left)} left` : null].filter(Boolean).join(' · ')
       : took && state !== 'queued' ? `took ${took}` : '';

@@ -37,6 +37,11 @@ export class Notifications {
     signal.addEventListener('abort', () => clearInterval(timer));
   }
 
+  /** Whether they are wanted, and allowed. */
+  get isOn() {
+    return isOn();
+  }
+
   run(run) {
     const known = this.#runs.get(run.id);
     const before = known?.run.state;

@@ -1,86 +1,111 @@
-/** The live stream of the page: one EventSource for all that its parts watch, which reconnects. */
+/** What all parts of the page watch, over the stream that the tabs of a browser share. */
 
-const RETRY_MILLISECONDS = 3000;
-// Parts of a page come one after the other: together they need one connection.
-const GATHER_MILLISECONDS = 50;
-const EVENTS = ['run', 'job', 'metrics', 'queue'];
+import { get } from './requests.js';
+import { openStream } from './shared_stream.js';
+
+const LOOK_MILLISECONDS = 3000;
 
 // A module is loaded once in a page, however many components import it.
 const streams = new Map();
 
 /**
- * Watches topics of `GET /events` of the API until `signal` aborts. `listeners`: `run`, `job`, `metrics` and `queue` get the data
- * of every such event, also of topics of others on the page; `status` gets 'connected' or 'reconnecting'; `look` is called when
+ * Watches topics of `GET /events` of the API until `signal` aborts. `listeners`: `run`, `job`, `metrics`, `queue`, `part` and
+ * `ended` get the data of every such event, also of topics of others on this page or in other tabs; of a trace also how many
+ * events of it that makes. `unknown` gets {topics} that there are not, `status` 'connected' or 'reconnecting'; `look` is called when
  * the stream has begun to tell of the queue, which it does from then on only, and again and again while there is no stream.
+ * A page that nobody looks at is told nothing after a while, and then what it missed, unless one of its parts `staysAwake()`.
  */
-export function watch(api, topics, listeners, signal) {
+export function watch(api, topics, listeners, signal, staysAwake = () => false) {
   if (!streams.has(api)) streams.set(api, new PageStream(api));
-  streams.get(api).add({ topics, listeners }, signal);
+  streams.get(api).add({ topics, listeners, staysAwake }, signal);
 }
 
 class PageStream {
-  #api;
   #watchers = new Set();
-  #source = null;
+  #stream = null;
+  #opened;
   #begun = false;
-  #connecting = null;
+  #isAway = false;
+  #leaving = null;
   #looking = null;
+  #unknown = new Set();
 
   constructor(api) {
-    this.#api = api;
+    this.#opened = this.#open(api);
+    document.addEventListener('visibilitychange', () => this.#comeOrGo());
+    this.#comeOrGo();
   }
 
-  add(watcher, signal) {
+  async #open(api) {
+    const tell = (event, data, number) => this.#take(event, data, number);
+    this.#stream = await openStream(api, await visitorOf(api), tell);
+  }
+
+  async add(watcher, signal) {
     this.#watchers.add(watcher);
     signal.addEventListener('abort', () => {
       this.#watchers.delete(watcher);
-      if (!this.#watchers.size) this.#close();
+      // A part that is drawn anew goes and comes in one.
+      setTimeout(() => this.#want([]));
     });
-    // Anew: whoever comes is told all there is about its topics.
-    this.#connectIn(GATHER_MILLISECONDS);
-    this.#looking ??= setInterval(() => this.#begun || document.hidden || this.#tell('look'), RETRY_MILLISECONDS);
-  }
-
-  #connectIn(milliseconds) {
-    clearTimeout(this.#connecting);
-    this.#connecting = setTimeout(() => this.#connect(), milliseconds);
-  }
-
-  #connect() {
-    this.#source?.close();
+    this.#looking ??= setInterval(() => this.#begun || document.hidden || this.#tell('look'), LOOK_MILLISECONDS);
+    watcher.topics.forEach((topic) => this.#unknown.delete(topic));
+    // Whoever comes is told all there is about its topics, and looks once more when the queue is told of.
     this.#begun = false;
-    const topics = new Set([...this.#watchers].flatMap((watcher) => watcher.topics));
-    const query = new URLSearchParams([...topics].map((topic) => ['topic', topic]));
-    const source = new EventSource(`${this.#api}/events?${query}`);
-    this.#source = source;
-    EVENTS.forEach((name) => source.addEventListener(name, (event) => this.#tell(name, JSON.parse(event.data))));
+    await this.#opened;
+    this.#want(watcher.topics);
+  }
+
+  #want(anew) {
+    const topics = [...new Set([...this.#watchers].flatMap((watcher) => watcher.topics))];
+    if (!topics.length) {
+      clearInterval(this.#looking);
+      this.#looking = null;
+    }
+    this.#stream?.want(this.#isAway ? [] : topics.filter((topic) => !this.#unknown.has(topic)), anew);
+  }
+
+  #comeOrGo() {
+    clearTimeout(this.#leaving);
+    if (!document.hidden) this.#setAway(false);
+    else this.#opened.then(() => { this.#leaving = setTimeout(() => this.#goAway(), this.#stream.patience); });
+  }
+
+  #goAway() {
+    if (document.hidden && ![...this.#watchers].some(({ staysAwake }) => staysAwake())) this.#setAway(true);
+  }
+
+  #setAway(away) {
+    if (away === this.#isAway) return;
+    this.#isAway = away;
+    // What was missed is told, and looked at.
+    this.#begun = false;
+    this.#want([]);
+  }
+
+  #take(event, data, number) {
+    if (event === 'status' && data === 'reconnecting') this.#begun = false;
+    if (event === 'unknown') this.#forget(data.topics);
+    this.#tell(event, data, number);
+    if (event === 'status' && data === 'reconnecting') this.#tell('look');
     // It begins with how the queue is: what happens later is told.
-    source.addEventListener('queue', () => this.#begin());
-    source.addEventListener('open', () => this.#tell('status', 'connected'));
-    source.addEventListener('error', () => {
-      this.#begun = false;
-      this.#tell('status', 'reconnecting');
+    if (event === 'queue' && !this.#begun) {
+      this.#begun = true;
       this.#tell('look');
-      // The browser retries a dropped connection, but gives up on one that was refused, as a restarting proxy does.
-      if (source.readyState === EventSource.CLOSED) this.#connectIn(RETRY_MILLISECONDS);
-    });
+    }
   }
 
-  #begin() {
-    if (this.#begun) return;
-    this.#begun = true;
-    this.#tell('look');
+  #forget(topics) {
+    topics.forEach((topic) => this.#unknown.add(topic));
+    this.#want([]);
   }
 
-  #tell(what, data) {
-    [...this.#watchers].forEach(({ listeners }) => listeners[what]?.(data));
+  #tell(what, data, number) {
+    [...this.#watchers].forEach(({ listeners }) => listeners[what]?.(data, number));
   }
+}
 
-  #close() {
-    clearTimeout(this.#connecting);
-    clearInterval(this.#looking);
-    this.#looking = null;
-    this.#source?.close();
-    this.#source = null;
-  }
+/** Which account looks at this page; tabs of different ones share nothing, nor does one of which it is not known. */
+function visitorOf(api) {
+  return get(`${api}/session`).then(({ account }) => account, () => Math.random());
 }

@@ -3,18 +3,21 @@
  * `data` is a DatasetPreview.
  */
 
-import { component, el } from './dom.js';
+import { component, el, loading } from './dom.js';
 import { Popover } from './popover.js';
 import { integer, percent } from './scale.js';
 import { tailWarning } from './tail_warning.js';
 import { TokenStrip } from './token_strip.js';
 
+const NAMES_LISTED = 20;
+
 export function mount(host, { data }) {
-  return component(host, 'preview', data, (preview, signal) => (preview ? draw(preview, signal) : [empty()]));
+  return component(host, 'preview', data, (preview, signal) =>
+    (preview === null ? [loading('the examples')] : preview.examples ? draw(preview, signal) : [empty()]));
 }
 
 function empty() {
-  return el('p', { class: 'gs-empty' }, 'Choose a task or drop a file, and its examples appear here as the model will see them.');
+  return el('p', { class: 'gs-empty' }, 'Choose a task or a data set, or drop a file, and its examples appear here as the model will see them.');
 }
 
 function draw(preview, signal) {
@@ -27,17 +30,31 @@ function draw(preview, signal) {
   ].filter(Boolean);
 }
 
-/** The columns of the file, with those that are used named. */
-function mapping({ columns, prompt_column: prompt, response_column: response, context_column: context, system_column: system }) {
-  const conversation = prompt === response;
-  const use = (column) => [
-    conversation && column === prompt && 'conversation', !conversation && column === prompt && 'prompt',
-    !conversation && column === response && 'response', column === context && 'goes on with the prompt',
-    column === system && 'system prompt',
-  ].filter(Boolean).join(' and ');
-  if (columns.every((column) => column === use(column))) return null;
-  return el('ul', { class: 'gs-columns', 'aria-label': 'Columns' }, columns.map((column) =>
-    el('li', { class: use(column) && 'gs-used' }, el('code', {}, column), el('span', {}, use(column) || 'not used'))));
+/** What the columns were recognised as, what those that are read are used for, and those that are not read. */
+function mapping(preview) {
+  const { recognised, used_columns: used, unused_columns: unused } = preview;
+  if (!unused.length && !recognised && used.every((column) => column === useOf(preview, column))) return null;
+  return el('div', { class: 'gs-mapping' },
+    recognised ? el('p', { class: 'gs-note' }, 'Recognised as ', el('strong', {}, recognised)) : null,
+    el('ul', { class: 'gs-columns', 'aria-label': 'Columns that are used' }, used.map((column) =>
+      el('li', { class: 'gs-used' }, el('code', {}, column), el('span', {}, useOf(preview, column))))),
+    unused.length ? el('p', { class: 'gs-note gs-unused' }, `Not used: ${listed(unused)}`) : null);
+}
+
+function listed(names) {
+  const more = names.length - NAMES_LISTED;
+  return names.slice(0, NAMES_LISTED).join(', ') + (more > 0 ? ` and ${integer(more)} more` : '');
+}
+
+/** What a column is used for, in words. */
+function useOf(preview, column) {
+  const conversation = preview.prompt_column === preview.response_column;
+  const uses = [
+    ['system_column', 'system prompt'], ['history_column', 'turns before the prompt'],
+    ['prompt_column', conversation ? 'conversation' : 'prompt'], ['context_column', 'continues the prompt'],
+    ['reasoning_column', 'reasoning'], ...(conversation ? [] : [['response_column', 'response']]),
+  ];
+  return uses.filter(([field]) => preview[field] === column).map(([, use]) => use).join(' and ');
 }
 
 function counts({ rows, tokens, longest, overlong, truncated, dropped, tail_share: tail, tokens_of_a_row: size }) {

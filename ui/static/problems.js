@@ -15,7 +15,16 @@ const COLUMNS = ['where', 'problem', 'remedy'];
 const EDIT = /^edits\.(\d+)/;
 
 export function mount(host, { data }) {
-  return component(host, 'problems', data, (next) => (next?.problems?.length ? draw(next) : []));
+  const frame = component(host, 'problems', data, (next, signal) => {
+    // What a request of the page was refused, which nothing else says; see gradio_requests.js.
+    document.addEventListener('gs-failure', (event) => {
+      if (event.defaultPrevented) return;
+      event.preventDefault();
+      frame.update({ title: 'That was not done', problems: [{ field: '', message: event.detail, remedy: '' }] });
+    }, { signal });
+    return next?.problems?.length ? draw(next) : [];
+  });
+  return frame;
 }
 
 function draw(data) {

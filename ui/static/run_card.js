@@ -3,6 +3,7 @@
 import { el } from './dom.js';
 import { JobActions } from './job_actions.js';
 import { hasWeights, isLive, stateShape } from './run_state.js';
+import { ticking } from './ticking.js';
 import { decimal, duration, integer, percent, seriesDash, seriesStyle } from './scale.js';
 import { tailWarning } from './tail_warning.js';
 import { TrainOn } from './train_on.js';
@@ -14,6 +15,7 @@ import { TrainOn } from './train_on.js';
 export class RunCard {
   #run;
   #measured = {};
+  #elapsed = () => 0;
   #links;
   #parts = {
     label: el('span'), chip: el('span', { class: 'gs-chip' }), phase: el('span', { class: 'gs-phase' }),
@@ -46,19 +48,22 @@ export class RunCard {
   update(run) {
     const before = this.#run;
     this.#run = run;
+    this.#elapsed = ticking(run);
+    if (before && before.first_attempt !== run.first_attempt) this.#forget();
     const { label, chip, steps, speed } = this.#parts;
     this.root.dataset.state = run.state;
     this.root.setAttribute('aria-label', `Run ${run.label}, ${run.state}`);
     label.textContent = run.label;
     chip.replaceChildren(stateShape(run.state), run.state);
-    steps.textContent = run.total_steps ? `step ${integer(run.step)} of ${integer(run.total_steps)}` : '';
+    steps.textContent = stepText(run);
     speed.textContent = integer(run.tokens_per_second);
     this.#progress(run);
     this.#phase();
     this.tick();
-    this.#actions.update(run.state);
+    this.#actions.update({ kind: 'train', ...run });
     this.#trainOn.update(hasWeights(run));
-    const shown = ({ state, result, files_removed: removed }) => JSON.stringify([state, result, removed]);
+    const shown = ({ state, result, failure, actions, saved_step: saved, files_removed: removed }) =>
+      JSON.stringify([state, result, failure, actions, saved, removed]);
     if (before && shown(before) === shown(run)) return;
     this.#parts.outcome.replaceChildren(...outcome(run));
     this.#parts.links.replaceChildren(...links(run, this.#links(run)));
@@ -80,27 +85,45 @@ export class RunCard {
 
   /** Writes the times, which pass without any event. */
   tick() {
-    const { state, started, ended, eta_seconds: eta } = this.#run;
+    const { state, eta_seconds: eta } = this.#run;
     this.#parts.left.textContent = duration(eta);
     this.#parts.left.parentElement.hidden = !isLive(state);
-    // One that waits to be gone on with was started before, and stands still.
-    const since = state === 'queued' ? null : started;
-    this.#parts.elapsed.textContent = duration(since && Math.max(0, (ended ?? Date.now() / 1000) - since));
+    const elapsed = this.#elapsed();
+    this.#parts.elapsed.textContent = duration(elapsed || isLive(state) ? elapsed : null);
+  }
+
+  /** It begins at step 0 again: what was measured was of attempts before. */
+  #forget() {
+    this.#measured = {};
+    this.#parts.warning.hidden = true;
   }
 
   #phase() {
-    const { state, phase } = this.#run;
-    this.#parts.phase.textContent = state === 'queued' ? 'waiting for its turn'
+    const { state, phase, saved_step: saved } = this.#run;
+    this.#parts.phase.textContent = state === 'queued' ? (saved ? 'waiting to resume' : 'waiting for its turn')
       : isLive(state) ? doing(phase, this.#measured) : '';
   }
 
-  #progress({ step, total_steps: total, state }) {
+  #progress(run) {
+    const { total_steps: total, state } = run;
+    const step = reached(run);
     const share = state === 'finished' ? 1 : total ? step / total : 0;
     this.#parts.fill.style.width = `${100 * share}%`;
     this.#bar.setAttribute('aria-valuemax', total ?? 1);
     this.#bar.setAttribute('aria-valuenow', step);
     this.#bar.setAttribute('aria-label', 'Progress');
   }
+}
+
+/** The step at which a run is: while it does not run, that of the checkpoint from which it would go on. */
+function reached({ state, step, saved_step: saved }) {
+  return isLive(state) || state === 'finished' ? step : saved ?? 0;
+}
+
+function stepText(run) {
+  const { state, total_steps: total } = run;
+  if (!total || !(isLive(state) || state === 'finished' || reached(run))) return '';
+  return `step ${integer(reached(run))} of ${integer(total)}`;
 }
 
 function swatch(position) {
@@ -125,12 +148,18 @@ function removedNote(when) {
   return el('p', { class: 'gs-note' }, `Its files were removed on ${day} to make room.`);
 }
 
-function ending({ state, result, failure }) {
+function stopped(result, actions) {
+  if (result) return `Stopped at loss ${decimal(result.final_loss, 3)}; what it has learned is kept.`;
+  return actions.includes('undo') ? 'Discarded.' : 'Stopped.';
+}
+
+function ending({ state, result, failure, actions, saved_step: saved }) {
   if (failure) return [failureNote(failure)];
   if (result?.score) return [score(result.score)];
   if (state === 'finished' && result) return [el('p', {}, `Finished at loss ${decimal(result.final_loss, 3)}.`)];
-  if (state === 'stopped') return [el('p', {}, result ? `Stopped at loss ${decimal(result.final_loss, 3)}; what it has learned is kept.` : 'Stopped.')];
-  if (state === 'interrupted') return [el('p', {}, 'The process was gone before the run ended. Resume it.')];
+  const resumes = actions.includes('resume') ? ` It can be resumed from step ${integer(saved)}.` : '';
+  if (state === 'stopped') return [el('p', {}, `${stopped(result, actions)}${resumes}`)];
+  if (state === 'interrupted') return [el('p', {}, `The process ended before the run did.${resumes}`)];
   return [];
 }
 

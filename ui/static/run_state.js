@@ -22,6 +22,6 @@ export function isOpen(state) {
 }
 
 /** Whether there are weights to look at, and to go on from. */
-export function hasWeights({ state, result, files_removed: removed }) {
-  return !removed && (state === 'finished' || (state === 'stopped' && Boolean(result)));
+export function hasWeights({ actions }) {
+  return actions.includes('continue');
 }

@@ -4,14 +4,15 @@
  * retry with {run}, and train_on with {run, epochs, key}.
  */
 
-import { component, el } from './dom.js';
+import { component, el, loading } from './dom.js';
 import { Curves } from './curves.js';
 import { Notifications } from './notifications.js';
 import { RunCard } from './run_card.js';
 import { openRunStream } from './run_stream.js';
 
 export function mount(host, { data, onAction }) {
-  return component(host, 'runs', data, (next, signal) => (next?.experiment ? draw(next, onAction, signal) : [empty()]));
+  return component(host, 'runs', data, (next, signal) =>
+    (next === null ? [loading('the runs')] : next.experiment ? draw(next, onAction, signal) : [empty()]));
 }
 
 function empty() {
@@ -20,7 +21,7 @@ function empty() {
 
 function draw({ experiment, name, api, links }, onAction, signal) {
   const cards = new Map();
-  const grid = el('div', { class: 'gs-cards', 'aria-busy': 'true' }, el('p', { class: 'gs-empty' }, 'Loading the runs…'));
+  const grid = el('div', { class: 'gs-cards', 'aria-busy': 'true' }, loading('the runs'));
   const status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
   const curves = new Curves(signal);
   const notifications = new Notifications(signal);
@@ -58,7 +59,7 @@ function draw({ experiment, name, api, links }, onAction, signal) {
       status.dataset.state = state;
       notifications.connected(state === 'connected');
     },
-  }, signal);
+  }, signal, () => notifications.isOn);
   const clock = setInterval(() => cards.forEach((each) => each.tick()), 1000);
   signal.addEventListener('abort', () => clearInterval(clock));
   const again = links?.again ? el('a', {

@@ -1,8 +1,8 @@
-/** Traces while they are being made: one EventSource that goes on where it was, and what is known of each. */
+/** Traces while they are being made, and what is known of each. */
 
+import { watch } from './page_stream.js';
 import { Replay } from './trace.js';
 
-const RETRY_MILLISECONDS = 3000;
 const PAINT_MILLISECONDS = 200;
 const ENDED = ['finished', 'cancelled', 'failed'];
 
@@ -50,10 +50,9 @@ export class Watched {
  * Fills `traces` with what the backend at `api` says of them. `listener` has `onChange`, called a few times a second at
  * most, and `onStatus`, which gets 'connected' or 'reconnecting'.
  */
-export function watch(api, traces, listener, signal) {
-  const ids = [...new Set(traces.map(({ id }) => id))];
-  const url = `${api}/traces/events?${ids.map((id) => `trace=${encodeURIComponent(id)}`).join('&')}`;
-  let [source, retry, paint, last] = [null, null, null, 0];
+export function follow(api, traces, listener, signal) {
+  const over = new AbortController();
+  let [paint, last] = [null, 0];
 
   function changed() {
     paint ??= setTimeout(() => {
@@ -61,48 +60,33 @@ export function watch(api, traces, listener, signal) {
       last = performance.now();
       listener.onChange();
     }, Math.max(0, PAINT_MILLISECONDS - (performance.now() - last)));
+    if (traces.every((trace) => trace.settled)) over.abort();
   }
 
-  function onEvent(event) {
-    const data = JSON.parse(event.data);
-    const number = Number(event.lastEventId.split('.')[ids.indexOf(data.trace)]);
-    const taken = traces.filter(({ id }) => id === data.trace).map((trace) => trace.take(event.type, number, data));
+  const taking = (type) => (data, number) => {
+    const taken = traces.filter(({ id }) => id === data.trace).map((trace) => trace.take(type, number, data));
     if (taken.some(Boolean)) changed();
-    if (traces.every((trace) => trace.settled)) source.close();
+  };
+
+  async function lose({ topics }) {
+    const gone = traces.filter((trace) => topics.includes(topicOf(trace)) && !trace.settled);
+    await Promise.all(gone.map((trace) => ask(api, trace)));
+    if (gone.length && !signal.aborted) changed();
   }
 
-  async function onError() {
-    listener.onStatus('reconnecting');
-    if (source.readyState !== EventSource.CLOSED) return;
-    // The browser retries a dropped connection, but gives up on one that was refused: the backend restarts, or does
-    // not know a trace any more.
-    await Promise.all(traces.filter((trace) => !trace.settled).map((trace) => ask(api, trace)));
-    if (signal.aborted) return;
-    changed();
-    const left = traces.filter((trace) => !trace.settled);
-    if (left.length === traces.length) retry = setTimeout(connect, RETRY_MILLISECONDS);
-    else if (left.length) watch(api, left, listener, signal);
-    else listener.onStatus('connected');
-  }
-
-  function connect() {
-    source = new EventSource(url);
-    ['part', 'ended'].forEach((type) => source.addEventListener(type, onEvent));
-    source.addEventListener('open', () => listener.onStatus('connected'));
-    source.addEventListener('error', onError);
-  }
-
-  connect();
-  signal.addEventListener('abort', () => {
-    [retry, paint].forEach(clearTimeout);
-    source.close();
-  });
+  watch(api, [...new Set(traces.map(topicOf))], {
+    part: taking('part'), ended: taking('ended'), unknown: lose, status: (state) => listener.onStatus(state),
+  }, AbortSignal.any([signal, over.signal]));
+  signal.addEventListener('abort', () => clearTimeout(paint));
 }
 
-/** Whether the backend still knows a trace. */
+function topicOf({ id }) {
+  return `trace:${id}`;
+}
+
+/** A trace that the backend does not know any more, in its words. */
 async function ask(api, trace) {
   const answer = await fetch(`${api}/traces/${encodeURIComponent(trace.id)}`).catch(() => null);
-  if (answer?.status !== 404) return;
   trace.state = 'lost';
-  trace.problems = (await answer.json()).problems;
+  trace.problems = answer?.status === 404 ? (await answer.json()).problems : [];
 }

@@ -1,0 +1,79 @@
+"""Lists and objects in cells, also where a format has room for text only."""
+
+from __future__ import annotations
+
+import math
+
+from gift_core.data.formats import json_value
+from gift_core.data.texts import kind_of, text_of
+from gift_core.errors import DataError
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a field is empty: null, false, blank text, not a number, or a list or object of nothing else."""
+    if isinstance(value, dict):
+        return all(map(is_nothing, value.values()))
+    if isinstance(value, list):
+        return all(map(is_nothing, value))
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or value is False or (isinstance(value, float) and math.isnan(value))
+
+
+def json_in(cell: object) -> object:
+    """Return the list or object that a text holds as JSON; any other cell as it is, also a text that is no JSON."""
+    if not isinstance(cell, str) or not cell.lstrip().startswith(("[", "{")):
+        return cell
+    try:
+        return json_value(cell)
+    except DataError:
+        return cell
+
+
+def list_in(cell: object, what: str) -> object:
+    """Return the list that a cell holds, or the cell if it is none; raises `DataError` for JSON that is damaged.
+
+    `what` names the cell.
+    """
+    if not isinstance(cell, str) or not cell.lstrip().startswith("["):
+        return cell
+    _require_no_python(cell, what)
+    try:
+        return json_value(cell)
+    except DataError as error:
+        problem = error.problems[0]
+        raise DataError(f"{what} is not a list in JSON: {problem.message}", remedy=problem.remedy) from error
+
+
+def joined_texts(cell: object, what: str, between: str) -> str:
+    """Return a text as it is, the joined texts of a list, or "" for an empty cell; raises `DataError` otherwise."""
+    if is_nothing(cell):
+        return ""
+    if isinstance(cell, list) and all(isinstance(text, str) for text in cell):
+        return text_of(between.join(cell), what)
+    if isinstance(cell, list | dict):
+        raise DataError(
+            f"{what} is {kind_of(cell)}, not text.",
+            remedy="Write it as text, or set data.source.layout to pairs to leave the column out.",
+        )
+    return text_of(cell, what)
+
+
+def written_list(cell: object, what: str) -> object:
+    """Return the list that a text holds as JSON, or the cell as it is; raises `DataError` for one printed by Python."""
+    if isinstance(cell, str):
+        _require_no_python(cell, what)
+    found = json_in(cell)
+    return found if isinstance(found, list) else cell
+
+
+def _require_no_python(text: str, what: str) -> None:
+    """Raise `DataError` for a list of texts or objects whose first text is quoted as Python quotes it."""
+    stripped = text.strip()
+    inner = stripped[1:].lstrip()
+    inner = inner[1:].lstrip() if inner.startswith(("[", "{", "(")) else inner
+    if stripped.startswith("[") and stripped.endswith("]") and inner.startswith("'"):
+        raise DataError(
+            f"{what} holds a list as Python prints it, not as JSON.",
+            remedy="Write it with json.dumps, or the file as JSONL or Parquet.",
+        )
