@@ -78,6 +78,8 @@ def create_app(settings: Settings) -> FastAPI:
             path="/",
             theme=theme(),
             head=HEAD,
+            # Behind a proxy that writes a Host of its own, Gradio would send browsers to that.
+            root_path=settings.public_url,
             favicon_path=str(STATIC / "favicon.svg"),
             run_history=False,
             footer_links=["settings"],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.schemas import View
-from gift_core.section import clean_name
+from gift_core.section import Name as CleanName
 from workers.account_records import Role, Scope, Source
 
-Name = Annotated[str, BeforeValidator(clean_name), Field(min_length=1, max_length=100, pattern=r"^[\w][\w .@-]*$")]
+Name = Annotated[CleanName, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .@-]*$")]
 Quota = Annotated[int, Field(ge=0, le=1_000_000)]
 
 

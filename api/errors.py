@@ -58,7 +58,9 @@ _TITLES = {
 
 def problem_response(status: int, code: str, problems: Sequence[Problem]) -> JSONResponse:
     title = _TITLES.get(code, HTTPStatus(status).phrase)
-    document = ProblemDocument(code=code, title=title, status=status, problems=list(problems))
+    # Gradio's own script shows `detail` of what was refused.
+    detail = "\n".join(map(str, problems))
+    document = ProblemDocument(code=code, title=title, status=status, problems=list(problems), detail=detail)
     return JSONResponse(document.model_dump(mode="json"), status, media_type=MEDIA_TYPE)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from api.job_views import JobNews, LineView
 from api.news import News, Position, Told, news_about, news_of_all, read_active, read_line
+from api.schemas import NamedTopics
 from api.topics import NOTHING, Topics
 from workers.records import Job
 from workers.store import JobStore
@@ -79,6 +80,8 @@ class EventHub:
                 async with aclosing(self._history(anew.without_queue, start)) as history:
                     async for told_before in history:
                         yield position, told_before
+                topics_told = NamedTopics(topics=anew.without_queue.names)
+                yield position, Told("complete", position, topics_told)
             while True:
                 if watcher.behind:
                     # Cleared before reading: a queue that overflows meanwhile drops what the read may not have seen.

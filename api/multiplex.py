@@ -12,7 +12,7 @@ from fastapi.sse import ServerSentEvent
 
 from api.events import EventHub
 from api.news import Position
-from api.schemas import UnknownTopics
+from api.schemas import NamedTopics
 from api.topics import MOST_TOPICS, NOTHING, Topics
 from api.trace_stream import parse_position, stream
 from workers.live_traces import LiveTrace
@@ -69,7 +69,7 @@ async def after_unknown(
     unknown: Sequence[str], events: AsyncGenerator[ServerSentEvent, None]
 ) -> AsyncGenerator[ServerSentEvent, None]:
     """The events, and before them which topics were left out."""
-    yield ServerSentEvent(raw_data=UnknownTopics(topics=list(unknown)).model_dump_json(), event="unknown")
+    yield ServerSentEvent(raw_data=NamedTopics(topics=list(unknown)).model_dump_json(), event="unknown")
     async with aclosing(events):
         async for event in events:
             yield event

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import problem_response
-from gift_core.config.addresses import is_loopback
+from gift_core.config.addresses import CLIENT_HEADERS, is_loopback, same_authority
 from gift_core.errors import Problem
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What a browser says of a request that the studio's own page, or the user, has made.
 _OWN_SITES = frozenset({"same-origin", "none"})
+_FORWARDED = re.compile(r'for=("[^"]*"|[^;,\s]*)', re.IGNORECASE)
+_LONGEST_SHOWN = 200
 
 
 class SameOrigin:
@@ -25,11 +28,11 @@ class SameOrigin:
 
     def __init__(self, app: ASGIApp, base_url: str | None = None) -> None:
         self._app = app
-        self._public_host = urlsplit(base_url).netloc if base_url else None
+        self._public = base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._is_foreign(scope):
-            problem = Problem("This request comes from a page of another site.", remedy="Use the studio's own pages.")
+            problem = self._problem(Headers(scope=scope))
             await problem_response(403, "origin", [problem])(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -39,38 +42,81 @@ class SameOrigin:
             return False
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        if origin is not None:
-            return urlsplit(origin).netloc not in {headers.get("host"), self._public_host}
-        return headers.get("sec-fetch-site", "none") not in _OWN_SITES
+        if origin is None:
+            return headers.get("sec-fetch-site", "none") not in _OWN_SITES
+        scheme, _, authority = origin.partition("://")
+        own = (headers.get("host", ""), self._public.partition("://")[2].partition("/")[0] if self._public else "")
+        return not any(same_authority(authority, each, scheme) for each in own)
+
+    def _problem(self, headers: Headers) -> Problem:
+        origin = _shown(headers.get("origin", "another site"))
+        host = _shown(headers.get("host", "no host"))
+        addressed = f"and was addressed to the host {host}"
+        if self._public:
+            addressed += f", and GIFT_PUBLIC_URL is {self._public}"
+        is_address = "://" in origin
+        return Problem(
+            f"This request comes from a page of {origin}, {addressed}: the studio takes it for another site's.",
+            remedy="If that page is the studio behind a proxy, start the studio with GIFT_PUBLIC_URL="
+            f"{origin if is_address else 'the address that the browser shows'}, or have the proxy pass on Host. "
+            "Otherwise open the studio's own pages.",
+        )
 
 
 class LoopbackOnly:
     """Without accounts the studio answers only requests that are addressed to this machine, and come from it.
 
     A page anywhere can give a name of its own the address 127.0.0.1 (DNS rebinding) and is then no other site to the
-    browser; the name stands in `Host`. A proxy that lets other machines in names them in `X-Forwarded-For`.
+    browser; the name stands in `Host`. A proxy that lets other machines in names them, or itself, in one of several
+    headers; one that sends none of them, and a `Host` of its own, cannot be told from a browser here.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not _is_local(Headers(scope=scope)):
+        foreign = _foreign(Headers(scope=scope)) if scope["type"] in ("http", "websocket") else ""
+        if foreign:
             problem = Problem(
-                "Without accounts the studio is for this machine alone, and this request is not from or not for it.",
-                remedy="Open it as http://127.0.0.1, or set GIFT_SECRET to let others sign in.",
+                f"Without accounts the studio is for this machine alone, and this request {foreign}.",
+                remedy="Open it as http://127.0.0.1, or start it with GIFT_SECRET to let others sign in, and behind a "
+                "proxy with GIFT_PUBLIC_URL as well.",
             )
             await problem_response(403, "not_local", [problem])(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-def _is_local(headers: Headers) -> bool:
+def _foreign(headers: Headers) -> str:
+    """What says that a request is not from, or not for, this machine; "" if nothing does."""
     # The front end says in X-Forwarded-Host how its own page was addressed.
-    hosts = [headers.get("host", ""), *_listed(headers, "x-forwarded-host")]
-    names = [urlsplit(f"//{host}").hostname or "" for host in hosts]
-    return all(map(is_loopback, [*names, *_listed(headers, "x-forwarded-for")]))
+    for host in (headers.get("host", ""), *_listed(headers, "x-forwarded-host")):
+        if not is_loopback(_host_of(host)):
+            return f"is addressed to {_shown(host) or 'no host'}"
+    for name in CLIENT_HEADERS:
+        for client in _listed(headers, name):
+            if not is_loopback(_host_of(client)):
+                return f"comes from {_shown(client)}, as {name} says"
+    for client in _FORWARDED.findall(",".join(headers.getlist("forwarded"))):
+        if not is_loopback(_host_of(client.strip('"'))):
+            return f"comes from {_shown(client)}, as Forwarded says"
+    return "comes through a proxy, as Via says" if headers.get("via") else ""
+
+
+def _host_of(text: str) -> str:
+    """The host of `host`, `host:port`, `[address]:port` or an IPv6 address; "" for what cannot be read."""
+    if text.count(":") > 1 and not text.startswith("["):
+        return text
+    try:
+        return urlsplit(f"//{text}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _listed(headers: Headers, name: str) -> list[str]:
     return [part.strip() for line in headers.getlist(name) for part in line.split(",")]
+
+
+def _shown(text: str) -> str:
+    """A header's value, as far as it can be shown."""
+    return "".join(character for character in text if character.isprintable())[:_LONGEST_SHOWN]

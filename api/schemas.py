@@ -31,6 +31,7 @@ class ProblemDocument(BaseModel):
     title: str = Field(description="What kind of error it is, in a few words.")
     status: int = Field(description="The HTTP status, again.")
     problems: list[Problem] = Field(description="Each thing that is wrong: the field, why, and what to do.")
+    detail: str = Field("", description="The problems as one text, for programs that show no more than that.")
 
 
 class View(BaseModel):
@@ -220,17 +221,24 @@ class MetricsEvent(StreamEvent):
     data: RunMetrics
 
 
-class UnknownTopics(View):
-    """Topics of a stream that there are not."""
+class NamedTopics(View):
+    """Topics of a stream, by their names."""
 
     topics: list[str]
+
+
+class CompleteEvent(StreamEvent):
+    """A server-sent event that names the topics of which all that came before `after` has been told."""
+
+    event: Literal["complete"] = "complete"
+    data: NamedTopics
 
 
 class UnknownEvent(View):
     """A server-sent event that names the topics that were left out; it comes first, and has no id."""
 
     event: Literal["unknown"] = "unknown"
-    data: UnknownTopics
+    data: NamedTopics
 
 
 class DatasetView(View):

@@ -49,6 +49,13 @@ class Topics:
         )
 
     @property
+    def names(self) -> list[str]:
+        """The names of those of the store."""
+        kinds = {"experiment": self.experiments, "job": self.jobs}
+        named = [f"{kind}:{identity}" for kind, ids in kinds.items() for identity in sorted(ids)]
+        return [*named, *(["queue"] if self.queue else [])]
+
+    @property
     def without_queue(self) -> Topics:
         return Topics(self.experiments, self.jobs)
 

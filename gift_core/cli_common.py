@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,7 +70,9 @@ def check_resumable(directory: Path, *, finished: bool, resume: bool) -> bool:
 
 def say_finished(directory: Path) -> None:
     """Print that there is nothing to do, once where several processes are started."""
-    if os.environ.get("RANK", "0") == "0":
+    from gift_core.progress import is_first_process
+
+    if is_first_process():
         console.print(
             f"{directory} is finished: nothing to do. Choose another folder to train it again.",
             markup=False,

@@ -38,18 +38,19 @@ class EvaluationHeader(Document):
 
 
 class Measure(Document):
-    """A mean over items with its 95 % t interval; null where all items have the same value."""
+    """A mean over items with its 95 % t interval, cut off at what is possible; null if all items have one value."""
 
     mean: float
     low: float | None
     high: float | None
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Measure:
+    def of(cls, values: Sequence[float], *, most: float) -> Measure:
+        """The mean of values from 0 to `most`."""
         mean = float(np.mean(values))
         if len(set(values)) < 2:
             return cls(mean=mean, low=None, high=None)
-        _, low, high = mean_interval(values)
+        _, low, high = mean_interval(values, least=0.0, most=most)
         return cls(mean=mean, low=low, high=high)
 
 

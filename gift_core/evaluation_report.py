@@ -136,12 +136,14 @@ def _condition(
         sampling=sampling,
         seed=seed,
         solved=share(sum(score.solved for score in values)),
-        measures={name: Measure.of([score.measures[name] for score in values]) for name in values[0].measures},
+        measures={
+            name: Measure.of([score.measures[name] for score in values], most=1.0) for name in values[0].measures
+        },
         truncated=share(sum(not each.ended for each in answers)),
         eos_overflow=share(sum(each.ended and not each.tokens for each in answers)),
         early_termination=share(
             sum(each.ended and bool(each.tokens) and not scores[each.item].answer for each in answers)
         ),
-        tokens=Measure.of([each.tokens for each in answers]),
-        passes=Measure.of([each.passes for each in answers]),
+        tokens=Measure.of([each.tokens for each in answers], most=sampling.length),
+        passes=Measure.of([each.passes for each in answers], most=sampling.steps),
     )

@@ -36,6 +36,11 @@ def train_with_progress(
     return result if process.is_main_process else None
 
 
+def is_first_process() -> bool:
+    """Whether this is the only process of the command, or the first of those that were started together."""
+    return PartialState(cpu=not torch.accelerator.is_available()).is_main_process
+
+
 def pretrain_with_progress(directory: Path, count: int, seed: int, resume: bool, console: Console) -> dict[str, Any]:
     """Make the tiny base with a progress bar on `console`; returns its record."""
     with _shown("tiny", console, PartialState(cpu=True)) as (show, stop):

@@ -26,16 +26,19 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 _INVISIBLE = {0x200B, 0x200E, 0x200F, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 
 
-def clean_name(name: object) -> object:
+def clean_name(name: str) -> str:
     """Return a name on one line: blanks trimmed, and control characters and invisible marks removed."""
-    if not isinstance(name, str):
-        return name
     spaced = "".join(" " if character.isspace() else character for character in name)
     kept = (each for each in spaced if unicodedata.category(each) not in ("Cc", "Cs") and ord(each) not in _INVISIBLE)
     return " ".join("".join(kept).split())
 
 
-Name = Annotated[str, BeforeValidator(clean_name)]
+def _cleaned(name: object) -> object:
+    return clean_name(name) if isinstance(name, str) else name
+
+
+# Text for people, cleaned before its length is looked at.
+Name = Annotated[str, BeforeValidator(_cleaned)]
 
 
 class Section(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan, sqrt
+from math import inf, nan, sqrt
 from statistics import fmean
 
 import numpy as np
@@ -74,13 +74,19 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     if n == 0:
         return 0.0, 1.0
     interval = binomtest(successes, n).proportion_ci(confidence, method="wilson")
-    return float(interval.low), float(interval.high)
+    return _around(successes / n, float(interval.low), float(interval.high), least=0.0, most=1.0)
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of a few independent values, and Student's t interval for it; at least two are needed."""
+def mean_interval(
+    values: Sequence[float], confidence: float = 0.95, *, least: float = -inf, most: float = inf
+) -> tuple[float, float, float]:
+    """Mean of a few independent values, and Student's t interval for it; at least two are needed.
+
+    `least` and `most` are the bounds of a value: no mean lies outside, so the interval ends there.
+    """
     result = ttest_1samp(values, 0.0).confidence_interval(confidence)
-    return fmean(values), float(result.low), float(result.high)
+    mean = fmean(values)
+    return mean, *_around(mean, float(result.low), float(result.high), least=least, most=most)
 
 
 def compare_paired(solved_a: Sequence[bool], solved_b: Sequence[bool], confidence: float = 0.95) -> PairedComparison:
@@ -184,4 +190,10 @@ def _odds(probability: float) -> float | None:
 
 
 def _in_points(difference: float, low: float, high: float) -> Difference:
+    low, high = _around(difference, low, high, least=-1.0, most=1.0)
     return Difference(_IN_POINTS * difference, _IN_POINTS * low, _IN_POINTS * high)
+
+
+def _around(estimate: float, low: float, high: float, *, least: float, most: float) -> tuple[float, float]:
+    """An interval within what is possible that holds its estimate, also after rounding."""
+    return max(least, min(low, estimate)), min(most, max(high, estimate))

@@ -79,7 +79,8 @@ def branch(trace: Trace, cursor: int, edits: Sequence[Edit], model: DiffusionMod
             kind = "given" if before and before.kind == "given" else "edited"
             standing[position] = Standing(position=position, token=edited, kind=kind)
     return Beginning(
-        tuple(standing.values()),
+        # Older traces may have committed the mask token: those positions are open.
+        tuple(each for each in standing.values() if each.token != model.mask_id),
         trace.step_at(cursor),
         Branch(trace=identity, cursor=cursor),
         trace.start.played + cursor,
@@ -234,12 +235,16 @@ def candidates(model: DiffusionModel, probabilities: Tensor, count: int) -> list
 
 
 def _ids_of(model: DiffusionModel, edits: Sequence[Edit], length: int) -> dict[int, int | None]:
-    """The token that each edit puts at each position, None for the mask. A text takes as many as it has tokens."""
+    """The token that each edit puts at each position, None for the mask, also where a text spells it.
+
+    A text takes as many positions as it has tokens.
+    """
     ids: dict[int, int | None] = {}
     for number, edit in enumerate(edits):
         tokens: list[int | None] = [None]
         if edit.text is not None:
-            tokens = list(model.tokenizer.encode(edit.text, add_special_tokens=False))
+            encoded = model.tokenizer.encode(edit.text, add_special_tokens=False)
+            tokens = [None if token == model.mask_id else token for token in encoded]
         if edit.position + len(tokens) > length:
             raise SpecError(
                 f"The text has {len(tokens)} tokens; from position {edit.position} on there are "

@@ -71,7 +71,8 @@ def _turned_away(scope: Scope) -> Response:
 
 def _problem(status: int, problems: Sequence[Problem]) -> Response:
     phrase = HTTPStatus(status).phrase
-    document = ProblemDocument(code="refused", title=phrase, status=status, problems=list(problems))
+    detail = "\n".join(map(str, problems))
+    document = ProblemDocument(code="refused", title=phrase, status=status, problems=list(problems), detail=detail)
     return JSONResponse(document.model_dump(mode="json"), status, media_type="application/problem+json")
 
 

@@ -11,7 +11,10 @@ from typing import Any, Protocol
 from gradio.context import LocalContext
 from starlette.requests import cookie_parser
 
+from gift_core.config.addresses import CLIENT_HEADERS
+
 # The backend's own; cookies of other applications on this host are not its business.
+_OF_PROXIES = tuple(name for name in (*CLIENT_HEADERS, "forwarded", "via") if name != "x-forwarded-for")
 _COOKIES = ("gift_session", "gift_oauth")
 
 
@@ -42,6 +45,8 @@ class Visitors:
             "X-Forwarded-For": forwarded or peer,
             "X-Forwarded-Host": given.get("host"),
         }
+        # What a proxy in front says of itself is for the backend to judge as well.
+        headers |= {name: given.get(name) for name in _OF_PROXIES}
         return {name: value for name, value in headers.items() if value}
 
     def current(self) -> dict[str, str]:

@@ -22,6 +22,7 @@ from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
+from gift_core.section import clean_name
 from gift_core.tasks.items import EvaluationTaskName, FileItems
 from gift_core.tasks.registry import EVALUATION_TASKS
 from workers.dataset_records import DatasetRecords
@@ -362,5 +363,5 @@ def _id(digest: str) -> str:
 
 
 def _label(name: str) -> str:
-    """The name as it is shown: its last part, without what cannot be printed. It never becomes a path."""
-    return "".join(c for c in name.replace("\\", "/").rsplit("/", 1)[-1] if c.isprintable())
+    """The name as it is shown: its last part, cleaned. It never becomes a path."""
+    return clean_name(name.replace("\\", "/").rsplit("/", 1)[-1])

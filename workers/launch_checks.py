@@ -182,20 +182,15 @@ def require_push(order: PushOrder, token: SecretStr | None, *, studio_has_token:
 
 def require_again(studio: Studio, job: Job) -> None:
     """Raise the `GiftError` of a job that cannot be taken up again: what it reads, or its token, is gone."""
-    if (
-        job.state in ENDED
-        and job.kind == JobKind.PUSH
-        and PushSpec.parse(job.spec).own_token
-        and not studio.secrets.has(job.id)
-    ):
+    if job.state not in ENDED - {JobState.FINISHED}:
+        # It has all that it needs, or needs nothing any more.
+        return
+    if job.kind == JobKind.PUSH and PushSpec.parse(job.spec).own_token and not studio.secrets.has(job.id):
         raise ConflictError(
             "It was uploaded with a token of its own, which is not kept.",
             field="token",
             remedy="Upload the run again, or clone this upload, and give a token.",
         )
-    if job.state not in ENDED - {JobState.FINISHED}:
-        # It has all that it needs, or needs nothing any more.
-        return
     needed = inputs_of(job)
     for dataset in needed.datasets:
         studio.datasets.path(dataset)

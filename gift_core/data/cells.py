@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from gift_core.data.formats import json_value
-from gift_core.data.texts import text_of
+from gift_core.data.texts import kind_of, text_of
 from gift_core.errors import DataError
 
 
@@ -45,16 +45,26 @@ def list_in(cell: object, what: str) -> object:
         raise DataError(f"{what} is not a list in JSON: {problem.message}", remedy=problem.remedy) from error
 
 
-def texts_in(cell: object, what: str) -> str:
-    """Return the text of a cell, or the texts of its list, a line each; raises `DataError` for anything else."""
+def joined_texts(cell: object, what: str, between: str) -> str:
+    """Return a text as it is, the joined texts of a list, or "" for an empty cell; raises `DataError` otherwise."""
+    if is_nothing(cell):
+        return ""
+    if isinstance(cell, list) and all(isinstance(text, str) for text in cell):
+        return text_of(between.join(cell), what)
+    if isinstance(cell, list | dict):
+        raise DataError(
+            f"{what} is {kind_of(cell)}, not text.",
+            remedy="Write it as text, or set data.source.layout to pairs to leave the column out.",
+        )
+    return text_of(cell, what)
+
+
+def written_list(cell: object, what: str) -> object:
+    """Return the list that a text holds as JSON, or the cell as it is; raises `DataError` for one printed by Python."""
     if isinstance(cell, str):
         _require_no_python(cell, what)
     found = json_in(cell)
-    if is_nothing(found):
-        return ""
-    if isinstance(found, list) and all(isinstance(text, str) for text in found):
-        return text_of("\n".join(found), what)
-    return text_of(cell, what)
+    return found if isinstance(found, list) else cell
 
 
 def _require_no_python(text: str, what: str) -> None:

@@ -1,4 +1,4 @@
-"""Conversations as {role, content}, or {from, value} as ShareGPT writes them: what is asked, and what is learned."""
+"""Conversations of messages: the turns before the answer that is learned, and that answer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Conversation(NamedTuple):
 
 
 def learned_conversation(messages: Sequence[Message], column: str, form: ReasoningForm, first: int = 0) -> Conversation:
-    """The turns up to the last answer that is learned, and that answer, which stands at `first` or later.
+    """The turns up to the last answer to learn, and that answer; it is at `first` or later.
 
     Earlier answers are read as part of the prompt, without their reasoning; messages after the answer are left out,
     and so are empty system messages. Raises `DataError` about `column`.
@@ -66,7 +66,8 @@ def prompted_conversation(
         return learned_conversation(answers, columns[1], form)
     asked = prompt if isinstance(prompt, list) else [_text_message(prompt, "user", columns[0])]
     if is_whole:
-        answers = _without_prompt(asked, answers, columns)
+        messages, first = _whole_conversation(asked, answers, columns)
+        return learned_conversation(messages, columns[1], form, first)
     return learned_conversation([*asked, *answers], columns[1], form, first=len(asked))
 
 
@@ -143,18 +144,21 @@ def _require_same_question(prompt: object, conversation: Sequence[Message], colu
         raise _another_question(columns)
 
 
-def _without_prompt(
+def _whole_conversation(
     asked: Sequence[Message], conversation: Sequence[Message], columns: tuple[str, str]
-) -> list[Message]:
-    """The messages of a conversation after those of its prompt, with which it begins; raises `DataError`."""
-    given, whole = ([m for m in messages if m.role != "system"] for messages in (asked, conversation))
-    begins = len(given) <= len(whole) and all(
-        (one.role, one.text().strip()) == (other.role, other.text().strip())
-        for one, other in zip(given, whole, strict=False)
-    )
-    if not begins:
+) -> tuple[list[Message], int]:
+    """A conversation with the system message of its prompt, and the place at which its prompt ends.
+
+    Raises `DataError` unless it begins with the prompt.
+    """
+    system, own = ([m for m in part if m.role == "system" and not m.is_empty] for part in (asked, conversation))
+    given, whole = ([m for m in part if m.role != "system"] for part in (asked, conversation))
+    pairs = [*zip(given, whole, strict=False), *zip(system, own, strict=False)]
+    same = all((one.role, one.text().strip()) == (other.role, other.text().strip()) for one, other in pairs)
+    if not same or len(given) > len(whole):
         raise _another_question(columns)
-    return whole[len(given) :]
+    messages = [*([] if own else system), *conversation]
+    return messages, len(messages) - len(whole) + len(given)
 
 
 def _another_question(columns: tuple[str, str]) -> DataError:
@@ -165,6 +169,6 @@ def _another_question(columns: tuple[str, str]) -> DataError:
 
 
 def _text(message: Message, form: ReasoningForm) -> str:
-    """What a message before the prompt says: chat templates leave out the reasoning of earlier answers."""
+    """Return the text of a message before the prompt, without reasoning, as chat templates render earlier answers."""
     text = message.text()
     return answer_of(text, "", form, message.where).answer if message.role == "assistant" else text

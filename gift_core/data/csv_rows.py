@@ -6,7 +6,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from contextlib import suppress
 from typing import TextIO
 
 from gift_core.data.formats import BYTE_ORDER_MARK, NOT_READ, Row, joined_files, text_lines, too_many_columns
@@ -19,12 +19,10 @@ _SEPARATORS = (",", ";", "\t", "|")
 # Spreadsheets name the separator in a line of its own before the header.
 _DECLARED = re.compile(r'"?sep=([,;\t|:~^])"?\s*')
 _NAMES: dict[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs"}
-# Records that tell whether a separator fits.
-_ROWS_LOOKED_AT = 20
 
 
 def csv_rows(file: TextIO) -> Iterator[Row]:
-    """Yield the rows after the header; of several separators that fit the header, the first that fits the rows."""
+    """Yield the rows after the header; of several separators that fit the header, the first that fits all rows."""
     is_declared, separator = _separator(file)
     file.seek(0)
     if is_declared:
@@ -133,22 +131,31 @@ def _separator(file: TextIO) -> tuple[bool, str]:
     declared = _DECLARED.fullmatch(file.readline(LONGEST_CSV_LINE).lstrip(BYTE_ORDER_MARK))
     if declared:
         return True, declared[1]
-    sizes = {separator: _first_sizes(file, separator) for separator in _SEPARATORS}
-    possible = [separator for separator, found in sizes.items() if found and found[0] > 1]
-    fitting = [separator for separator in possible if len(set(sizes[separator])) == 1]
+    possible = [separator for separator in _SEPARATORS if _splits_header(file, separator)]
+    # All rows are asked, so that their order makes no difference.
+    fitting = [separator for separator in possible if len(possible) == 1 or _fits_rows(file, separator)]
     return False, next(iter(fitting or possible), _SEPARATORS[0])
 
 
-def _first_sizes(file: TextIO, separator: str) -> list[int]:
-    """Return how many cells the header and the first rows have; of those before a mistake if there is one."""
+def _splits_header(file: TextIO, separator: str) -> bool:
+    with suppress(csv.Error):
+        return len(next(_records_of(file, separator), [])) > 1
+    return False
+
+
+def _fits_rows(file: TextIO, separator: str) -> bool:
+    """Return whether all rows can be read, and have as many cells as the header."""
+    with suppress(csv.Error):
+        records = _records_of(file, separator)
+        size = len(next(records, []))
+        return all(len(cells) == size for cells in records)
+    return False
+
+
+def _records_of(file: TextIO, separator: str) -> Iterator[list[str]]:
+    """Yield the records of the file from its beginning that are not blank."""
     file.seek(0)
-    sizes: list[int] = []
-    try:
-        for cells in islice((cells for cells in _Records(file, separator) if not _is_blank(cells)), _ROWS_LOOKED_AT):
-            sizes.append(len(cells))
-    except csv.Error:
-        pass
-    return sizes
+    return (cells for cells in _Records(file, separator) if not _is_blank(cells))
 
 
 def _is_blank(cells: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from gift_core.data import known_formats as known
-from gift_core.data.cells import is_nothing, json_in, list_in, texts_in
+from gift_core.data.cells import is_nothing, joined_texts, json_in, list_in, written_list
 from gift_core.data.conversations import (
     Conversation,
     answer_of,
@@ -92,13 +92,14 @@ class Layout:
         )
 
     def read(self, value: object) -> Exchange:
-        """What the row says; raises `DataError` that names what is wrong with it."""
+        """Return the row's prompt, response and earlier turns; raises `DataError` that names what is wrong."""
         row = require_object(value)
         require_learnable_row(row, self.used)
         conversation = self._conversation(row) if self.is_conversation else self._pair(row)
         response = self._response(row, conversation)
         *turns, asked = conversation.turns
-        context = self._optional(row, self.context)
+        # A text is a passage as it is: Alpaca asks about lists in brackets.
+        context = joined_texts(row.get(self.context), f'Column "{self.context}"', "\n\n") if self.context else ""
         prompt = f"{asked.text}\n\n{context}" if context else asked.text
         return Exchange(prompt, response, self._before(row, turns))
 
@@ -119,7 +120,7 @@ class Layout:
 
     def _response(self, row: Row, found: Conversation) -> str:
         """The response with its reasoning, which a column, a field of its message or a <think> block holds."""
-        beside = texts_in(row.get(self.reasoning), f'Column "{self.reasoning}"').strip() if self.reasoning else ""
+        beside = self._reasoning(row)
         if beside and found.reasoning and beside != found.reasoning:
             raise DataError(
                 f'Column "{self.reasoning}" and {found.where} have two different reasonings.',
@@ -128,14 +129,26 @@ class Layout:
         answer = answer_of(found.text, beside or found.reasoning, self.reasoning_form, found.where)
         return rendered(answer, self.reasoning_form)
 
+    def _reasoning(self, row: Row) -> str:
+        """The text of the reasoning column, whose steps stand below each other."""
+        if self.reasoning is None:
+            return ""
+        what = f'Column "{self.reasoning}"'
+        return joined_texts(written_list(row.get(self.reasoning), what), what, "\n").strip()
+
     def _before(self, row: Row, turns: Sequence[Turn]) -> tuple[Turn, ...]:
-        """The turns before the prompt, a system turn first: of those of the row the most particular one."""
+        """The turns before the prompt, a system turn first; one of the conversation comes before the system column."""
         cell = list_in(row.get(self.history), f'Column "{self.history}"') if self.history else None
         earlier = [] if is_nothing(cell) else history_of(cell, str(self.history), self.reasoning_form)
         given = [*earlier, *turns]
-        inside = [turn for turn in given if turn.role == "system"]
+        inside = list(dict.fromkeys(turn for turn in given if turn.role == "system"))
+        if len(inside) > 1:
+            raise DataError(
+                f'Columns "{self.history}" and "{self.prompt}" have two different system messages.',
+                remedy="Keep one of them.",
+            )
         system = self._optional(row, self.system)
-        first = inside[-1:] or ([Turn("system", system)] if system else [])
+        first = inside or ([Turn("system", system)] if system else [])
         return (*first, *(turn for turn in given if turn.role != "system"))
 
     @staticmethod
@@ -297,12 +310,11 @@ def _no_layout(columns: Sequence[str]) -> DataError:
             field="data.source",
             remedy="Write prompt and response as two columns, or as a list of messages.",
         )
-    pairs = (*known.PAIRS, *known.LATER_PAIRS, *known.PREFERENCES)
-    names = ", ".join([*known.CONVERSATIONS, *(f"{prompt} and {response}" for prompt, response in pairs)])
+    names = ", ".join([*known.CONVERSATIONS, *(f"{prompt} and {response}" for prompt, response in known.PAIRS)])
     return NoLayoutError(
         f"No prompt and response found; the columns are {_listing(columns)}.",
         field="data.source",
-        remedy=f"Name the two columns, or rename them to one of: {names}.",
+        remedy=f"Name the two columns, or rename them to one of: {names}. docs/datasets.md lists more.",
     )
 
 

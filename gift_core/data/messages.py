@@ -1,4 +1,4 @@
-"""One message of a conversation: who speaks, what is said, and whether it is learned."""
+"""A message of a conversation, {role, content} or {from, value} as ShareGPT writes it: speaker, text, and weight."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from gift_core.data.texts import kind_of, text_of
 from gift_core.data.unlearnable import require_learnable_message
 from gift_core.errors import DataError
 
-# ShareGPT's names for the speakers beside the usual ones.
+# The usual names of the speakers, those of ShareGPT, and what newer programs call two of them.
 _SPEAKERS: dict[str, Role] = {
     "system": "system",
     "user": "user",
     "human": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    "developer": "system",
+    "model": "assistant",
 }
 _TOOLS = frozenset(
     {
@@ -33,6 +35,7 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), ("masked",)
 # A known speaker in a text of messages, as JSON or Python quotes it.
 _SPEAKER = re.compile(rf"""(["'])(?:role|from)\1\s*:\s*["'](?:{"|".join((*_SPEAKERS, *sorted(_TOOLS)))})["']""")
+_SAID = re.compile(r"""(["'])(?:content|value)\1\s*:""")
 _YES_OR_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
 
@@ -73,7 +76,7 @@ class Message(NamedTuple):
         return is_nothing(content) and is_nothing(self.fields.get("value"))
 
     def is_learned(self) -> bool | None:
-        """Return what its weight or another switch says, None if it has none; raises `DataError`."""
+        """Return whether its weight or another switch has it learned, None without one; raises `DataError`."""
         found: dict[str, bool] = {}
         if self._is_plain:
             return None
@@ -94,7 +97,7 @@ class Message(NamedTuple):
         return next(iter(found.values()), None)
 
     def text(self) -> str:
-        """Return what is said, without reasoning in a field of its own; raises `DataError`."""
+        """Return its text, without reasoning in a field of its own; raises `DataError`."""
         content, value = self.fields.get("content"), self.fields.get("value")
         if not is_nothing(content) and not is_nothing(value) and value != content:
             raise DataError(f'{_begun(self.where)} has both "content" and "value".', remedy="Delete one of them.")
@@ -181,7 +184,7 @@ def messages_in(cell: object, column: str) -> list[Message] | None:
 
 def _messages_in_text(text: str, column: str) -> list[Message] | None:
     ends = text.strip()[:1] + text.strip()[-1:]
-    if ends not in ("[]", "{}") or not _SPEAKER.search(text):
+    if ends not in ("[]", "{}") or not (_SPEAKER.search(text) and _SAID.search(text)):
         return None
     found = json_in(text)
     if isinstance(found, str):

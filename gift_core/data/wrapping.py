@@ -141,7 +141,7 @@ def _wrapped(kinds: Mapping[str, _Kind], how: str) -> DataError | None:
         return DataError(f"The rows are under {_listing(lists, ' and ')}.", remedy=how)
     if {"columns", "data"} <= kinds.keys() and kinds["data"] == "list":
         return DataError('The columns\' names are under "columns" and the rows under "data".', remedy=_PANDAS)
-    if found in ({"list"}, {"numbered"}):
+    if found == {"numbered"} or (found == {"list"} and len(kinds) > 1):
         what = "list" if found == {"list"} else "object"
         return DataError(
             f"The file has one {what} for each column ({_listing(kinds)}), not one object for each row.", remedy=_PANDAS

@@ -87,8 +87,10 @@ def find_model(name: str, *, local_folders: bool = False) -> Path:
 
 
 def pinned_name(name: str) -> str:
-    """The name under which these very weights are found again: a Hub model's with its commit, any other's own."""
-    hub_name = HubName.parse(name)
-    if hub_name is None or Path(name).is_dir():
+    """The name under which these very weights are found again: a Hub model's with its commit, a folder's whole path."""
+    if any(entry.name == name for entry in BUNDLED_MODELS):
         return name
-    return hub_name.pinned(find_model(name, local_folders=True))
+    if Path(name).is_dir():
+        return str(Path(name).absolute())
+    hub_name = HubName.parse(name)
+    return name if hub_name is None else hub_name.pinned(find_model(name, local_folders=True))

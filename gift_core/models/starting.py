@@ -69,10 +69,16 @@ def start_model(spec: RunSpec, resolve_run: ResolveRun, base: str) -> DiffusionM
     lora = spec.training.lora
     if lora_of(checkpoint) != (lora.rank, lora.alpha, lora.dropout):
         raise _unusable("Its adapter has another rank, alpha or dropout.", "Set training.lora to what that run had.")
-    if (name := base_of(checkpoint)) != base:
+    name = base_of(checkpoint)
+    # Older adapters name a folder as it was typed.
+    if base not in (name, _whole_path(name)):
         raise _unusable(f"Its adapter is of {name}.", f"Set model.name to {name}.")
     model = load_base(base, quantisation=spec.model.quantisation, dtype=weight_dtype(spec))
     return replace(model, network=trainable(model.network, checkpoint))
+
+
+def _whole_path(name: str) -> str:
+    return str(Path(name).absolute()) if Path(name).is_dir() else name
 
 
 def _unusable(message: str, remedy: str) -> ModelError:

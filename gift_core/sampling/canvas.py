@@ -18,7 +18,7 @@ class Start:
     """What stands in a response, by position, before anything is denoised.
 
     `given` are tokens that the user fixed: they count as prompt. `placed` is what earlier steps had committed where a
-    trace is gone on with from `step`.
+    trace is gone on with from `step`. A position of either that holds the mask token is open like any other.
     """
 
     given: Mapping[int, int] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Start:
 class Canvas:
     """Prompts followed by their response windows, padded on the right. Arrays are [batch, length] over the response.
 
-    `masked` is kept apart from the content: a model may predict the mask token itself.
+    `masked` says which positions are open. The mask token stands at those and at no others.
     """
 
     def __init__(
@@ -40,8 +40,10 @@ class Canvas:
         self.prompt_lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         self.ids = _padded(prompts, int(self.prompt_lengths.max()) + length, model.eos_id).to(device)
         self.window = self.prompt_lengths[:, None] + torch.arange(length, device=device)
-        given = _tokens([start.given for start in starts], length).to(device)
-        placed = _tokens([start.placed for start in starts], length).to(device)
+        given, placed = (
+            _tokens(rows, length, model.mask_id).to(device)
+            for rows in ([start.given for start in starts], [start.placed for start in starts])
+        )
         self.masked = (given < 0) & (placed < 0)
         self.given = torch.zeros_like(self.ids, dtype=torch.bool).scatter_(1, self.window, given >= 0)
         content = torch.where(given >= 0, given, placed)
@@ -131,6 +133,7 @@ def _padded(prompts: Sequence[Sequence[int]], width: int, filler: int) -> Tensor
     return torch.tensor([[*prompt, *[filler] * (width - len(prompt))] for prompt in prompts])
 
 
-def _tokens(rows: Sequence[Mapping[int, int]], length: int) -> Tensor:
-    """[batch, length] of the tokens at the positions of each row; -1 elsewhere."""
-    return torch.tensor([[row.get(position, -1) for position in range(length)] for row in rows])
+def _tokens(rows: Sequence[Mapping[int, int]], length: int, mask_id: int) -> Tensor:
+    """[batch, length] of the tokens at the positions of each row; -1 elsewhere, and where the mask token is."""
+    tokens = torch.tensor([[row.get(position, -1) for position in range(length)] for row in rows])
+    return tokens.masked_fill(tokens == mask_id, -1)

@@ -50,7 +50,7 @@ def denoise_steps(
     """
     canvas = Canvas(model, prompts, sampling, starts or [Start()] * len(prompts))
     ends = tuple({model.eos_id, model.end_of_turn_id})
-    predict = passes(model, canvas, sampling, Reader(sampling, seed, ends, top_k))
+    predict = passes(model, canvas, sampling, Reader(sampling, seed, ends, model.mask_id, top_k))
     while (running := _unfinished(canvas, sampling, ends)).any():
         rows = running.nonzero()[:, 0]
         open_, due, numbers = canvas.open[rows], canvas.due[rows], canvas.step_number[rows]

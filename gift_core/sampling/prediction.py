@@ -44,11 +44,17 @@ class Predictions(NamedTuple):
 
 @dataclass(frozen=True)
 class Reader:
-    """Turns hidden states into predictions. `ends` are the tokens that end a response."""
+    """Turns hidden states into predictions. `ends` are the tokens that end a response.
+
+    The mask token is never chosen and never among the most probable tokens: a response that holds it is not finished.
+    Probabilities and entropies are the model's own, mask included, so that the order stays that of the published
+    samplers.
+    """
 
     sampling: SamplingSpec
     seed: int
     ends: tuple[int, ...]
+    mask_id: int
     top_k: int = 0
 
     def __call__(self, hidden: Tensor, head: nn.Module, steps: Tensor, positions: Tensor) -> Predictions:
@@ -66,23 +72,40 @@ class Reader:
         sampling = self.sampling
         if sampling.suppress_eos == "tokens":
             logits[:, list(self.ends)] = _NEVER
-        pool = self._pool(logits)
-        token = (pool + self._gumbel(steps, positions, logits) if sampling.temperature > 0 else logits).argmax(-1)
+        pool, token = self._chosen(logits, steps, positions)
         probability = _probability(logits, token)
         confidence = self._confidence(pool if sampling.sampler == "dream" else logits, token, probability)
         if sampling.suppress_eos == "confidence":
             ends = torch.isin(token, torch.tensor(self.ends, device=token.device))
             confidence = confidence.masked_fill(ends, LAST_RESORT)
         asked = self.top_k or sampling.entropy_bound is not None
-        top = _softmax(logits).topk(min(self.top_k, logits.shape[-1])) if self.top_k else None
+        top = self._most_probable(logits) if self.top_k else None
         return Predictions(
             token,
             confidence,
             probability,
             entropy(logits) if asked else torch.zeros_like(probability),
-            top.values if top else logits.new_zeros(len(logits), 0),
-            top.indices if top else token.new_zeros(len(logits), 0),
+            top[0] if top else logits.new_zeros(len(logits), 0),
+            top[1] if top else token.new_zeros(len(logits), 0),
         )
+
+    def _chosen(self, logits: Tensor, steps: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of what a token is drawn from, and the token: never the mask, whose logits are put back after."""
+        of_mask = logits[:, self.mask_id].clone()
+        logits[:, self.mask_id] = _NEVER
+        pool = self._pool(logits)
+        drawn = pool + self._gumbel(steps, positions, logits) if self.sampling.temperature > 0 else logits
+        token = drawn.argmax(-1)
+        logits[:, self.mask_id] = of_mask
+        return pool, token
+
+    def _most_probable(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities and ids of the most probable tokens but for the mask, [n, k] each."""
+        probabilities = _softmax(logits)
+        # Below every probability.
+        probabilities[:, self.mask_id] = -1
+        top = probabilities.topk(min(self.top_k, logits.shape[-1] - 1))
+        return top.values, top.indices
 
     def _pool(self, logits: Tensor) -> Tensor:
         """Logits of what a token is drawn from: at the temperature, and of the nucleus only."""
@@ -92,8 +115,10 @@ class Reader:
     def _confidence(self, logits: Tensor, token: Tensor, probability: Tensor) -> Tensor:
         match self.sampling.remasking:
             case "topk_margin":
-                best = _softmax(logits).topk(2).values
-                return best[:, 0] - best[:, 1]
+                best = _softmax(logits).topk(2)
+                margin = best.values[:, 0] - best.values[:, 1]
+                # Where the model expects the mask, what is chosen instead trails by the margin.
+                return torch.where(best.indices[:, 0] == self.mask_id, -margin, margin)
             case "entropy":
                 return -entropy(logits)
             case "low_confidence" if self.sampling.sampler == "dream":

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gift_core.data_spec import Difficulty
+from gift_core.tasks.numbers import number_in
 from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems
 
 LARGEST = 99
 LARGEST_FACTOR = 9
-_NUMBER = re.compile(r"-?\d{1,15}(?!\d)")
 
 
 @dataclass(frozen=True)
@@ -124,10 +123,12 @@ class ChainTask:
 
 
 def _judge_number(expected: int, response: str) -> Verdict:
-    """Whether the last number of the answer is the expected one."""
-    numbers = _NUMBER.findall(answer_in(response))
-    if not numbers:
-        return Verdict(False, f"no number; the answer is {expected}")
-    if int(numbers[-1]) == expected:
+    """Whether the answer is the expected number."""
+    answer = answer_in(response)
+    found = number_in(answer)
+    if found is None:
+        none = "no single number" if any(map(str.isnumeric, answer)) else "no number"
+        return Verdict(False, f"{none}; the answer is {expected}")
+    if found.value == expected:
         return Verdict(True, "solved")
-    return Verdict(False, f"{numbers[-1]}; the answer is {expected}")
+    return Verdict(False, f"{found.text}; the answer is {expected}")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gift_core.errors import DataError
-from gift_core.tasks.answers import boxed_or_tagged, number_answer, number_in
+from gift_core.tasks.answers import boxed_or_tagged, number_answer
 from gift_core.tasks.equivalence import Equivalence
 from gift_core.tasks.item_rows import read_file, read_hub, text_of
 from gift_core.tasks.items import (
@@ -24,8 +24,11 @@ from gift_core.tasks.items import (
     Score,
     no_source,
     scored,
+    shown,
 )
-from gift_core.tasks.math_strings import spelled_alike
+from gift_core.tasks.math_strings import other_base, same_text, spelled_alike
+from gift_core.tasks.notation import unmarked
+from gift_core.tasks.numbers import number_in
 
 PREFILL = "<reasoning>\n"
 BOXED_FORM = r"<reasoning>your reasoning</reasoning><answer>\boxed{your answer}</answer>"
@@ -53,10 +56,15 @@ class Gsm8k:
         return _listed(self.name, instruction, pairs)
 
     def score(self, item: Item, response: str) -> Score:
-        expected = number_in(item.expected, last=True)
+        expected = number_in(item.expected)
         found = number_answer(response)
         solved = found is not None and expected is not None and found.value == expected.value
-        return scored(item, solved, found.text if found else "")
+        if found is not None:
+            return scored(item, solved, found.text)
+        answer = boxed_or_tagged(response)
+        if not any(map(str.isnumeric, answer)):
+            return scored(item, solved, "")
+        return Score(solved, shown(answer), f"{shown(answer)} is no single number; the answer is {item.expected}")
 
 
 @dataclass(frozen=True)
@@ -76,11 +84,21 @@ class Math500:
     def score(self, item: Item, response: str) -> Score:
         """`string_match` is the older measure: equal once spelled alike."""
         # A full stop ends the sentence; math-verify would not read what stands before it.
-        answer = boxed_or_tagged(response).removesuffix(".").rstrip()
-        alike = bool(answer) and spelled_alike(answer) == spelled_alike(item.expected)
-        # The same text is the same answer, whatever math-verify can make of it.
-        solved = bool(answer) and (answer == item.expected or self.equivalence.equal(item.expected, answer))
-        return scored(item, solved, answer, {"string_match": float(alike)})
+        answer = unmarked(boxed_or_tagged(response)).removesuffix(".").rstrip()
+        spelled = spelled_alike(answer)
+        alike = bool(spelled) and spelled == spelled_alike(item.expected)
+        return scored(item, self._is_equal(item.expected, answer), answer, {"string_match": float(alike)})
+
+    def _is_equal(self, expected: str, answer: str) -> bool:
+        """Equal texts and equal numbers are equal whatever math-verify can make of them."""
+        if not answer or other_base(expected, answer):
+            return False
+        if same_text(expected, answer):
+            return True
+        one, other = number_in(expected), number_in(answer)
+        return (one is not None and other is not None and one.value == other.value) or self.equivalence.equal(
+            expected, answer
+        )
 
 
 def _pairs(name: EvaluationTaskName, source: ItemSource, dataset: str, file: str, read: Reader) -> list[Pair]:
@@ -104,8 +122,11 @@ def _gsm8k_pair(row: Mapping[str, object]) -> Pair:
     """The reference answer of GSM8K follows its worked solution after `####`."""
     question, answer = text_of(row, "question"), text_of(row, "answer")
     expected = answer.rsplit("####", 1)[-1].strip()
-    if number_in(expected, last=True) is None:
-        raise DataError('Column "answer" does not end in a number.', remedy="Write it after ####, such as #### 72.")
+    if number_in(expected) is None:
+        raise DataError(
+            f'Column "answer" does not end in a single number: "{expected[:60]}".',
+            remedy="Write one number after ####, such as #### 72 or #### 5/2.",
+        )
     return question, expected
 
 

@@ -10,7 +10,7 @@ from itertools import product
 
 from gift_core.data_spec import Difficulty
 from gift_core.tasks.arithmetic import apply
-from gift_core.tasks.expressions import numbers_in, parse_expression, value_of
+from gift_core.tasks.expressions import numbers_in, parse_equation, value_of
 from gift_core.tasks.task import Problem, Verdict, answer_in, draw_problems
 from gift_core.tasks.wording import chain
 
@@ -79,17 +79,20 @@ def judge(prompt: str, response: str) -> Verdict | None:
 
 
 def judge_expression(text: str, numbers: Sequence[int], target: int) -> Verdict:
-    """Whether an expression makes the target of each of the numbers once."""
-    # "3 + 4 = 7" is a way to write an answer.
-    tree = parse_expression(text.split("=")[0])
-    if tree is None:
+    """Whether an answer makes the target of each of the numbers once.
+
+    Of an equation, such as 3 + 4 = 7 or 7 = 3 + 4, the side that uses the numbers is the answer.
+    """
+    sides = parse_equation(text)
+    if not sides:
         return Verdict(False, "no expression")
-    if numbers_in(tree) != sorted(numbers):
+    values = [value_of(tree) for tree in sides if numbers_in(tree) == sorted(numbers)]
+    if not values:
         return Verdict(False, "does not use each number once")
-    value = value_of(tree)
-    if value == target:
+    wrong = [value for value in values if value != target]
+    if not wrong:
         return Verdict(True, "solved")
-    return Verdict(False, "divides by zero" if value is None else f"makes {value}, not {target}")
+    return Verdict(False, "divides by zero" if wrong[0] is None else f"makes {wrong[0]}, not {target}")
 
 
 def invent(rng: random.Random, rules: Rules) -> Problem:

@@ -11,7 +11,6 @@ from gift_core.errors import DataError
 from gift_core.tasks.answers import boxed_or_tagged
 from gift_core.tasks.benchmarks import PREFILL, instructed
 from gift_core.tasks.countdown import Rules, first_way, invent, judge_expression
-from gift_core.tasks.expressions import from_latex
 from gift_core.tasks.item_rows import column_of, read_file, text_of
 from gift_core.tasks.items import (
     GENERATED,
@@ -58,7 +57,7 @@ class Countdown3:
     def score(self, item: Item, response: str) -> Score:
         answer = boxed_or_tagged(response)
         *numbers, target = asked_in(item.prompt)
-        verdict = judge_expression(from_latex(answer), numbers, target)
+        verdict = judge_expression(answer, numbers, target)
         return Score(verdict.solved, shown(answer), verdict.text)
 
     def _generated(self, source: GeneratedItems) -> list[Item]:

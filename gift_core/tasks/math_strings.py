@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from gift_core.tasks.notation import unmarked, visible
+
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -37,3 +39,23 @@ def spelled_alike(text: str) -> str:
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return text
+
+
+_BASE = re.compile(r"[0-9A-Za-z]+\s*_\s*\{?\s*(\d+)\s*\}?\s*", re.ASCII)
+_WRAPPER = re.compile(r"\\(?:text[a-z]{0,6}|math(?:rm|bf|it)|[mh]box)\s*\{([^{}]*)\}")
+
+
+def same_text(one: str, other: str) -> bool:
+    r"""Whether two answers are the same text, apart from blanks, `$`, marks, `\text{}` and a full stop at the end."""
+    return _bare(one) == _bare(other) != ""
+
+
+def other_base(one: str, other: str) -> bool:
+    """Whether two numbers are written in different bases: math-verify does not read the base."""
+    bases = [found[1] for found in map(_BASE.fullmatch, (one.strip(), other.strip())) if found]
+    return len(bases) == 2 and bases[0] != bases[1]
+
+
+def _bare(text: str) -> str:
+    text = re.sub(r"\\[()\[\]]|\$", "", unmarked(visible(text)))
+    return re.sub(r"\s+", " ", _WRAPPER.sub(r"\1", text)).strip().removesuffix(".").strip()

@@ -35,7 +35,8 @@ _UNITS = (
     *(tuple(range(column, CELLS, 4)) for column in range(4)),
     *((corner, corner + 1, corner + 4, corner + 5) for corner in (0, 2, 8, 10)),
 )
-_SEPARATORS = re.compile(r"[\s|,;:+_\-─│┼]")
+# Lines, lists, and marks of code, emphasis and LaTeX.
+_SEPARATORS = re.compile(r"[\s|,;:+_\-─│┼.`*$&\\{}()\[\]]")
 # Keys of the independent random streams.
 _ORDER, _TRAIN, _HELD_OUT = 1, 2, 3
 # One in so many puzzles is never learned from.

@@ -32,7 +32,7 @@ _PROMPT = """Solve the 4x4 sudoku: each row, each column and each 2x2 block hold
 
 """
 _CLUES = re.compile(r"^[0-4]{16}$", re.MULTILINE)
-_GRID = re.compile(r"(?<!\d)\d{16}(?!\d)", re.ASCII)
+_GRID = re.compile(r"(?<![\d.,])\d{16}(?![.,]?\d)", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from gift_core.data.reasoning import protocol_form
 from gift_core.data_spec import Difficulty
 from gift_core.errors import SpecError
 from gift_core.tasks.answers import tagged
+from gift_core.tasks.notation import visible
 
 # An answer is a line or a small grid; a model that rambles on must not make its scorer slow.
 _LONGEST_ANSWER = 400
@@ -73,7 +74,7 @@ class Task(Protocol):
 def answer_in(response: str) -> str:
     """The text between the last answer tags; the whole response where it has none. Cut where it becomes too long."""
     found = tagged(response)
-    return (response if found is None else found)[:_LONGEST_ANSWER].strip()
+    return (visible(response) if found is None else found)[:_LONGEST_ANSWER].strip()
 
 
 def draw_problems(

@@ -214,6 +214,7 @@ def test_a_topic_that_is_added_to_a_stream_comes_whole_and_the_others_go_on(clie
     topics = [f"experiment:{old.id}", f"experiment:{new.id}"]
     found = read(client, lambda found: steps_of(sft, found) == [3], topic=topics, after=had, anew=topics[1:])
     assert steps_of(other, found) == [1, 2]
+    assert ("complete", {"topics": topics[1:]}) in [(event, data) for event, _, data in found]
     assert {data["id"] for event, _, data in found if event == "run"} >= {sft.id, other.id}
 
 

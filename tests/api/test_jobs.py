@@ -8,7 +8,7 @@ from gift_core.reporting import CHECKPOINT
 from ui.connection import StudioError
 from workers.context import LOG_FILE
 from workers.orders import DenoiseOrder, EvaluationOrder
-from workers.records import Job, JobKind
+from workers.records import Job, JobKind, JobState
 
 SMALL = {"data": {"source": {"kind": "task", "examples": 4}, "held_out": 2}}
 
@@ -19,7 +19,7 @@ def trained(studio, create, trainer) -> Job:
     _, (run, _) = create(run=SMALL)
     trainer.start(run)
     trainer.finish(run)
-    (studio.files(run) / CHECKPOINT).mkdir(parents=True)
+    (studio.files(run) / CHECKPOINT).mkdir(parents=True, exist_ok=True)
     return run
 
 
@@ -167,3 +167,62 @@ def test_what_has_ended_is_deleted_with_its_files_unless_it_is_pinned(client, st
 @pytest.mark.parametrize("call", ["job", "stop_job", "resume_job", "retry_job", "clone_job", "delete_job", "log_part"])
 def test_what_is_not_there_is_a_404(client, call):
     refused(lambda: getattr(client, call)("no_such_id"), 404)
+
+
+def test_what_may_be_asked_is_what_is_done(client, studio, create, trainer):
+    _, (run, _) = create()
+    assert client.job(run.id).actions == ["stop"]
+    trainer.start(run)
+    assert client.job(run.id).actions == ["stop", "discard"]
+    trainer.log(run, 1, 2, 3)
+    studio.store.saved(run.id, trainer.owner(run), 3)
+    client.stop_job(run.id)
+    assert client.job(run.id).actions == ["discard"]
+    result = {"seconds": 1.0, "final_loss": 0.5}
+    assert studio.store.end(run.id, trainer.owner(run), JobState.STOPPED, "stopped", result)
+    stopped = client.job(run.id)
+    assert stopped.actions == ["resume", "retry", "continue", "delete"]
+    assert (stopped.saved_step, stopped.undo_step) == (3, None)
+    for action in stopped.actions[:2]:
+        queued = {"resume": client.resume_job, "retry": client.retry_job}[action](run.id)
+        assert queued.state == "queued"
+        # Also to one who means to throw something away: what waits runs no risk.
+        assert client.stop_job(run.id, "discard").state == "stopped"
+        again = client.job(run.id)
+        assert (again.state, again.saved_step, again.step, again.actions) == ("stopped", 3, 3, stopped.actions)
+        assert again.result == stopped.result
+    client.retry_job(run.id)
+    queued = client.run(run.id)
+    assert (queued.actions, queued.undo_step, queued.step, queued.saved_step) == (["stop", "undo"], 3, 0, None)
+    assert client.metrics([run.id]).points == []
+    assert client.undo_job(run.id).actions == stopped.actions
+    assert [point.step for point in client.metrics([run.id]).points] == [1, 2, 3]
+    assert refused(lambda: client.undo_job(run.id), 409).field == "id"
+
+
+def test_a_run_that_cannot_be_resumed_is_not_offered_to_be(client, studio, create, trainer):
+    _, (run, _) = create()
+    trainer.start(run)
+    trainer.log(run, 1, 2, 3)
+    failure = {"code": "nan_loss", "message": "It is not a number.", "field": "", "remedy": "Lower the rate."}
+    studio.store.end(run.id, trainer.owner(run), JobState.FAILED, "nan_loss", failure=failure)
+    assert client.job(run.id).actions == ["retry", "delete"]
+    client.retry_job(run.id)
+    client.stop_job(run.id)
+    job = client.job(run.id)
+    assert (job.state, job.failure.code, job.step) == ("failed", "nan_loss", 3)
+
+
+def test_elapsed_counts_no_time_in_the_queue(client, studio, create, trainer):
+    _, (run, _) = create()
+    assert client.job(run.id).elapsed == 0
+    trainer.start(run)
+    with studio.store.database.write() as session:
+        session.get(Job, run.id).started -= 100
+    assert 100 <= client.job(run.id).elapsed < 200
+    studio.store.hand_back(run.id, trainer.owner(run), "the studio was stopped")
+    with studio.store.database.write() as session:
+        session.get(Job, run.id).ended = 0.0
+    waiting = client.job(run.id).elapsed
+    assert 100 <= waiting < 200
+    assert client.job(run.id).elapsed == waiting

@@ -69,3 +69,48 @@ def test_every_answer_forbids_loading_from_elsewhere(url: str) -> None:
         assert "frame-ancestors 'self'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Real-IP": "192.0.2.7"},
+        {"CF-Connecting-IP": "2001:db8::1"},
+        {"Forwarded": 'for="[2001:db8::1]:4711";proto=https'},
+        {"Forwarded": "for=127.0.0.1, for=192.0.2.7"},
+        {"Forwarded": "for=_hidden"},
+        {"Via": "1.1 proxy.example"},
+        {"X-Forwarded-Host": "[::1"},
+    ],
+)
+def test_a_proxy_is_known_by_whatever_it_says(url: str, headers: dict[str, str]) -> None:
+    answer = httpx.get(f"{url}/api/v1/runs", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (403, "not_local")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Real-IP": "::1"},
+        {"X-Forwarded-For": "[::1]:4711, 127.0.0.1:80"},
+        {"Forwarded": 'for="[::1]:1";host=localhost'},
+    ],
+)
+def test_a_proxy_that_asks_for_this_machine_is_answered(url: str, headers: dict[str, str]) -> None:
+    assert httpx.get(f"{url}/api/v1/runs", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a]b", "null", "", "http://", "x" * 5000, "évil"])
+def test_an_origin_that_cannot_be_read_is_another_site(url: str, origin: str) -> None:
+    answer = httpx.post(f"{url}/api/v1/queue/pause", headers={"Origin": origin.encode()})
+    assert (answer.status_code, answer.json()["code"]) == (403, "origin")
+    assert len(answer.json()["detail"]) < 1500
+    assert "GIFT_PUBLIC_URL" in answer.json()["detail"]
+
+
+def test_the_port_that_a_scheme_implies_makes_no_other_site(url: str) -> None:
+    for host, origin in (("localhost:80", "http://localhost"), ("localhost", "http://localhost:80")):
+        answer = httpx.post(f"{url}/api/v1/queue/resume", headers={"Host": host, "Origin": origin})
+        assert answer.status_code == 200
+    answer = httpx.post(f"{url}/api/v1/queue/resume", headers={"Host": "localhost:80", "Origin": "https://localhost"})
+    assert answer.status_code == 403

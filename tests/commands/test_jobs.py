@@ -154,6 +154,25 @@ def test_stopping_and_taking_up_again(gift, create, trainer, studio):
     assert "finished" in error
 
 
+def test_a_start_over_is_taken_back(gift, create, trainer, studio):
+    _, (sft, _) = create()
+    trainer.start(sft)
+    trainer.log(sft, 1, 2)
+    studio.store.saved(sft.id, trainer.owner(sft), 2)
+    studio.store.request_stop(sft.id, "user")
+    studio.store.end(sft.id, trainer.owner(sft), JobState.STOPPED, "stopped", {"seconds": 1.0, "final_loss": 0.5})
+    assert gift("retry", sft.id)[0] == 0
+    assert studio.store.job(sft.id).step == 0
+    assert "undo" in gift("show", sft.id)[1]
+    assert gift("undo", sft.id)[0] == 0
+    job = studio.store.job(sft.id)
+    assert (job.state, job.step, job.saved_step, job.fresh) == (JobState.STOPPED, 2, 2, False)
+    assert "resume, retry, continue, delete" in gift("show", sft.id)[1]
+    code, _, error = gift("undo", sft.id)
+    assert code == 1
+    assert "nothing to bring back" in error
+
+
 def test_stop_and_discard_reaches_a_running_job(gift, create, trainer, studio):
     _, (sft, _) = create()
     trainer.start(sft)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.e2e.conftest import ROOT, Server
 from tests.e2e.test_story import FINISHED, field_of, fill, launch, open_section
@@ -162,7 +163,7 @@ def test_gsm8k_rows_are_previewed_by_their_columns(page: Page, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("link", "view", "named"),
-    [
+    [  # What cannot be used of a link is said in the box of problems, where it stays, beside what is shown.
         ("tokens?power=abc", "#inspection", "power"),
         ("tokens?power=99", "#inspection", "power"),
         ("tokens?mask=<b>x</b>", "#inspection", "mask"),
@@ -177,9 +178,100 @@ def test_a_link_with_a_wrong_value_says_so_and_opens(
 ) -> None:
     page = context.new_page()
     page.goto(f"{server.url}/{link}")
-    expect(page.locator(".toast-body")).to_contain_text(f"The link's {named} cannot be used.")
+    expect(page.locator(".gs-alert")).to_contain_text(f"The link's {named} cannot be used")
     expect(page.locator(f"{view} .gs-pane")).not_to_have_count(0)
-    expect(page.locator(".gs-alert")).to_have_count(0)
+    expect(page.locator(".gs-alert")).to_have_count(1)
+
+
+@pytest.mark.parametrize(
+    ("link", "view"),
+    [
+        ("tokens?checkpoints=bad", "#inspection"),
+        ("denoise?checkpoints=bad", "#denoise"),
+        ("denoise?traces=tr_bad", "#denoise"),
+        ("evaluate?evaluations=ev_bad", "#evaluation"),
+        ("runs?run=run_bad", "#runs"),
+        ("tokens?dataset=in_bad", "#dataset"),
+    ],
+)
+def test_a_link_to_what_is_not_there_names_it_and_shows_nothing_in_its_place(
+    context: BrowserContext, server: Server, link: str, view: str
+) -> None:
+    page = context.new_page()
+    page.goto(f"{server.url}/{link}")
+    expect(page.locator(".gs-alert:visible")).to_contain_text(link.rpartition("=")[2])
+    expect(page.locator(f"{view} .gs-empty:not(.gs-loading)")).to_be_visible()
+    expect(page.locator(f"{view} :is(.gs-pane, .gs-card)")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["nope", "runs/xyz", "denoise/"])
+def test_an_unknown_address_has_a_page_with_the_way_back(context: BrowserContext, server: Server, path: str) -> None:
+    page = context.new_page()
+    answer = page.goto(f"{server.url}/{path}")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("heading", name="This page is not here")).to_be_visible()
+    page.get_by_role("link", name="Runs").click()
+    expect(page.locator("#runs .gs-card").first).to_be_visible()
+
+
+def hold(page: Page) -> Callable[[], None]:
+    """Hold back all that fills the page, as a slow link does, until the returned function is called."""
+    held: list[Route] = []
+    holding = True
+
+    def handle(route: Route) -> None:
+        if holding:
+            held.append(route)
+        else:
+            route.continue_()
+
+    def let_go() -> None:
+        nonlocal holding
+        holding = False
+        for route in held:
+            route.continue_()
+
+    page.route("**/gradio_api/run/**", handle)
+    page.route("**/gradio_api/queue/join**", handle)
+    return let_go
+
+
+@pytest.mark.parametrize(
+    ("path", "button"), [("", "launch"), ("tokens", "inspect"), ("denoise", "denoise-button"), ("evaluate", "evaluate")]
+)
+def test_a_page_that_has_not_been_filled_yet_takes_no_press_and_calls_nothing_empty(
+    context: BrowserContext, server: Server, path: str, button: str
+) -> None:
+    page = context.new_page()
+    let_go = hold(page)
+    page.goto(f"{server.url}/{path}")
+    expect(page.locator(f"#{button}")).to_be_disabled()
+    expect(page.locator(".gs-loading:visible").first).to_be_visible()
+    expect(page.locator(".gs-empty:not(.gs-loading):visible")).to_have_count(0)
+    let_go()
+    expect(page.locator(f"#{button}")).to_be_enabled()
+
+
+def test_no_list_is_called_empty_before_it_is_there(context: BrowserContext, server: Server) -> None:
+    page = context.new_page()
+    let_go = hold(page)
+    page.goto(f"{server.url}/runs")
+    expect(page.locator("#experiments")).to_have_text("Loading the experiments…")
+    expect(page.locator("#runs")).to_have_text("Loading the runs…")
+    let_go()
+    expect(page.locator("#experiments").get_by_role("link")).not_to_have_count(0)
+
+
+def test_a_request_that_fails_is_said_on_the_page(browser: Browser, server: Server) -> None:
+    # In a context of its own: Gradio itself throws an error where a request fails.
+    page = browser.new_page()
+    page.goto(f"{server.url}/denoise?checkpoints=tiny&steps=12")
+    expect(page.locator("#denoise .gs-pane")).not_to_have_count(0)
+    failure = {"error": "Something went wrong on the server.", "visible": True}
+    page.route("**/gradio_api/run/**", lambda route: route.fulfill(status=500, json=failure))
+    page.locator("#denoise-button").click()
+    expect(page.locator("#denoise-problems .gs-alert")).to_contain_text("Something went wrong on the server.")
 
 
 def test_a_link_restores_what_was_set(page: Page) -> None:

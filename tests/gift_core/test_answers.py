@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gift_core.tasks.answers import LONGEST, boxed_or_tagged, boxes, number_answer, number_in, tagged
+from gift_core.tasks.answers import LONGEST, boxed_or_tagged, boxes, number_answer, tagged
 from gift_core.tasks.expressions import from_latex, parse_expression, value_of
-from gift_core.tasks.math_strings import spelled_alike
+from gift_core.tasks.math_strings import other_base, same_text, spelled_alike
+from gift_core.tasks.notation import visible
+from gift_core.tasks.numbers import number_in
 
 # What a model that goes round in circles writes, and what would make a careless pattern slow.
 LONG = [
@@ -68,7 +70,7 @@ def test_a_box_ends_at_its_own_brace_and_an_open_one_is_none(text: str, found: l
 @given(st.lists(balanced, min_size=1, max_size=4), balanced)
 def test_what_is_put_into_boxes_comes_out_of_them(contents: list[str], between: str) -> None:
     text = between.join(rf"\boxed{{{content}}}" for content in contents)
-    assert boxes(text) == [content.strip() for content in contents]
+    assert boxes(text) == [visible(content) for content in contents]
 
 
 def test_the_last_answer_tag_counts_and_an_unfinished_one_too() -> None:
@@ -79,47 +81,6 @@ def test_the_last_answer_tag_counts_and_an_unfinished_one_too() -> None:
     assert boxed_or_tagged(r"\boxed{4 <answer>3</answer>") == "3"
     assert boxed_or_tagged("<answer>" + "1" * (LONGEST + 1)) == ""
     assert boxed_or_tagged("just 4") == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("1200", 1200),
-        ("1,200", 1200),
-        ("$1,200.50", Fraction(2401, 2)),
-        (r"\$1,200", 1200),
-        (r"$\$5$", 5),
-        ("1200.0", 1200),
-        ("-3", -3),
-        ("−3", -3),
-        ("-$5", -5),
-        ("1 200", 1200),
-        ("1\u202f200", 1200),
-        (r"1{,}200", 1200),
-        (r"1,\!200", 1200),
-        (r"12\,345", 12345),
-        ("3/4", Fraction(3, 4)),
-        (r"\frac{3}{4}", Fraction(3, 4)),
-        (r"-\dfrac{1}{2}", Fraction(-1, 2)),
-        (".5", Fraction(1, 2)),
-        (r"50\%", 50),
-        (r"18\text{ dollars}", 18),
-        ("**18** eggs", 18),
-        ("x = 18", 18),
-        (r"3 \cdot 6 = 18", 18),
-        ("18.", 18),
-    ],
-)
-def test_a_number_is_read_however_it_is_written(text: str, value: Fraction | int) -> None:
-    for last in (False, True):
-        found = number_in(text, last=last)
-        assert found is not None
-        assert found.value == value
-
-
-@pytest.mark.parametrize("text", ["", "none", "...", "4/0", "9" * 61, "x", "٣"])
-def test_what_is_no_number_is_none(text: str) -> None:
-    assert number_in(text, last=True) is None
 
 
 @given(
@@ -137,21 +98,60 @@ def test_a_whole_number_comes_back_from_every_way_of_writing_it(number: int, for
     [
         (r"\boxed{18} then \boxed{19}", 18),
         (r"\boxed{...} then \boxed{19}", 19),
-        (r"\boxed{no} <answer>6 and 7</answer>", 7),
+        (r"\boxed{no} <answer>7 eggs</answer>", 7),
         ("<answer>16 - 3 = 13 eggs</answer>", 13),
-        ("<answer>16-3</answer>", 3),
+        ("<answer>16-3</answer>", 13),
         (r"<answer>\boxed{18</answer>", 18),
         (r"\boxed{\boxed{18}}", 18),
+        (r"\boxed{\boxed{5}^2}", 25),
+        # A tag or a token that was cut off is no part of the number.
+        (r"<answer>\boxed{36><|eot_id|><|endoftext|>", 36),
+        ("<answer>145</answer}<|eot_id|>", 145),
+        (r"<answer>boxed{4}</answer>", 4),
+        ("so it is 3 + 15\n#### 18", 18),
+        ("#### 1,200", 1200),
+        ("#### $18 a day\nQuestion: 5?", 18),
     ],
 )
-def test_the_first_box_with_a_number_counts_else_the_last_number_of_the_answer(response: str, value: int) -> None:
+def test_the_first_box_with_a_digit_counts_else_the_tags_else_what_follows_the_marks(response: str, value: int) -> None:
     found = number_answer(response)
     assert found is not None
     assert found.value == value
 
 
-def test_numbers_outside_boxes_and_tags_are_no_answer() -> None:
-    assert number_answer("the answer is 18") is None
+@pytest.mark.parametrize(
+    "response",
+    [
+        "the answer is 18",
+        # The marks count only where there is neither a box nor a tag.
+        r"\boxed{x} #### 18",
+        "<answer>none</answer> #### 18",
+        "<answer></answer> #### 18",
+        "####",
+        # A part of what is no number is none either.
+        r"\boxed{3, \boxed{4}}",
+        r"\boxed{3, 4} \boxed{5}",
+        r"\boxed{no} <answer>6 and 7</answer>",
+        "#### 3 and 4",
+        "<answer>" + "5 " * 600 + "</answer>",
+    ],
+)
+def test_what_is_no_single_number_is_no_answer(response: str) -> None:
+    assert number_answer(response) is None
+
+
+EMPTY = ["\u200b", "\ufeff", "\u00ad", "\u00a0", "\u2060\u200d", "\x00\x07", "\u3164", "\u2800", " \u200b\n"]
+
+
+@pytest.mark.parametrize("empty", EMPTY)
+def test_what_shows_nothing_is_empty(empty: str) -> None:
+    assert visible(empty) == ""
+    assert boxes(rf"\boxed{{{empty}}}") == [""]
+    assert tagged(f"<answer>{empty}</answer>") == boxed_or_tagged(rf"<answer>3</answer> \boxed{{{empty}}}") == ""
+    assert number_in(empty) is None
+    assert number_answer(rf"\boxed{{{empty}}}") is None
+    assert not same_text(empty, empty)
+    assert number_in(f"1{empty.strip()}8{empty}") == number_in("18")
 
 
 @given(pieces([*"{}\\$,./=-0 19", r"\boxed{", "<answer>", "</answer>", r"\frac{"]))
@@ -202,6 +202,29 @@ def test_the_older_comparison_keeps_these_apart(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (r"\text{east}", "east", True),
+        (r"\text{ East }", "East.", True),
+        ("$x$", "x", True),
+        ("**x**", "x", True),
+        ("not a formula {", "not  a formula {", True),
+        (r"\text{east}", "west", False),
+        ("", "$$", False),
+    ],
+)
+def test_equal_texts_are_equal_whatever_they_are(one: str, other: str, same: bool) -> None:
+    assert same_text(one, other) == same_text(other, one) == same
+
+
+def test_numbers_in_different_bases_are_different() -> None:
+    assert other_base("52_8", "52_{9}")
+    assert not other_base("52_8", "52_{8}")
+    assert not other_base("52_8", "52")
+    assert not other_base("x_8", r"\frac{1}{2}")
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         (r"3 \times (4 \div 2)", 6),
@@ -211,6 +234,12 @@ def test_the_older_comparison_keeps_these_apart(one: str, other: str) -> None:
         ("$[3+4]*{2}$", 14),
         (r"\(3 + 4\)", 7),
         ("7 ÷ 2", Fraction(7, 2)),
+        ("3 ⋅ 4 ∗ 2 ∙ 1 • 1 ・ 1", 24),
+        ("（３＋４）＊５", 35),
+        ("8 − 5 – 1", 2),
+        (r"\text{(3+4)} * 5", 35),
+        ("03 + 4.0 + 1,000", 1007),
+        ("-(3 - -4)", -7),
     ],
 )
 def test_arithmetic_in_latex_has_its_value(text: str, value: Fraction | int) -> None:
@@ -219,6 +248,27 @@ def test_arithmetic_in_latex_has_its_value(text: str, value: Fraction | int) -> 
     assert value_of(tree) == value
 
 
-@pytest.mark.parametrize("text", [r"\sqrt{4}", r"\timesx", r"\frac{1", "2(3)", r"9^{9}", "9**9**9", "__import__('os')"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"\sqrt{4}",
+        r"\timesx",
+        r"\frac{1",
+        "2(3)",
+        r"9^{9}",
+        "9**9**9",
+        "5²",
+        "2½",
+        "3 4",
+        "3, 4",
+        "(3+4",
+        "3+4)",
+        "(3+4]",
+        "3 % 2",
+        "7 // 2",
+        "5!",
+        "__import__('os')",
+    ],
+)
 def test_what_is_no_arithmetic_stays_none(text: str) -> None:
     assert parse_expression(from_latex(text)) is None

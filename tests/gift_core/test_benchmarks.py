@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from functools import cache
@@ -123,6 +124,10 @@ def test_more_items_than_there_are_name_the_field() -> None:
         ("16 - 3 + 5 = 18", True, "solved"),
         (r"\boxed{19} or \boxed{18}", False, "19; the answer is 18"),
         (r"\boxed{1,800}", False, "1,800; the answer is 18"),
+        (r"\boxed{18 or 19}", False, "18 or 19 is no single number; the answer is 18"),
+        (r"\boxed{18x}", False, "18x is no single number; the answer is 18"),
+        (r"\boxed{x}", False, "no answer; the answer is 18"),
+        ("\u200b", False, "no answer; the answer is 18"),
         ("", False, "no answer; the answer is 18"),
     ],
 )
@@ -152,12 +157,132 @@ def test_math500_takes_the_last_box_and_says_what_the_older_comparison_says(
     assert (score.solved, score.measures) == (solved, {"string_match": alike})
 
 
+@pytest.mark.parametrize(
+    ("reference", "answer", "solved"),
+    [
+        (r"137 \frac{1}{2}", "137.5", True),
+        (r"137 \frac{1}{2}", "137 1/2", True),
+        (r"137 \frac{1}{2}", r"\frac{137}{2}", False),
+        ("2.5", "2½", True),
+        ("10.5", r"2\frac{1}{2}", False),
+        (r"-2\frac{1}{2}", "-2.5", True),
+        ("25", "5^2", True),
+        ("5", "5^2", False),
+        ("70000", r"70\,000", True),
+        ("70", r"70\,000", False),
+        ("1000", "1e3", True),
+        (r"\frac13", r"0.\overline{3}", True),
+        (r"864 \mbox{ inches}^2", "864", True),
+        (r"10\%", "10", True),
+        ("(3,4]", "(3,4)", False),
+        ("(3,4]", "[3,4]", False),
+        ("3, 5, 7", "357", False),
+        ("52_8", "52_{8}", True),
+        ("52_8", "52_9", False),
+        (r"\text{ellipse}", "ellipse.", True),
+        (r"\text{ellipse}", r"\textbf{an ellipse}", False),
+        ("no { formula", "no { formula", True),
+        (r"\text{ east}", r"\text{ east}", True),
+        (r"\text{ east}", r"\text{ west}", False),
+        ("5", "\u200b", False),
+        ("\\frac{1}{2}", r"**\frac{1}{2}**", True),
+        ("\\frac{1}{2}", r"`\frac{1}{2}`.", True),
+    ],
+)
+def test_math500_reads_numbers_bases_and_texts_before_math_verify(reference: str, answer: str, solved: bool) -> None:
+    item = Item("math500/0", "", reference)
+    score = EVALUATION_TASKS["math500"].score
+    assert score(item, f"<answer>{answer}</answer>").solved == solved
+    assert score(Item("math500/0", "", answer), f"<answer>{reference}</answer>").solved == (solved and bool(answer))
+
+
+def test_a_text_that_is_all_unit_is_not_alike_another() -> None:
+    """The older comparison leaves nothing of either."""
+    score = EVALUATION_TASKS["math500"].score(Item("math500/0", "", r"\text{ east}"), r"\boxed{\text{ west}}")
+    assert score.measures == {"string_match": 0}
+
+
 def test_countdown3_items_are_those_of_the_field() -> None:
     for item in items_of("countdown3"):
         *numbers, target = asked_in(item.prompt)
         assert all(1 <= number <= 99 for number in numbers)
         assert 10 <= target <= 99
     assert any(sign in item.expected for item in items_of("countdown3") for sign in "*/")
+
+
+COUNTDOWN = [
+    ("(3+4)*5", True),
+    ("(3+4)⋅5", True),
+    ("(3+4)∗5", True),
+    ("(3+4)×5", True),
+    ("(3+4)•5", True),
+    ("(3+4)・5", True),
+    ("(3+4)∙5", True),
+    ("（３＋４）＊５", True),
+    (r"(3+4)\times 5", True),
+    (r"\left(3+4\right)\cdot 5", True),
+    (r"\((3 + 4) * 5\)", True),
+    (r"\[(3+4)*5\]", True),
+    ("$(3+4)*5$", True),
+    (r"\text{(3+4)} * 5", True),
+    (r"5 \div \frac{1}{3+4}", False),
+    (r"\frac{5}{1} * (3+4)", False),
+    ("`(3+4)*5`", True),
+    ("```\n(3+4)*5\n```", True),
+    ("```python\n(3+4)*5\n```", True),
+    ("**(3+4)*5**", True),
+    ("*(3+4)*5*", True),
+    ("_(3+4)*5_", True),
+    ("(3+4)*5.", True),
+    ("(3+4) *5", True),
+    ("(03+4.0)*5", True),
+    ("(3+4)*5 = 35", True),
+    ("(3+4)*5 = 7*5 = 35", True),
+    ("35 = (3+4)*5", True),
+    ("35 = 7*5 = (3+4)*5", True),
+    (r"35=(3+4)\times 5.", True),
+    ("x = (3+4)*5", True),
+    ("(3+4)*5\u200b", True),
+    # Two expressions of which one is wrong are no answer.
+    ("3*4*5 = (3+4)*5", False),
+    ("3+4=7, 7*5=35", False),
+    ("3+4=7\n7*5=35", False),
+    ("7*5", False),
+    ("(3+4)*5*1", False),
+    ("(3+4)*5+3-3", False),
+    ("5*7", False),
+    ("35", False),
+    ("35 = 35", False),
+    ("(3+4)*5!", False),
+    ("(3^1+4)*5", False),
+    ("(3+4)**1*5", False),
+    ("(3+4)%99*5", False),
+    ("(3+4)*x", False),
+    ("(x+4)*5", False),
+    ("(3|4)*5", False),
+    ("int(3+4)*5", False),
+    ("(3+4)*5 or 3*4*5", False),
+    ("(3+4", False),
+    ("\u200b", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("answer", "solved"), COUNTDOWN)
+def test_countdown_reads_every_sign_and_mark_and_nothing_else(answer: str, solved: bool) -> None:
+    item = Item("countdown3/0", "Numbers: 3, 4, 5\nTarget: 35", "")
+    for response in (f"<answer>{answer}</answer>", rf"<answer>\boxed{{{answer}}}</answer>"):
+        assert EVALUATION_TASKS["countdown3"].score(item, response).solved == solved
+    verdict = judge("Use 3, 4 and 5 to make 35.", f"<answer>{answer}</answer>")
+    assert verdict is not None
+    assert verdict.solved == solved
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_the_reported_countdown_answers_are_solved(number: int) -> None:
+    items = EVALUATION_TASKS["countdown3"].items(FileItems(path=DATA / "answers" / "countdown_items.jsonl"))
+    row = json.loads((DATA / "answers" / "countdown_responses.jsonl").read_text("utf-8").splitlines()[number])
+    assert EVALUATION_TASKS["countdown3"].score(items[number], row["response"]).solved == row["should"]
 
 
 def countdown_file(folder: Path, text: str) -> list[Item]:
@@ -215,6 +340,10 @@ def sudoku_file(folder: Path, text: str) -> list[Item]:
         (OTHER, True, 0, 0.0),
         (rf"\boxed{{{SOLUTION}}}", True, 1, 1.0),
         ("1234\n3412\n2143\n4321", True, 1, 1.0),
+        ("```\n1234\n3412\n2143\n4321\n```", True, 1, 1.0),
+        (f"**{SOLUTION}**.", True, 1, 1.0),
+        (r"\(1234 \\ 3412 \\ 2143 \\ 4321\)", True, 1, 1.0),
+        (f"{SOLUTION[:8]}\u200b{SOLUTION[8:]}", True, 1, 1.0),
         (SOLUTION[:8], False, 0, 0.5),
         (f"{SOLUTION[:-1]}4", False, 0, 7 / 8),
         ("", False, 0, 0.0),
@@ -235,6 +364,8 @@ def test_sudoku4x4_finds_sixteen_digits_where_there_are_no_tags(tmp_path: Path) 
     assert score(item, f"r1c3 is 3, so {SOLUTION}.").measures["exact"] == 1
     assert score(item, f"{OTHER} no, \\boxed{{{SOLUTION}}}").measures["exact"] == 1
     assert score(item, f"r1c3 is 3, so {SOLUTION}1").measures["cells"] == 0
+    # The digits of a decimal are no grid.
+    assert score(item, f"r1c3 is 3, so 0.{SOLUTION}").measures["cells"] == 0
 
 
 def test_sudoku4x4_names_puzzles_it_cannot_use(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from gift_core.data.checking import all_problems
 from gift_core.data.files import read_examples
 from gift_core.data.hub import fetch_split, find_split, join_parts, resolve_split
 from gift_core.data.sources import load_split
-from gift_core.data_spec import DataSpec, HubSource
+from gift_core.data_spec import ColumnMapping, DataSpec, HubSource
 from gift_core.errors import DataError, SpecError
 from tests.data_hub import COMMIT, CONVERTED, DataHub, serving_data
 
@@ -149,3 +150,26 @@ def test_what_json_cannot_hold_does_not_keep_rows_from_being_joined(tmp_path: Pa
         **{"score": None, "tags": ["a", None]},
     }
     assert kept == rows(1)[0] | unread
+
+
+def test_joined_parts_are_read_as_the_parts_are(tmp_path: Path) -> None:
+    """Rows keep their numbers, numbers their text, and what is not text is not taken for an empty cell."""
+    parts, target = [tmp_path / "0.jsonl", tmp_path / "1.parquet"], tmp_path / "one.jsonl"
+    parts[0].write_text('\n{"prompt": "p", "response": 1.10}\n\n\n{"prompt": "q", "response": NaN}\n')
+    prices = pyarrow.array([0.1, 1e16], pyarrow.float32())
+    days = [datetime.date(2020, 1, 1), None]
+    parquet.write_table(pyarrow.table({"prompt": ["r", "s"], "response": prices, "day": days}), parts[1])
+    join_parts(parts, target)
+
+    def outcome(paths: list[Path], response: str) -> list[str]:
+        return [f"{p.field}: {p.message}" for p in all_problems(paths, ColumnMapping(response_column=response))]
+
+    assert outcome([target], "response") == outcome(parts, "response") != []
+    *others, date, missing = outcome(parts, "day")
+    assert date == 'row 6: The response (column "day") is a date, not text.'
+    # JSON has no dates.
+    assert outcome([target], "day") == [*others, date.replace("a date", "an object"), missing]
+    parts[0].write_text('{"prompt": "p", "response": 1.10}\n\n')
+    join_parts(parts, target)
+    assert read_examples(target).examples == read_examples(parts).examples
+    assert [example.response for example in read_examples(target).examples] == ["1.10", "0.1", "10000000000000000"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -14,6 +16,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse
 from pyarrow import parquet
 
+from gift_core.data.files import read_examples
 from gift_core.errors import DataError, SpecError
 from gift_core.tasks.items import FileItems, GeneratedItems, HubItems, Item, fingerprint
 from gift_core.tasks.registry import EVALUATION_TASKS
@@ -211,3 +214,60 @@ def test_without_a_connection_and_a_copy_the_error_says_what_to_do(
     with pytest.raises(DataError, match="cannot be downloaded") as caught:
         GSM8K.items(HubItems())
     assert "give its path" in caught.value.problems[0].remedy
+
+
+def problems(path: Path, task: str = "gsm8k") -> list[tuple[str, str]]:
+    with pytest.raises(DataError) as caught:
+        EVALUATION_TASKS[task].items(FileItems(path=path))
+    assert all(problem.remedy for problem in caught.value.problems)
+    return [(problem.field, problem.message) for problem in caught.value.problems]
+
+
+def test_values_become_text_as_in_a_data_set_to_learn_from(tmp_path: Path) -> None:
+    answers = {
+        "float": pyarrow.array([0.1, 1e16], pyarrow.float32()),
+        "decimal": pyarrow.array([Decimal("2.50"), Decimal("1.00")]),
+        "categories": pyarrow.array(["7", "8"]).dictionary_encode(),
+    }
+    expected = {"float": ["0.1", "10000000000000000"], "decimal": ["2.50", "1.00"], "categories": ["7", "8"]}
+    for name, column in answers.items():
+        path = tmp_path / f"{name}.parquet"
+        parquet.write_table(pyarrow.table({"question": ["q", "s"], "answer": column}), path)
+        assert [item.expected for item in listed(path)] == expected[name]
+        assert [example.response for example in read_examples(path).examples] == expected[name]
+
+
+def test_missing_answers_and_dates_are_named(tmp_path: Path) -> None:
+    missing = 'Column "answer" is missing.'
+    assert problems(DATA / "brought" / "nan-answers.parquet") == [("row 2", missing), ("row 4", missing)]
+    assert problems(written(tmp_path, "a.json", '[{"question": "q", "answer": NaN}]')) == [("row 1", missing)]
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pyarrow.table({"question": ["q"], "answer": [datetime.date(2020, 1, 1)]}), path)
+    assert problems(path) == [("row 1", 'Column "answer" is a date, not text.')]
+
+
+def test_a_column_that_is_not_read_refuses_no_problem(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    zone = pyarrow.array([1], pyarrow.timestamp("us", tz="nowhere/at_all"))
+    parquet.write_table(pyarrow.table({"question": ["q"], "answer": ["4"], "created": zone}), path)
+    assert [item.expected for item in listed(path)] == ["4"]
+    table = written(tmp_path, "a.csv", "question;answer;;\nq;4;;\n;;;\ns;5;;\n")
+    assert [item.expected for item in listed(table)] == ["4", "5"]
+
+
+def test_each_row_uses_the_name_under_which_it_has_a_value(tmp_path: Path) -> None:
+    rows = [
+        {"puzzle": "1030040000400321", "solution": "1234341221434321"},
+        {"Puzzle": "1030040000400321", "Solution": "1234341221434321"},
+    ]
+    names = ("puzzle", "solution", "Puzzle", "Solution")
+    full = [{name: row.get(name) for name in names} for row in rows]
+    lines = written(tmp_path, "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    nulls = written(tmp_path, "b.jsonl", "".join(json.dumps(row) + "\n" for row in full))
+    cells = [",".join(row[name] or "" for name in names) for row in full]
+    table = written(tmp_path, "a.csv", "\n".join([",".join(names), *cells]))
+    parquet.write_table(pyarrow.Table.from_pylist(full), tmp_path / "a.parquet")
+    task = EVALUATION_TASKS["sudoku4x4"]
+    found = [task.items(FileItems(path=path)) for path in (lines, nulls, table, tmp_path / "a.parquet")]
+    assert len(found[0]) == 2
+    assert all(items == found[0] for items in found)

@@ -218,6 +218,25 @@ def test_a_passage_is_part_of_the_prompt(tmp_path: Path, mapping: dict[str, str]
     assert only(path, **mapping) == Example(1, prompt, "a")
 
 
+@pytest.mark.parametrize("passages", [["c1", "c2"], "c1\n\nc2"])
+def test_several_passages_stand_apart(tmp_path: Path, passages: object) -> None:
+    path = written(tmp_path / "d.jsonl", {"question": "q", "answer": "a", "context": passages})
+    assert only(path).prompt == "q\n\nc1\n\nc2"
+
+
+@pytest.mark.parametrize("passage", ["['dog', 'cat']", '["dog", "cat"]', '{"dog": 1}', "[{'role': 'user'}]"])
+def test_a_list_that_a_prompt_asks_about_is_its_text(tmp_path: Path, passage: str) -> None:
+    path = written(tmp_path / "d.jsonl", {"instruction": "Sort it.", "input": passage, "output": passage})
+    assert only(path) == Example(1, f"Sort it.\n\n{passage}", passage)
+
+
+def test_a_passage_that_is_no_text_is_refused_with_the_way_to_leave_it_out(tmp_path: Path) -> None:
+    path = written(tmp_path / "d.jsonl", {"question": "q", "answer": "a", "context": {"title": "t"}})
+    with pytest.raises(DataError, match="layout to pairs"):
+        only(path)
+    assert only(path, layout="pairs") == Example(1, "q", "a")
+
+
 @pytest.mark.parametrize(
     ("mapping", "field"),
     [
@@ -262,6 +281,8 @@ SYSTEM = {"role": "system", "content": "s"}
         ([TALK[0]], TALK, ()),
         ([SYSTEM, TALK[0]], TALK, (Turn("system", "s"),)),
         ("q", [SYSTEM, *TALK], (Turn("system", "s"),)),
+        ([TALK[0]], [SYSTEM, *TALK], (Turn("system", "s"),)),
+        ([SYSTEM, TALK[0]], [SYSTEM, *TALK], (Turn("system", "s"),)),
         ([*TALK, TALK[0]], CHOSEN, (Turn("user", "q"), Turn("assistant", "a"))),
     ],
 )
@@ -286,6 +307,7 @@ def test_messages_in_prompt_and_completion(
     [
         ("another", TALK, "does not begin with column"),
         ([{"role": "user", "content": "another"}], TALK, "does not begin with column"),
+        ([SYSTEM, TALK[0]], [{"role": "system", "content": "t"}, *TALK], "does not begin with column"),
         ([TALK[0]], [TALK[0]], "has no message of the assistant"),
         (TALK, CHOSEN, "does not answer a message of the user"),
         ([TALK[0]], [CHOSEN[0] | {"tool_calls": [{"name": "f"}]}], 'Message 1 of column "completion" has "tool_calls"'),
@@ -390,6 +412,14 @@ def test_reasoning_without_an_answer_is_refused(tmp_path: Path, text: str) -> No
     with pytest.raises(DataError, match=r'row 1: The text of the response \(column "response"\)'):
         only(path)
     assert only(path, reasoning="think").response == text
+
+
+@pytest.mark.parametrize("steps", [["One.", "Two."], '["One.", "Two."]', "One.\nTwo."])
+def test_steps_of_reasoning_stand_below_each_other(tmp_path: Path, steps: object) -> None:
+    path = written(tmp_path / "d.jsonl", S1K | {"thinking_trajectories": steps})
+    assert only(path).response == "<reasoning>One.\nTwo.</reasoning><answer>a</answer>"
+    with pytest.raises(DataError, match="as Python prints it"):
+        only(written(path, S1K | {"thinking_trajectories": "['One.', 'Two.']"}))
 
 
 def test_two_different_reasonings_are_refused(tmp_path: Path) -> None:

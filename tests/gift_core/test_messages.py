@@ -93,6 +93,11 @@ def test_two_speakers_or_two_texts_of_one_message_are_refused(tmp_path: Path) ->
         assert example(tmp_path, talk(ASKED | more, ANSWERED)) == Example(1, "q", "a")
 
 
+def test_newer_names_of_speakers_are_known(tmp_path: Path) -> None:
+    row = talk({"role": "developer", "content": "s"}, ASKED, {"role": "model", "content": "a"})
+    assert example(tmp_path, row) == Example(1, "q", "a", (Turn("system", "s"),))
+
+
 def test_a_channel_that_is_not_the_answer_is_refused(tmp_path: Path) -> None:
     assert example(tmp_path, talk(ASKED, ANSWERED | {"channel": "final"})).response == "a"
     assert 'is of the channel "analysis"' in refusal(tmp_path, talk(ASKED, ANSWERED | {"channel": "analysis"}))
@@ -281,6 +286,15 @@ def test_history_is_turns_before_the_prompt(tmp_path: Path, row: dict[str, Any],
     assert example(tmp_path, row | {"history": history}) == Example(1, "p", "r", HISTORY)
     found = example(tmp_path, row | {"history": history, "system": "s"})
     assert found.history == (Turn("system", "s"), *HISTORY)
+
+
+def test_a_system_message_of_the_history_comes_first(tmp_path: Path) -> None:
+    row = PAIR | {
+        "history": [{"role": "system", "content": "s"}, *({"role": t.role, "content": t.text} for t in HISTORY)]
+    }
+    assert example(tmp_path, row | {"system": "t"}).history == (Turn("system", "s"), *HISTORY)
+    other = [{"role": "system", "content": "t"}, {"role": "user", "content": "p"}]
+    assert "two different system messages" in refusal(tmp_path, row | {"prompt": other})
 
 
 @pytest.mark.parametrize("nothing", [None, [], "", "[]"])

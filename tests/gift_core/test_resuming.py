@@ -17,6 +17,7 @@ from gift_core.finished_run import read_run
 from gift_core.models.adapter_files import base_of
 from gift_core.models.catalogue import find_model
 from gift_core.models.fingerprint import files_digest
+from gift_core.models.loading import load_checkpoint
 from gift_core.pretraining import PretrainingOptions, pretrain
 from gift_core.recovery import last_checkpoint, read_inputs
 from gift_core.run import RunOptions, run_training
@@ -216,6 +217,23 @@ def test_all_weights_of_the_hub_and_what_starts_from_them_name_the_commit(
     assert read_run(tmp_path / "second").base.name == pinned
 
 
+def test_an_adapter_of_a_folder_is_found_from_anywhere(
+    spec: RunSpec, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    relative = spec.replace({"model.name": base.name})
+    run_training(relative, Path("run"), Path)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint").network.dtype == torch.float32
+    # An adapter of an earlier version has the name as it was typed.
+    monkeypatch.chdir(tmp_path)
+    config = json.loads(Path("run/checkpoint/adapter_config.json").read_text())
+    Path("run/checkpoint/adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": base.name}))
+    assert run_training(relative.replace({"model.start_from": "run"}), Path("more"), Path)["base"] == str(base)
+
+
 def test_a_commit_that_is_no_longer_here_is_asked_for(
     spec: RunSpec, base: Path, cache: HubCache, tmp_path: Path
 ) -> None:
@@ -318,6 +336,7 @@ def test_a_run_that_left_a_result_when_it_was_stopped_is_not_finished(
     assert json.loads(trained)["steps"] == 6
 
 
+@pytest.mark.slow
 def test_a_pretraining_goes_on_only_with_its_own_problems(gift_here: Here, tmp_path: Path) -> None:
     reported: list[int] = []
     stopping = PretrainingOptions(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from gift_core.evaluation_document import Measure
 from gift_core.statistics import (
     Difference,
     PairedComparison,
@@ -19,6 +20,7 @@ from gift_core.statistics import (
     compare_paired,
     discordant_odds,
     mcnemar_p,
+    mean_interval,
     paired_difference,
 )
 
@@ -55,7 +57,7 @@ def test_the_paired_interval_holds_its_estimate_and_stays_possible(
 ) -> None:
     if both + only_a + only_b + neither:
         found = paired_difference(both, only_a, only_b, neither)
-        assert -100 - 1e-9 <= found.low <= found.points <= found.high <= 100 + 1e-9
+        assert -100 <= found.low <= found.points <= found.high <= 100
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,43 @@ def test_a_share_knows_its_interval() -> None:
     found = Share.of(81, 263)
     assert (found.share, found.low, found.high) == pytest.approx((0.3080, 0.2553, 0.3662), abs=5e-5)
     assert math.isnan(Share.of(0, 0).share)
+
+
+@given(st.integers(1, 400), st.data(), st.sampled_from([0.5, 0.95, 0.999999]))
+def test_an_interval_for_a_share_holds_it_and_stays_between_0_and_1(
+    n: int, data: st.DataObject, confidence: float
+) -> None:
+    correct = data.draw(st.sampled_from([0, n]) | st.integers(0, n))
+    found = Share.of(correct, n, confidence)
+    assert 0 <= found.low <= found.share <= found.high <= 1
+    assert (found.low == 0) == (correct == 0)
+    assert (found.high == 1) == (correct == n)
+    assert 0 <= float(f"{100 * found.low:.1f}") <= float(f"{100 * found.high:.1f}") <= 100
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.9, 1.0]))
+@settings(max_examples=25)
+def test_a_bootstrapped_difference_holds_its_estimate_and_stays_possible(
+    seeds: int, items: int, seed: int, chance: float
+) -> None:
+    a, b = np.random.default_rng(seed).random((2, seeds, items)) < np.array([1.0, chance])[:, None, None]
+    found = bootstrap_difference(a, b, resamples=50, seed=seed)
+    assert -100 <= found.low <= found.points <= found.high <= 100
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_an_interval_for_a_mean_of_parts_stays_between_0_and_1(values: list[float]) -> None:
+    """Student's t interval of a few values near 1 alone would go beyond it."""
+    found = Measure.of(values, most=1.0)
+    if found.low is not None and found.high is not None:
+        assert 0 <= found.low <= found.mean <= found.high <= 1
+
+
+def test_a_mean_of_parts_near_the_whole_ends_there() -> None:
+    found = Measure.of([1.0, 1.0, 0.9], most=1.0)
+    assert found.high == 1.0
+    assert mean_interval([1.0, 1.0, 0.9])[2] > 1
+    assert Measure.of([0, 0, 1], most=48).low == 0.0
 
 
 def holds(interval: Difference, truth: float) -> bool:

@@ -157,6 +157,30 @@ def test_a_story_that_a_visitor_changed_is_judged_by_what_it_says_now() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("3", "solved"),
+        ("3.0", "solved"),
+        ("6/2", "solved"),
+        (r"\boxed{3}", "solved"),
+        ("**3** apples", "solved"),
+        ("9+3=12, then 12/4=3", "no single number; the answer is 3"),
+        ("1/3", "1/3; the answer is 3"),
+        ("12.3", "12.3; the answer is 3"),
+        ("5^3", "5^3; the answer is 3"),
+        ("2 or 3", "no single number; the answer is 3"),
+        ("x3", "no single number; the answer is 3"),
+        ("\u200b", "no number; the answer is 3"),
+    ],
+)
+def test_a_story_is_answered_with_one_number(answer: str, text: str) -> None:
+    prompt = "Nadia has 9 apples. Nadia buys 3 apples. Every 4 make one. How many apples are left?"
+    verdict = judge(prompt, f"<answer>{answer}</answer>")
+    assert verdict is not None
+    assert verdict.text == text
+
+
+@pytest.mark.parametrize(
     "prompt",
     [
         "",

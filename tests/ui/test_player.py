@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 def player(mount: Mount, *traces: Trace, **data: object) -> Page:
     comparisons = {
         f"{i}-{j}": compare(traces[i], traces[j]).model_dump(mode="json")
-        for i, j in combinations(range(len(traces)), 2)
+        for i, j in permutations(range(len(traces)), 2)
     }
     return mount("denoise", {"traces": [entry(each) for each in traces], "comparisons": comparisons, **data})
 
@@ -233,11 +233,20 @@ def test_any_two_of_three_are_compared(mount: Mount) -> None:
     expect(page.locator(".gs-compare")).to_contain_text("23 of 24")
     page.get_by_role("button", name="First divergence").click()
     expect(step(page)).to_have_value("4")
-    # Whoever is chosen in the other's place changes places with it, and the first is the one further to the left.
-    page.get_by_label("Compared first").select_option("GIFT")
-    expect(page.get_by_label("Compared first")).to_have_value("0")
-    page.get_by_label("Compared first").select_option("SFT")
-    expect(page.get_by_label("Compared second")).to_have_value("2")
+    # What is chosen on the other side says so, and is not offered: it would be compared with itself.
+    first, second = (page.get_by_label(f"Compared {side}") for side in ("first", "second"))
+    expect(first.locator("option:disabled")).to_have_text("GIFT (compared second)")
+    expect(second.locator("option:disabled")).to_have_text("Base (compared first)")
+    # Every other choice is taken as it was made, in either order.
+    second.select_option("SFT")
+    first.select_option("GIFT")
+    expect(first).to_have_value("2")
+    expect(second).to_have_value("1")
+    expect(page.locator(".gs-compare")).to_contain_text("23 of 24")
+    first.select_option("Base")
+    second.select_option("GIFT")
+    first.select_option("SFT")
+    expect(second).to_have_value("2")
     layer(page, "Δ step")
     assert [any(fills(page, f"{label}: response")) for label in ("Base", "SFT", "GIFT")] == [False, False, True]
 

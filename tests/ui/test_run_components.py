@@ -403,12 +403,21 @@ def test_a_long_list_of_problems_can_be_taken_along(mount: Mount) -> None:
     assert rows == [[f"row {n}", "'=It is empty.", "Fill it in."] for n in range(1, 8)]
 
 
-EMPTY = [("inspection", None), ("denoise", {"traces": []}), ("runs", {}), ("preview", None)]
+EMPTY = [
+    *(("inspection", {}), ("denoise", {"traces": []}), ("runs", {}), ("preview", {}), ("dataset", {})),
+    *(("evaluation", {}), ("evaluations", {"evaluations": []}), ("experiments", {"api": "/api", "experiments": []})),
+]
 
 
 @pytest.mark.parametrize(("component", "data"), EMPTY)
 def test_without_data_a_component_says_what_will_be_there(mount: Mount, component: str, data: Any) -> None:
-    expect(mount(component, data).locator(".gs-empty")).to_be_visible()
+    expect(mount(component, data).locator(".gs-empty:not(.gs-loading)")).to_be_visible()
+
+
+@pytest.mark.parametrize("component", [component for component, _ in EMPTY])
+def test_nothing_is_called_empty_before_the_data_is_there(mount: Mount, component: str) -> None:
+    page = mount(component, None)
+    expect(page.locator("#host")).to_have_text(re.compile("^Loading the [a-z ]+…$"))
 
 
 # Experiments

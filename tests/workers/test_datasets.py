@@ -129,7 +129,7 @@ def test_other_kinds_of_file_are_refused_before_a_byte_is_read(store: DatasetSto
     [
         ("../../etc/passwd.jsonl", "passwd.jsonl"),
         ("C:\\data\\mine.jsonl", "mine.jsonl"),
-        ("a\x00b\n\x1b[31m\u202e.jsonl", "ab[31m.jsonl"),
+        ("a\x00b\n\x1b[31m\u202e.jsonl", "ab [31m.jsonl"),
         ("x" * 500 + ".jsonl", "x" * 120),
     ],
 )

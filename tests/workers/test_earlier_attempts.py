@@ -20,6 +20,8 @@ from workers.lifecycle.attempt_files import UNDO_SECONDS, AsideSweep
 from workers.lifecycle.snapshots import computed_seconds
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.retention import Limits, Retention
+from workers.settings import Settings
+from workers.sharing import Sharing
 from workers.store import ConflictError, JobStore, NotFoundError
 from workers.studio import Studio
 
@@ -519,3 +521,40 @@ def test_what_another_host_has_dropped_is_not_brought_back(tmp_path: Path) -> No
     (tmp_path / "trainer").write_text("new")
     aside.remove(aside.settle(tmp_path, 4))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"trainer": "new"}
+
+
+# Several hosts
+
+
+@pytest.mark.parametrize("discards", [False, True], ids=["start over", "discard"])
+def test_what_one_host_has_set_aside_another_brings_back(
+    world: World, stopped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, discards: bool
+) -> None:
+    url = f"file://{tmp_path / 'bucket'}"
+    here, there = tmp_path, tmp_path / "there"
+    elsewhere = Studio(Settings(data_dir=there))
+    elsewhere.store, elsewhere.sharing = world.store, Sharing(there, url)
+    monkeypatch.setattr("tests.workers.conftest.Sharing", lambda data, _: Sharing(data, url))
+
+    world.studio.resume(stopped, "user", fresh=not discards)
+    if discards:
+        with world.running(stopped, 1):
+            world.studio.stop(stopped, "user", StopMode.DISCARD)
+        step, left = 6, KEPT | {"trainer/checkpoint-6/weights": "2 at 6"}
+        left |= {"metrics.jsonl": KEPT["metrics.jsonl"] + "2 at 6\n"}
+    else:
+        world.fail(stopped)
+        step, left = 5, KEPT
+    assert world.files(stopped).keys() >= {f"aside/{name}" for name in left}
+    elsewhere.undo(stopped, "user")
+    assert world.job(stopped).saved_step == step
+    assert world.files(stopped).keys() >= {f"aside/{name}" for name in left}, "this host has not heard of it"
+    away = World(elsewhere, world.make_attempts, world.until)
+    assert away.files(stopped) == left
+    # The next attempt, on the host of before, goes on from there.
+    world.studio.resume(stopped, "user")
+    with world.running(stopped, 1):
+        world.studio.stop(stopped, "user")
+    assert world.job(stopped).saved_step == step + 1
+    assert not (here / "runs" / stopped / "aside").exists()
+    elsewhere.queue.close()

@@ -32,6 +32,7 @@ for _command in (
     jobs.stop,
     jobs.resume,
     jobs.retry,
+    jobs.undo,
     copying.clone,
     jobs.delete,
     jobs.log,

@@ -24,8 +24,9 @@ def upload(
         list[str] | None,
         typer.Option(
             metavar="FIELD=COLUMN",
-            help="Which column holds what, where its name does not say it: prompt_column, response_column, "
-            "system_column, conversation_column; and layout=alpaca and the like.",
+            help="Which column holds what if its name does not say it: prompt_column, response_column, "
+            "context_column, history_column, reasoning_column, system_column, conversation_column; and "
+            "layout=alpaca, reasoning=omit and the like.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -122,7 +122,9 @@ def show(identity: JobId, as_json: AsJson = False, server: Server = DEFAULT_SERV
         "experiment": job.experiment_id,
         "steps": progress(job),
         "created": date(job.created),
-        "took": duration(job.ended - job.started) if job.started and job.ended else "",
+        "took": duration(job.elapsed) if job.elapsed else "",
+        "saved at step": job.saved_step if job.saved_step and job.state != "finished" else None,
+        "may be asked": ", ".join(job.actions),
         "on": f"{job.host or ''} {job.placed_on}",
         "attempts": job.attempt,
         "failed of": why(job),
@@ -145,12 +147,14 @@ def show(identity: JobId, as_json: AsJson = False, server: Server = DEFAULT_SERV
 def stop(
     ids: SeveralIds,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Keep nothing; when left out, what it can be resumed from is saved.")
+        bool, typer.Option("--discard", help="Keep nothing of what runs; when left out, a checkpoint is saved.")
     ] = False,
     as_json: AsJson = False,
     server: Server = DEFAULT_SERVER,
 ) -> None:
-    """Stop after the step that is under way and save: `gift studio resume` goes on from there.
+    """Stop after the current step and save: `gift studio resume` continues from there. Jobs that wait leave the queue.
+
+    A job that leaves the queue keeps what it had. For a minute, `gift studio undo` brings back what was discarded.
 
     `gift studio stop run_x7c1 run_x7c2`, or all runs of an experiment: `gift studio stop exp_k2n8 --discard`
     """
@@ -164,8 +168,19 @@ def resume(ids: SeveralIds, as_json: AsJson = False, server: Server = DEFAULT_SE
 
 
 def retry(ids: SeveralIds, as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
-    """Do again from the start what was stopped, interrupted or failed."""
+    """Begin again at step 0 what was stopped, interrupted or failed.
+
+    What it had is kept until there is a new checkpoint: until then, `gift studio undo` brings it back.
+    """
     _do(server, ids, as_json, lambda client, job: client.retry_job(job))
+
+
+def undo(ids: SeveralIds, as_json: AsJson = False, server: Server = DEFAULT_SERVER) -> None:
+    """Bring back what a job had before it started over or was discarded: `gift studio undo run_x7c1`.
+
+    A discard can be undone for a minute, a new start for a minute and until it has its first checkpoint.
+    """
+    _do(server, ids, as_json, lambda client, job: client.undo_job(job))
 
 
 def delete(

@@ -16,8 +16,9 @@ export class EventStream {
   #source = null;
   #connecting = null;
   #wanted = [];
-  #anew = new Set();
   #watched = [];
+  // Topics of which not all that came before the place has come.
+  #lacking = new Set();
   #place = null;
   #numbers = new Map();
 
@@ -30,14 +31,10 @@ export class EventStream {
   /** Watches these topics and no others. Of `anew`, and of those that were not watched before, everything comes. */
   want(topics, anew = []) {
     this.#wanted = topics.filter((topic) => TOPIC.test(topic)).slice(0, MOST_TOPICS);
-    anew.forEach((topic) => this.#anew.add(topic));
+    const fresh = this.#wanted.filter((topic) => anew.includes(topic) || !this.#watched.includes(topic));
+    fresh.forEach((topic) => (topic.startsWith(TRACE) ? this.#numbers.delete(topic) : this.#lacking.add(topic)));
     if (!this.#wanted.length) this.close();
-    else if (!this.#isWatching()) this.#connectIn(GATHER_MILLISECONDS);
-  }
-
-  #isWatching() {
-    const same = this.#wanted.length === this.#watched.length && this.#wanted.every((topic) => this.#watched.includes(topic));
-    return this.#source !== null && same && !this.#anew.size;
+    else if (!this.#source || fresh.length || this.#wanted.length < this.#watched.length) this.#connectIn(GATHER_MILLISECONDS);
   }
 
   close() {
@@ -56,6 +53,7 @@ export class EventStream {
     const source = new EventSource(this.#address());
     this.#source = source;
     EVENTS.forEach((name) => source.addEventListener(name, (event) => this.#take(name, event)));
+    source.addEventListener('complete', (event) => JSON.parse(event.data).topics.forEach((topic) => this.#lacking.delete(topic)));
     source.addEventListener('unknown', (event) => this.#leaveOut(JSON.parse(event.data)));
     source.addEventListener('open', () => this.#tell('status', 'connected'));
     source.addEventListener('error', () => {
@@ -66,16 +64,17 @@ export class EventStream {
   }
 
   #address() {
-    const before = new Set(this.#watched);
-    const anew = this.#wanted.filter((topic) => !before.has(topic) || this.#anew.has(topic));
-    anew.forEach((topic) => this.#numbers.delete(topic));
-    this.#anew.clear();
     this.#watched = this.#wanted;
     const query = new URLSearchParams(this.#watched.map((topic) => ['topic', topic]));
     query.append('known_only', 'true');
     if (this.#place) {
       query.append('after', [this.#place, ...this.#positions()].join('~'));
-      anew.filter((topic) => !topic.startsWith(TRACE)).forEach((topic) => query.append('anew', topic));
+      this.#watched.filter((topic) => this.#lacking.has(topic)).forEach((topic) => query.append('anew', topic));
+      // Of the queue nothing is told that was before.
+      this.#lacking.delete('queue');
+    } else {
+      // Without a place to go on from, everything comes, and the place says how much of it.
+      this.#lacking.clear();
     }
     return `${this.#api}/events?${query}`;
   }

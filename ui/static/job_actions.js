@@ -22,7 +22,8 @@ export class JobActions {
   #answered = () => {};
   #guards = new Map();
   #stop = button('Stop', () => this.#open(true));
-  #keep = button('Keep running', () => this.#open(false));
+  // The second click of two was meant for what lay below it: the question stays.
+  #keep = button('Keep running', ({ detail }) => detail > 1 || this.#open(false));
   #save = button('Stop and save', () => this.#choose('stop'));
   #discard = button('Discard', () => this.#choose('discard'), 'gs-danger');
   #note = el('span', { class: 'gs-note' });

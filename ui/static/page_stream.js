@@ -31,11 +31,14 @@ class PageStream {
   #unknown = new Set();
 
   constructor(api) {
-    this.#opened = visitorOf(api).then((visitor) => {
-      this.#stream = openStream(api, visitor, (event, data, number) => this.#take(event, data, number));
-    });
+    this.#opened = this.#open(api);
     document.addEventListener('visibilitychange', () => this.#comeOrGo());
     this.#comeOrGo();
+  }
+
+  async #open(api) {
+    const tell = (event, data, number) => this.#take(event, data, number);
+    this.#stream = await openStream(api, await visitorOf(api), tell);
   }
 
   async add(watcher, signal) {

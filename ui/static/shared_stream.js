@@ -7,9 +7,23 @@
 import { EventStream } from './event_stream.js';
 
 /** The stream for this tab: shared where the browser has what that needs, which a page over plain http from another host has not. */
-export function openStream(api, visitor, tell) {
-  const canShare = navigator.locks && 'BroadcastChannel' in window;
-  return canShare ? new SharedStream(api, visitor, tell) : new OwnStream(api, tell);
+export async function openStream(api, visitor, tell) {
+  if (!navigator.locks || !('BroadcastChannel' in window)) return new OwnStream(api, tell);
+  // Whoever signs in as somebody else hears nothing from the tabs of before.
+  const name = `gift-studio ${new URL(api, document.baseURI)} ${visitor}`;
+  const id = crypto.randomUUID();
+  // Held before anything is said, and as long as the tab is there: the one that leads waits for it.
+  await new Promise((held) => {
+    navigator.locks.request(lockOf(name, id), () => {
+      held();
+      return new Promise(() => {});
+    });
+  });
+  return new SharedStream(api, tell, name, id);
+}
+
+function lockOf(name, tab) {
+  return `${name} ${tab}`;
 }
 
 /** The same for a tab by itself. */
@@ -33,7 +47,7 @@ class SharedStream {
   // Kept while others lead: it knows where it was.
   #stream;
   #name;
-  #id = crypto.randomUUID();
+  #id;
   #channel;
   #topics = [];
   // What it has not had from the beginning.
@@ -41,15 +55,11 @@ class SharedStream {
   #leadership = null;
   #leading = null;
 
-  constructor(api, visitor, tell) {
-    this.#tell = tell;
+  constructor(api, tell, name, id) {
+    [this.#tell, this.#name, this.#id] = [tell, name, id];
     this.#stream = new EventStream(api, (event, data, number) => this.#leading?.tell(event, data, number));
-    // Whoever signs in as somebody else hears nothing from the tabs of before.
-    this.#name = `gift-studio ${new URL(api, document.baseURI)} ${visitor}`;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.addEventListener('message', ({ data }) => this.#hear(data));
-    // Held as long as the tab is there.
-    navigator.locks.request(this.#lockOf(this.#id), () => new Promise(() => {}));
   }
 
   /** Hears of these topics; none: leaves. Of `anew` everything comes, also what came before. */
@@ -68,10 +78,6 @@ class SharedStream {
     this.#lacking.clear();
   }
 
-  #lockOf(tab) {
-    return `${this.#name} ${tab}`;
-  }
-
   #compete() {
     if (this.#leadership) return;
     const leaving = this.#leadership = new AbortController();
@@ -86,7 +92,7 @@ class SharedStream {
   /** Leads until it leaves: the lock is held as long as the promise is open. */
   #lead(leaving) {
     if (leaving.aborted) return null;
-    const gone = (tab, forget) => navigator.locks.request(this.#lockOf(tab), { signal: leaving }, forget).catch(() => {});
+    const gone = (tab, forget) => navigator.locks.request(lockOf(this.#name, tab), { signal: leaving }, forget).catch(() => {});
     this.#leading = new Leader(this.#stream, (message) => {
       this.#channel.postMessage(message);
       this.#hear(message);
