@@ -33,7 +33,7 @@ def shown(answer: list[Any]) -> tuple[str, str, str, bool]:
 
 
 def source_of(known: KnownData, dataset: str, reasoning: str = "protocol") -> dict[str, Any] | None:
-    return known.source({known.dataset: dataset, known.refused: "", known.reasoning: reasoning})
+    return known.source({known.dataset: dataset, known.reasoning: reasoning})
 
 
 def test_every_entry_is_offered(known: KnownData) -> None:
@@ -88,3 +88,17 @@ def test_a_data_set_that_the_hub_does_not_give_is_refused_in_words(
     assert (dataset, bool(arrived)) == ("", True)
     (problem,) = json.loads(refused)["problems"]
     assert "databricks/databricks-dolly-15k" in problem["message"]
+
+
+def test_a_draft_looks_up_again_what_was_chosen(
+    known: KnownData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = dict(zip(known.named.values(), ("s1k-1.1", "ds_that_is_gone", "omit"), strict=True))
+    with serving_data(tmp_path, monkeypatch) as hub:
+        hub.put("simplescaling/s1K-1.1", "train.jsonl", S1K)
+        assert known.filled(values)[known.dataset] == ""
+        dataset = known._receive("s1k-1.1")[0]
+    filled = known.filled(values)
+    assert (filled[known.dataset], filled[known.reasoning]) == (dataset, "omit")
+    assert set(filled) == set(known.filled_inputs)
+    assert known.filled(dict.fromkeys(values))[known.dataset] == ""

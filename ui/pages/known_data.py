@@ -12,7 +12,7 @@ from api.dataset_views import KnownDataset
 from gift_core.data.catalogue import DATASETS, DatasetEntry
 from gift_core.data_spec import ColumnMapping, ReasoningForm
 from ui.client import StudioClient
-from ui.components import kept
+from ui.components import kept, view
 from ui.connection import StudioError
 from ui.forms import file_source
 from ui.pages.problems import refusal
@@ -38,7 +38,7 @@ class KnownData:
 
     def __init__(self, client: StudioClient) -> None:
         self._client = client
-        self.dataset, self.refused, self.arrived = kept(), kept(), kept()
+        self.dataset, self.arrived = kept(), kept()
 
     def lay_out(self) -> None:
         """Draw the inputs here."""
@@ -61,16 +61,17 @@ class KnownData:
             )
         self._facts = gr.Markdown(_HELP, elem_id="known-facts", elem_classes="form-help")
         self._fetch = gr.Button("Fetch", visible=False, elem_id="fetch-known")
+        self._problems = view("problems", "known-problems")
 
     @property
     def inputs(self) -> set[Any]:
         """What a run's source is made of."""
-        return {self.dataset, self.refused, self.reasoning}
+        return {self.dataset, self._choice, self.reasoning}
 
     @property
     def named(self) -> dict[str, Any]:
         """The inputs that say which data set is read, and how, by name."""
-        return {"known.choice": self._choice, "known.reasoning": self.reasoning}
+        return {"known.choice": self._choice, "known.dataset": self.dataset, "known.reasoning": self.reasoning}
 
     @property
     def filled_inputs(self) -> list[Any]:
@@ -79,12 +80,12 @@ class KnownData:
 
     def filled(self, values: Mapping[Any, Any]) -> dict[Any, Any]:
         """The inputs set to what `values` of those in `named` choose, as it is by now."""
-        chosen = {part: values[part] for part in self.named.values()}
+        chosen = {part: values[part] for part in (self._choice, self.reasoning)}
         return chosen | dict(zip(self._outputs, self._choose(values[self._choice]), strict=True))
 
     @property
     def _outputs(self) -> list[Any]:
-        return [self.dataset, self.refused, self.arrived, self._facts, self._fetch]
+        return [self.dataset, self._problems, self.arrived, self._facts, self._fetch]
 
     def source(self, values: Mapping[Any, Any]) -> dict[str, Any] | None:
         """The source of a run from the values of `inputs`; None while no data set has been fetched."""

@@ -279,7 +279,8 @@ class LaunchPage:
         run = self._run_of(values)
         if run is None:
             # What was wrong with a refused file stays on the page.
-            return NOTHING, values[self._brought(values).refused] or gr.skip()
+            refused = values[self._own.refused] if values[self._kind] == FILE else ""
+            return NOTHING, refused or gr.skip()
         try:
             return data_of(self._client.preview(run, rows=_PREVIEWED_ROWS)), ""
         except StudioError as error:
