@@ -21,6 +21,7 @@ from tests.services import PASSWORD, PostgresService
 from workers import records
 from workers.database import Database, StoreUnavailable
 from workers.keys import Claim, Keys
+from workers.lifecycle.actions import JobAction, actions_of
 from workers.locations import LocationError
 from workers.migrations import _config
 from workers.settings import ConfigurationError
@@ -129,6 +130,14 @@ def observed(connection: Connection, run: str, run_id: str) -> dict[str, list[st
 def _plain(row: Sequence[Any]) -> str:
     # Nothing, and JSON's nothing, are the same to whoever reads the record.
     return repr([None if value == "null" else value for value in row])
+
+
+def test_what_an_older_studio_had_stopped_can_be_resumed(old_studio: str) -> None:
+    store = JobStore(Database(old_studio))
+    known = {job.state: (job.saved_step, JobAction.RESUME in actions_of(job)) for job in store.jobs()}
+    store.close()
+    assert known["failed"] == (10, True)
+    assert known["finished"] == known["queued"] == (None, False)
 
 
 def test_specs_of_an_older_studio_are_still_valid(old_studio: str) -> None:

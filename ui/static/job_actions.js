@@ -21,8 +21,8 @@ export class JobActions {
   #shown = '';
   #answered = () => {};
   #guards = new Map();
-  #stop = button('Stop', () => this.#open(true));
-  // The second click of two was meant for what lay below it: the question stays.
+  // The second click of two was meant for what was there before: it neither answers the question nor asks it again.
+  #stop = button('Stop', ({ detail }) => detail > 1 || this.#open(true));
   #keep = button('Keep running', ({ detail }) => detail > 1 || this.#open(false));
   #save = button('Stop and save', () => this.#choose('stop'));
   #discard = button('Discard', () => this.#choose('discard'), 'gs-danger');
@@ -97,7 +97,7 @@ export class JobActions {
     this.#question.hidden = !open;
     this.#show(this.#discard, open && this.#may('discard'));
     if (open) placeOver(this.#question, this.#keep, this.#stop);
-    if (focus) (open ? this.#keep : this.#stop).focus();
+    if (focus) (open ? this.#keep : this.#stop).focus({ preventScroll: true });
   }
 
   /** A button that appears cannot be pressed at once: a second click was meant for what was there before. */
@@ -133,12 +133,16 @@ export class JobActions {
   }
 }
 
-/** Lays the question so that its harmless answer covers the button that opened it, towards the side with more room. */
+/**
+ * Lays the question so that its harmless answer covers the button that opened it, and the others come towards the side with more
+ * room: nothing has to be scrolled, which would bring another answer below the pointer.
+ */
 function placeOver(question, harmless, opener) {
-  const { left, right, width } = opener.getBoundingClientRect();
-  const room = document.documentElement.clientWidth;
+  const { left, right, top, bottom, width } = opener.getBoundingClientRect();
+  const { clientWidth: room, clientHeight: height } = document.documentElement;
   const toTheLeft = left + right > room;
   question.dataset.side = toTheLeft ? 'left' : 'right';
+  question.dataset.towards = height - bottom < question.offsetHeight && top > height - bottom ? 'top' : 'bottom';
   question.style.maxWidth = `${Math.max(width, (toTheLeft ? right : room - left) - 8)}px`;
   harmless.style.minWidth = `${width}px`;
 }
