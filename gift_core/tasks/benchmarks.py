@@ -64,7 +64,7 @@ class Gsm8k:
         answer = boxed_or_tagged(response)
         if not any(map(str.isnumeric, answer)):
             return scored(item, solved, "")
-        return Score(solved, shown(answer), f"{shown(answer)} is no single number; the answer is {item.expected}")
+        return Score(solved, shown(answer), f"{shown(answer)} is not a single number; the answer is {item.expected}")
 
 
 @dataclass(frozen=True)

@@ -136,10 +136,18 @@ class _Parser:
         self._depth = 0
 
     def whole(self) -> Expression:
-        tree = self._sum()
+        tree = self._sum_over_sum()
         if self._at < len(self._tokens):
             raise _NotArithmeticError
         return tree
+
+    def _sum_over_sum(self) -> Expression:
+        r"""TeX's `1 \over 2`, which reaches to the braces around it."""
+        tree = self._sum()
+        if not self._next_is("\\over"):
+            return tree
+        self._take("\\over")
+        return Operation("/", tree, self._sum())
 
     def _peek(self, ahead: int = 0) -> Token | None:
         at = self._at + ahead
@@ -247,10 +255,7 @@ class _Parser:
 
     def _bracketed(self) -> Expression:
         opening = self._take("(", "[", "{")
-        tree = self._sum()
-        if opening == "{" and self._next_is("\\over"):
-            self._take("\\over")
-            tree = Operation("/", tree, self._sum())
+        tree = self._sum_over_sum() if opening == "{" else self._sum()
         self._take(_CLOSING[opening])
         return tree
 

@@ -67,7 +67,7 @@ _EMPHASIS = re.compile(
     r"(?<![\w)}\]*])(?<![\d)}\]] )(\*{1,3}|_{1,3})(?=[^\s*_])((?:(?!\1)(?s:.))+?)(?<=[^\s*_])\1(?!\*)"
 )
 # No answer begins with a sign of multiplication.
-_WRAPPED = re.compile(r"\s*([*_]{1,3})(?=\S)(.+)(?<=\S)\1\s*(\.?)\s*", re.DOTALL)
+_WRAPPED = re.compile(r"\s*([*_]{1,3})(.+)\1\s*(\.?)\s*", re.DOTALL)
 
 
 def unmarked(text: str) -> str:

@@ -39,7 +39,7 @@ def number_in(text: str) -> Number | None:
     if len(text) > LONGEST:
         return None
     text = visible(text)
-    plain = applied(_PROSE, from_latex(plain_characters(unmarked(text))))
+    plain = applied(_PROSE, _unwrapped(from_latex(plain_characters(unmarked(text)))))
     if len(plain) > 2 * LONGEST or _OTHER.search(plain) or _is_list(tokenise(plain)):
         return None
     sides = [side for side in re.split("[=≈]", plain) if side.strip()]
@@ -56,6 +56,18 @@ def number_in(text: str) -> Number | None:
     return found if found.text else Number(text, found.value)
 
 
+def _unwrapped(text: str) -> str:
+    """The text without braces around all of it."""
+    while (wrapped := _BRACES.fullmatch(text)) and "}" not in wrapped[1].partition("{")[0]:
+        if wrapped[1].count("{") != wrapped[1].count("}") or _CLOSED_EARLY.search(wrapped[1]):
+            break
+        text = wrapped[1]
+    return text
+
+
+_BRACES = re.compile(r"\s*\{(.*)\}\s*", re.DOTALL)
+# Braces that end and begin again may be two groups.
+_CLOSED_EARLY = re.compile(r"\}[^{}]*\{")
 # Words that are part of a number, or belong to its unit.
 _PROSE: tuple[Rule, ...] = rules(
     (r"\s*\n\s*|[—―](?=\s)", " ; "),
@@ -66,7 +78,7 @@ _PROSE: tuple[Rule, ...] = rules(
     (r"(?i)(?<=[\d)}])\s+squared\b", "^2"),
     (r"(?i)(?<=[\d)}])\s+cubed\b", "^3"),
     (r"(?<=\d)\s?(?:\^\s*)?[{\s]*(?:st|nd|rd|th)s?\b(?:\s*\}){0,2}", " "),
-    (r"(?i)(?<![A-Za-z])(?:[A-Z]{1,3}(?=\t)|(?:USD|EUR|GBP|Rs\.?)(?=\s*-?\d))", " "),
+    (r"(?<![A-Za-z0-9])(?:(?:US|AU?|CA?|NZ|HK|S)(?=\t)|(?:USD|EUR|GBP|Rs\.?))(?=\s*-?[\d.])", " "),
     (r"°\s*[CFK]\b", "°"),
     # A full hour is its number; 3:45 is none.
     (r"(?i)(?<![\d:.])(\d{1,2})(?::00(?![\d:])|(?::00)?\s*[ap]\.?\s?m\b\.?)", r"\1"),
@@ -87,9 +99,8 @@ _OTHER = re.compile(
 )
 _SENTENCES = re.compile(r"\d[^\d=]*[.!?]\s+\w", re.ASCII)
 _SPACED = re.compile(r"[-+\t~ ]*[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?[^\d/^*+(\\]*", re.ASCII)
-# 3-4 may be a range, 2-1/2 a mixed number, and 3/4/5 and 1/2/24 a date.
-_UNCLEAR = re.compile(r"\d\s*/\s*\d+\s*/\s*\d|^\s*\d+-\d+/\d+\D*$", re.ASCII)
-_RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)[^\d^*/+(]*", re.ASCII)
+# A date, or divisions without brackets.
+_UNCLEAR = re.compile(r"\d\s*/\s*\d+\s*/\s*\d", re.ASCII)
 _SEPARATORS = (",", ";", "&")
 _JOINTS = ("and", "or", "to")
 _OPERATORS = ("+", "-", "–", "*", "/", "^")
@@ -131,8 +142,7 @@ def _single(side: str) -> Number | None:
     """The value of one side; `text` is "" if it is more than a plain number."""
     if _SPACED.fullmatch(side):
         side = re.sub(r"(?<=\d) (?=\d{3})", "", side)
-    bounds = _RANGE.fullmatch(side)
-    if _UNCLEAR.search(side) or (bounds and int(bounds[1]) < int(bounds[2])):
+    if _UNCLEAR.search(side):
         return None
     tokens = without_units(closed(tokenise(side)))
     numeric = [at for at, token in enumerate(tokens) if token.kind in ("number", "sign")]
@@ -165,7 +175,10 @@ def _is_computable(before: Sequence[Token], core: Sequence[Token], after: Sequen
     """Whether the tokens are known, and those before a number leave its sign and its brackets what they seem."""
     if any(token.kind == "unknown" for token in (*before, *core, *after)):
         return False
-    if len(core) > 2 and any(token.is_whole and len(token.text) > 1 and token.text[0] == "0" for token in core):
+    numbers = [token for token in core if token.kind == "number"]
+    if len(numbers) > 1 and any(token.is_whole and len(token.text) > 1 and token.text[0] == "0" for token in numbers):
+        return False
+    if _is_range(core):
         return False
     first = core[0]
     if first.text in ("(", "[") and not first.spaced and before and before[-1].kind == "name":
@@ -175,6 +188,14 @@ def _is_computable(before: Sequence[Token], core: Sequence[Token], after: Sequen
         return True
     # "is -5" has a sign; of "Total - 5" and "COVID-19" it is unclear.
     return first.text != "+" and first.spaced and len(core) > 1 and not core[1].spaced
+
+
+def _is_range(core: Sequence[Token]) -> bool:
+    """Whether a hyphen may join two bounds, as in 3-4, or a number and its fraction, as in 2-1/2."""
+    tokens = [token for token in core if token.text not in ("(", "[", "{", ")", "]", "}")]
+    if [token.is_whole or token.text for token in tokens] == [True, "-", True]:
+        return tokens[0].value < tokens[2].value
+    return [token.is_whole or token.text for token in tokens] == [True, "-", True, "/", True] and not tokens[1].spaced
 
 
 def _names_beside(before: Sequence[Token], after: Sequence[Token]) -> tuple[list[str], list[str]]:

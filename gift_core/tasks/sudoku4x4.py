@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gift_core.errors import DataError
 from gift_core.tasks import sudoku
-from gift_core.tasks.answers import LONGEST, boxes, tagged
+from gift_core.tasks.answers import boxes, tagged
 from gift_core.tasks.benchmarks import PREFILL
 from gift_core.tasks.item_rows import read_file, text_of
 from gift_core.tasks.items import (
@@ -23,6 +23,7 @@ from gift_core.tasks.items import (
     shown,
     with_one_level,
 )
+from gift_core.tasks.numbers import LONGEST
 from gift_core.tasks.sudoku import SudokuPuzzle
 
 _BLANKS = 8, 12

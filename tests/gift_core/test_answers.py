@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gift_core.tasks.answers import LONGEST, boxed_or_tagged, boxes, number_answer, tagged
-from gift_core.tasks.expressions import from_latex, parse_expression, value_of
+from gift_core.tasks.answers import boxed_or_tagged, boxes, number_answer, tagged
+from gift_core.tasks.expressions import parse_expression, value_of
 from gift_core.tasks.math_strings import other_base, same_text, spelled_alike
-from gift_core.tasks.notation import visible
-from gift_core.tasks.numbers import number_in
+from gift_core.tasks.notation import from_latex, visible
+from gift_core.tasks.numbers import LONGEST, number_in
 
 # What a model that goes round in circles writes, and what would make a careless pattern slow.
 LONG = [

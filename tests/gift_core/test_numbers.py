@@ -263,8 +263,10 @@ def test_a_number_has_its_exact_value_however_it_is_written(text: str, value: Fr
 @pytest.mark.parametrize(
     "text", [pytest.param(text, id=f"{kind}: {text[:20]}") for kind in NONE for text in NONE[kind]]
 )
-def test_what_is_not_exactly_one_number_is_none(text: str) -> None:
-    assert number_in(text) is None
+def test_what_is_not_exactly_one_number_is_none_whatever_is_around_it(text: str) -> None:
+    for wrapper in ("{}", "${}$", r"\boxed{{{}}}", r"\text{{{}}}", "**{}**", "so it is {}", "({})", "{}."):
+        # In a sentence a ! ends it.
+        assert number_in(wrapper.format(text)) is None or (text, wrapper) == ("5!", "so it is {}"), wrapper
 
 
 @pytest.mark.parametrize("text", [text for kind in NONE for text in NONE[kind] if "\n" not in text and '"' not in text])
