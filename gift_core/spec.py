@@ -305,6 +305,19 @@ def read_yaml(path: Path) -> Any:
         ) from error
 
 
+def micro_batch_size(spec: RunSpec, processes: int = 1) -> int:
+    """Sequences that each process computes at once; raises `SpecError` if the batch cannot be divided into them."""
+    size = spec.training.batch_size
+    micro = spec.training.micro_batch_size or max(1, size // processes)
+    if size % (micro * processes):
+        raise SpecError(
+            f"{size} sequences per step cannot be divided into micro-batches of {micro} on {processes} processes.",
+            field="training.batch_size",
+            remedy=f"Choose a multiple of {micro * processes}, or another training.micro_batch_size.",
+        )
+    return micro
+
+
 def weight_dtype(spec: RunSpec) -> WeightDtype:
     """In what the weights lie. Those that are trained themselves lie in fp32: in bf16, most of an update would be
     rounded away."""

@@ -31,7 +31,7 @@ from gift_core.probing import FrozenScores, OnlineScores, PeriodicScores, ScoreS
 from gift_core.recovery import PREFIX_CHECKPOINT_DIR, complete_checkpoints, keep_newest, seal
 from gift_core.reporting import TRAINER_DIRECTORY
 from gift_core.scores import ScoreCache, pick
-from gift_core.spec import RunSpec
+from gift_core.spec import RunSpec, micro_batch_size
 
 # Logged steps per run: enough for a smooth curve, few enough not to wait for the device at every step.
 LOGGED_STEPS = 500
@@ -358,15 +358,7 @@ def _arguments(spec: RunSpec, examples: int, directory: Path) -> TrainingArgumen
 
 def batch_shape(spec: RunSpec, rank: int = 0, processes: int = 1) -> BatchShape:
     """Divide the batch over the processes there are; raises `SpecError`."""
-    size = spec.training.batch_size
-    micro = spec.training.micro_batch_size or max(1, size // processes)
-    if size % (micro * processes):
-        raise SpecError(
-            f"{size} sequences per step cannot be divided into micro-batches of {micro} on {processes} processes.",
-            field="training.batch_size",
-            remedy=f"Choose a multiple of {micro * processes}, or another training.micro_batch_size.",
-        )
-    return BatchShape(size, micro, rank, processes)
+    return BatchShape(spec.training.batch_size, micro_batch_size(spec, processes), rank, processes)
 
 
 def _named(ids: Sequence[int]) -> str:

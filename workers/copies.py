@@ -9,13 +9,13 @@ from pydantic import SecretStr
 
 from gift_core.errors import SpecError
 from gift_core.section import Section
-from gift_core.spec import ExperimentSpec, RunSpec
+from gift_core.spec import ExperimentSpec, RunSpec, micro_batch_size
 from workers.dataset_inspections import DatasetInspectionService
 from workers.evaluations import EvaluationService
 from workers.experiments import LaunchOptions, new_id
 from workers.keys import Claim
 from workers.kinds import KINDS
-from workers.launch_checks import require_devices, require_divisible
+from workers.launch_checks import require_devices
 from workers.orders import DatasetOrder, DenoiseOrder, EvaluationOrder, ExportOrder, PushOrder, PushSpec
 from workers.outputs import OutputService
 from workers.records import Job, JobKind
@@ -117,8 +117,8 @@ class CopyService:
         changes = {"model.start_from": job_id, "training.epochs": epochs, "seed": (spec.seed + 1) % _SEEDS}
         longer = spec.replace(changes)
         require_devices(LaunchOptions(devices=old.devices, device=old.device), store.workers())
+        micro_batch_size(longer, old.devices)
         self._studio.check(longer)
-        require_divisible(longer, old.devices)
         run = Job(
             id=new_id("run"),
             kind=JobKind.TRAIN,

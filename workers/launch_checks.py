@@ -44,15 +44,6 @@ def require_devices(options: LaunchOptions, workers: Sequence[Worker]) -> None:
     )
 
 
-def require_divisible(run: RunSpec, devices: int) -> None:
-    """Raise `SpecError` if a run's batches cannot be divided over its devices."""
-    if devices > 1:
-        # Kept out of the server's start: it imports torch.
-        from gift_core.training import batch_shape
-
-        batch_shape(run, processes=devices)
-
-
 def require_weights(studio: Studio, checkpoint: Checkpoint) -> str:
     """Return the name of a checkpoint's base. Raise `ModelError` if its weights, or those of its base, are gone."""
     base = checkpoint.id

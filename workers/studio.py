@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from gift_core.errors import GiftError
 from gift_core.models.catalogue import offered_models
 from gift_core.reporting import CHECKPOINT
-from gift_core.spec import ExperimentSpec, RunSpec
+from gift_core.spec import ExperimentSpec, RunSpec, micro_batch_size
 from workers.accounts import AccountStore
 from workers.audit import AuditLog
 from workers.chores import chores_of
@@ -32,7 +32,7 @@ from workers.experiments import DEFAULT, LaunchOptions
 from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
-from workers.launch_checks import require_again, require_devices, require_divisible, require_start
+from workers.launch_checks import require_again, require_devices, require_start
 from workers.lifecycle import aside
 from workers.lifecycle.actions import has_lost_its_start
 from workers.observations import JobFilter
@@ -107,8 +107,8 @@ class Studio:
             data = with_kept_data(spec.run.data, self.datasets)
             spec = spec.model_copy(update={"run": spec.run.model_copy(update={"data": data})})
             require_devices(options, self.store.workers())
+            micro_batch_size(spec.run, options.devices)
             self.check(spec.run)
-            require_divisible(spec.run, options.devices)
         experiment, created = self.store.create_experiment(spec, claim, options, by)
         if created:
             for run in self.store.runs(experiment.id):

@@ -21,7 +21,7 @@ def trained(studio: Studio, create: Any, trainer: Any) -> Job:
     _, (run, _) = create(run={"data": {"source": {"kind": "task", "examples": 4}, "held_out": 2}})
     trainer.start(run)
     trainer.finish(run)
-    (studio.files(run) / CHECKPOINT).mkdir(parents=True)
+    (studio.files(run) / CHECKPOINT).mkdir(parents=True, exist_ok=True)
     return run
 
 

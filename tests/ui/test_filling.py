@@ -156,7 +156,7 @@ def test_a_run_is_trained_on_once_however_often_it_is_pressed(
     _, (run, waiting) = create(run=SMALL)
     trainer.start(run)
     trainer.finish(run)
-    (studio.files(run) / CHECKPOINT).mkdir(parents=True)
+    (studio.files(run) / CHECKPOINT).mkdir(parents=True, exist_ok=True)
     with gr.Blocks() as demo:
         page = RunsPage(demo, client)
 
