@@ -52,7 +52,7 @@ class LaunchPage:
         self._client = client
         gr.Markdown(INTRODUCTION)
         self._origin, self._gone = view("origin", "origin"), view("problems", "origin-problems")
-        nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        nonce, destination = gr.Textbox(visible=False, elem_id="nonce"), gr.Textbox(visible=False)
         self._own = OwnData(client)
         self._queue = QueueOptions()
         with gr.Row(equal_height=False):
