@@ -43,10 +43,10 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.app import HEAD, STATIC, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
-    from ui.faults import put_faults_in_words
     from ui.gate import Gate
     from ui.no_fetching import NoFetching, refuse_downloads
-    from ui.not_found import NotFound
+    from ui.pages.faults import put_faults_in_words
+    from ui.pages.not_found import NotFound
     from ui.visitor import Visitors
 
     app = _proxy(settings) if settings.api_url else _backend(settings)

@@ -163,7 +163,7 @@ def test_an_event_launches_for_its_visitor(site: Site, role: Role, launches: boo
     before = {each.id for each in site.studio.store.experiments()}
     script = Script(site, site.headers(f"launching {role}", role))
     script.load("model")
-    assert script.fire("launch", "click", {"model": "tiny"}) == 200
+    assert script.fire("launch", "click", {"model": "tiny", "nonce": "of this page"}) == 200
     made = [each for each in site.studio.store.experiments() if each.id not in before]
     assert [each.created_by for each in made] == ([f"hub:id-of-launching {role}"] if launches else [])
     assert launches or "it needs owner" in script.said

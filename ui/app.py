@@ -7,9 +7,9 @@ from pathlib import Path
 import gradio as gr
 
 from ui.client import StudioClient
-from ui.faults import guard
 from ui.pages.denoise import DenoisePage
 from ui.pages.evaluate import EvaluatePage
+from ui.pages.faults import guard
 from ui.pages.launch import LaunchPage
 from ui.pages.queue import QueuePage
 from ui.pages.runs import RunsPage

@@ -204,7 +204,7 @@ def test_a_link_to_what_is_not_there_names_it_and_shows_nothing_in_its_place(
     expect(page.locator(f"{view} :is(.gs-pane, .gs-card)")).to_have_count(0)
 
 
-@pytest.mark.parametrize("path", ["nope", "runs/xyz", "denoise/"])
+@pytest.mark.parametrize("path", ["nope", "runs/xyz", "tokenz?checkpoints=tiny"])
 def test_an_unknown_address_has_a_page_with_the_way_back(context: BrowserContext, server: Server, path: str) -> None:
     page = context.new_page()
     answer = page.goto(f"{server.url}/{path}")

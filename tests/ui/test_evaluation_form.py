@@ -94,7 +94,7 @@ def test_an_evaluation_that_is_opened_is_in_the_form_as_it_was_asked(
 def test_another_task_brings_its_own_settings(form: EvaluationForm) -> None:
     held = values(form, form.at_default("sudoku", None), form.for_task("gsm8k"))
     assert held[form.sampling["sampling.steps"]] == PROTOCOL.steps
-    assert held[form.dataset] is None
+    assert held[form.dataset] == ""
     updates = form.for_task("gsm8k")
     assert (updates[form.level]["visible"], updates[form.count]["visible"], updates[form.first]["visible"]) == (
         False, False, True

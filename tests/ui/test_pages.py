@@ -13,9 +13,9 @@ from gift_core.spec import SamplingSpec
 from ui.app import build_ui
 from ui.client import StudioClient
 from ui.components import NOTHING
-from ui.faults import put_faults_in_words
 from ui.pages.denoise import DenoisePage
 from ui.pages.evaluate import EvaluatePage
+from ui.pages.faults import put_faults_in_words
 from ui.pages.launch import LaunchPage
 from ui.pages.runs import RunsPage
 from ui.pages.tokens import TokensPage

@@ -61,7 +61,7 @@ class LaunchPage:
         gr.Markdown(INTRODUCTION)
         self._origin, self._gone = view("origin", "origin"), view("problems", "origin-problems")
         place_of_draft = gr.Column()
-        nonce, destination = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        nonce, destination = gr.Textbox(visible=False, elem_id="nonce"), gr.Textbox(visible=False)
         self._known, self._own = KnownData(client), OwnData(client)
         self._queue = QueueOptions()
         with gr.Row(equal_height=False):
