@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def shown(shares: list[float]) -> str:
-    return "{:.1%} ({:.1%} to {:.1%})".format(*mean_interval(shares))
+    return "{:.1%} ({:.1%} to {:.1%})".format(*mean_interval(shares, least=0.0, most=1.0))
 
 
 if __name__ == "__main__":
