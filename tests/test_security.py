@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.auth import request_address
-from app import SHUTDOWN_SECONDS, create_app, who_forwards
+from app import SHUTDOWN_SECONDS, create_app
 from gift_core.spec import ExperimentSpec
 from tests.api.hub import CLIENT_ID, CLIENT_SECRET, Hub
 from tests.api.secured import SECRET, key_of, person, session_of
@@ -25,6 +25,7 @@ from ui.client import StudioClient
 from workers.account_records import Role
 from workers.secret_texts import digest_of
 from workers.settings import ConfigurationError, Settings
+from workers.startup.listening import trusted_forwarders
 from workers.studio import Studio
 
 HUB_TOKEN = "hf_planted_token_that_nobody_may_find"
@@ -302,7 +303,7 @@ def test_it_starts_where_somebody_has_to_sign_in_or_nobody_else_comes(settings: 
 def test_an_address_is_believed_of_a_proxy_that_was_named(peer: str, trusted: str, counted: str) -> None:
     settings, app = Settings(trusted_proxies=trusted), FastAPI()
     app.add_api_route("/address", _address(settings))
-    served = ProxyHeadersMiddleware(app, trusted_hosts=who_forwards(settings))
+    served = ProxyHeadersMiddleware(app, trusted_hosts=trusted_forwarders(settings))
 
     async def ask() -> str:
         transport = httpx.ASGITransport(served, client=(peer, 1234))

@@ -147,14 +147,29 @@ def origin_of(source: HubSource, found: HubFiles) -> HubOrigin:
     )
 
 
-def fetch_file(name: HubName, file: str, field: str) -> Path:
-    """One file of a data set, from the local cache where it lies there and the Hub cannot be reached."""
-    from huggingface_hub import hf_hub_download
+def fetch_file(name: HubName, file: str, field: str, most_bytes: int | None = None) -> Path:
+    """One file of a data set, from the local cache where it lies there and the Hub cannot be reached.
+
+    Raises `DataError`, before anything is fetched for a file of more than `most_bytes`.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
+    size = 0
     try:
+        where = {"repo_type": "dataset", "revision": name.revision}
+        if most_bytes is not None and not isinstance(try_to_load_from_cache(name.repository, file, **where), str):
+            size = get_hf_file_metadata(hf_hub_url(name.repository, file, **where)).size or 0
+        if most_bytes is not None and size > most_bytes:
+            raise DataError(
+                f"{file} of {name.repository} has {size / 2**20:,.0f} MB; the most is {most_bytes / 2**20:.3g} MB.",
+                field=field,
+                remedy="Choose a smaller file, or upload a part of it.",
+            )
         return Path(hf_hub_download(name.repository, file, repo_type="dataset", revision=name.revision))
     # Errors of the connection come from whichever client the package uses, and share no class of their own.
+    except DataError:
+        raise
     except Exception as error:
         if isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
             raise DataError(

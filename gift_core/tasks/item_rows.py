@@ -17,6 +17,8 @@ from gift_core.tasks.items import FileItems, HubItems
 
 T = TypeVar("T")
 _SHOWN = 20
+# Of a file of the Hub: the largest benchmark has two. A request must not fill the disk.
+MOST_BYTES = 100 * 2**20
 
 
 def read_file(source: FileItems, read: Callable[[Mapping[str, object]], T]) -> list[T]:
@@ -28,7 +30,7 @@ def read_hub(source: HubItems, dataset: str, file: str, read: Callable[[Mapping[
     """The same for a file of the Hub, `file` of `dataset` unless the source names others."""
     name = HubName.parse(source.dataset or dataset)
     assert name, "both were checked"
-    return _read(fetch_file(name, source.file or file, "source.dataset"), source.first, read, "source.file")
+    return _read(fetch_file(name, source.file or file, "source.dataset", MOST_BYTES), source.first, read, "source.file")
 
 
 def text_of(row: Mapping[str, object], *columns: str) -> str:

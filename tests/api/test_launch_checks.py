@@ -118,6 +118,11 @@ def test_the_server_fetches_and_the_job_reads_what_was_fetched(
         assert hub.fetched == ["test.jsonl"]
         [missing] = ask("/evaluations", order | {"source": order["source"] | {"file": "no.jsonl"}}).json()["problems"]
         assert missing["field"] == "source.dataset"
+        monkeypatch.setattr("gift_core.tasks.item_rows.MOST_BYTES", 1000)
+        hub.put("someone/problems", "large.jsonl", b" " * 2000)
+        [large] = ask("/evaluations", order | {"source": order["source"] | {"file": "large.jsonl"}}).json()["problems"]
+        assert "the most is" in large["message"]
+        assert hub.fetched == ["test.jsonl"], "nothing more was fetched"
     # As the environment of every job has it.
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     ended = carry_out(studio, begun["id"])
