@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import View
+from api.views import View
 from workers.account_records import Role, Scope, Source
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .@-]*$")]
