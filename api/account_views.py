@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.schemas import View
+from api.views import View
 from gift_core.section import Name as CleanName
 from workers.account_records import Role, Scope, Source
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from api.schemas import ComputedView, FailureView, StreamEvent, TransitionView, View
+from api.schemas import FailureView, StreamEvent, TransitionView
+from api.views import ComputedView, View
 from gift_core.section import Name
 from workers.experiments import LaunchOptions
 from workers.records import Job, JobKind, JobState, StopMode, Worker

@@ -14,7 +14,7 @@ from gift_core.spec import ExperimentSpec
 from tests.workers.conftest import MakeAttempts, Until, claim
 from tests.workers.test_supervisor import Background
 from workers.experiments import LaunchOptions
-from workers.lifecycle import aside, attempt_files
+from workers.lifecycle import attempt_files
 from workers.lifecycle.actions import JobAction, actions_of
 from workers.lifecycle.attempt_files import UNDO_SECONDS, AsideSweep
 from workers.lifecycle.snapshots import computed_seconds
@@ -439,91 +439,6 @@ def enforce(world: World, bytes_over: int | None = None) -> None:
     studio = world.studio
     quota = 0 if bytes_over is None else studio.sizes.measure() - bytes_over
     Retention(studio.store.database, studio.sharing, studio.trace_files, studio.sizes, Limits(quota=quota)).look()
-
-
-# A crash between any two steps
-
-
-class CrashError(Exception):
-    """The process is killed."""
-
-
-@pytest.fixture
-def crash_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Have the process die before its rename or unlink with that number, counted from now on."""
-
-    def arm(number: int) -> None:
-        done = [0]
-
-        def counting(name: str) -> None:
-            real = getattr(Path, name)
-
-            def method(self: Path, *arguments: object, **named: object) -> object:
-                done[0] += 1
-                if done[0] == number:
-                    raise CrashError
-                return real(self, *arguments, **named)
-
-            monkeypatch.setattr(Path, name, method)
-
-        monkeypatch.undo()
-        for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
-            counting(name)
-
-    return arm
-
-
-OLD = {"trainer": "old", "checkpoint": "old", "metrics.jsonl": "old"}
-
-
-@pytest.mark.parametrize("number", range(1, 12))
-def test_setting_aside_may_break_off_anywhere(tmp_path: Path, crash_at: Callable[[int], None], number: int) -> None:
-    for name, text in OLD.items():
-        (tmp_path / name).write_text(text)
-    crash_at(number)
-    for _ in range(2):
-        try:
-            aside.put_aside(tmp_path, 1, 3)
-        except CrashError:
-            continue
-    assert aside.seal_of(tmp_path) == aside.Seal(1, 3)
-    assert {path.name: path.read_text() for path in (tmp_path / "aside").iterdir() if path.name in OLD} == OLD
-    assert aside.outputs(tmp_path) == []
-
-
-@pytest.mark.parametrize("number", range(1, 14))
-@pytest.mark.parametrize("is_recorded", [True, False], ids=["asked again", "found by the next attempt"])
-def test_bringing_back_may_break_off_anywhere(
-    tmp_path: Path, crash_at: Callable[[int], None], number: int, is_recorded: bool
-) -> None:
-    for name, text in OLD.items():
-        (tmp_path / name).write_text(text)
-    aside.put_aside(tmp_path, 1, 3)
-    for name in ("trainer", "metrics.jsonl", "reports-4.jsonl"):
-        (tmp_path / name).write_text("new")
-    (tmp_path / "reports-3.jsonl").write_text("old")
-    crash_at(number)
-    for _ in range(2):
-        try:
-            if is_recorded:
-                aside.put_back(tmp_path, 1, 3)
-            else:
-                aside.settle(tmp_path, 1)
-        except CrashError:
-            continue
-    left = {path.name: path.read_text() for path in tmp_path.iterdir() if path.is_file()}
-    assert left == OLD | {"reports-3.jsonl": "old"}
-
-
-def test_what_another_host_has_dropped_is_not_brought_back(tmp_path: Path) -> None:
-    (tmp_path / "trainer").write_text("old")
-    aside.put_aside(tmp_path, 1, 3)
-    (tmp_path / "trainer").write_text("new")
-    aside.remove(aside.settle(tmp_path, 4))
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"trainer": "new"}
-
-
-# Several hosts
 
 
 @pytest.mark.parametrize("discards", [False, True], ids=["start over", "discard"])
