@@ -72,6 +72,6 @@ NOTHING = Topics()
 
 
 class NamedTopics(BaseModel):
-    """Topics of a stream by their names: those that there are not (`unknown`), or that are told of whole (`complete`)."""
+    """Topics of a stream by their names."""
 
     topics: list[str]
