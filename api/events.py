@@ -10,8 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from api.job_views import JobNews, LineView
 from api.news import News, Position, Told, news_about, news_of_all, read_active, read_line
-from api.schemas import NamedTopics
-from api.topics import NOTHING, Topics
+from api.topics import NOTHING, NamedTopics, Topics
 from workers.records import Job
 from workers.store import JobStore
 

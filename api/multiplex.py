@@ -12,8 +12,7 @@ from fastapi.sse import ServerSentEvent
 
 from api.events import EventHub
 from api.news import Position
-from api.schemas import NamedTopics
-from api.topics import MOST_TOPICS, NOTHING, Topics
+from api.topics import MOST_TOPICS, NOTHING, NamedTopics, Topics
 from api.trace_stream import parse_position, stream
 from workers.live_traces import LiveTrace
 

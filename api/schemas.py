@@ -183,26 +183,6 @@ class MetricsEvent(StreamEvent):
     data: RunMetrics
 
 
-class NamedTopics(View):
-    """Topics of a stream, by their names."""
-
-    topics: list[str]
-
-
-class CompleteEvent(StreamEvent):
-    """A server-sent event that names the topics of which all that came before `after` has been told."""
-
-    event: Literal["complete"] = "complete"
-    data: NamedTopics
-
-
-class UnknownEvent(View):
-    """A server-sent event that names the topics that were left out; it comes first, and has no id."""
-
-    event: Literal["unknown"] = "unknown"
-    data: NamedTopics
-
-
 class DatasetView(View):
     """An uploaded file and how it is read. The same content uploaded twice in the same way is one data set."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Self
 
 from fastapi import Query
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 MOST_TOPICS = 100
 _TOPIC = r"^(queue|(experiment|job|trace):[A-Za-z0-9_.-]{1,100})$"
@@ -69,3 +69,9 @@ class Topics:
 
 
 NOTHING = Topics()
+
+
+class NamedTopics(BaseModel):
+    """Topics of a stream by their names."""
+
+    topics: list[str]

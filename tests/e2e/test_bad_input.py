@@ -257,8 +257,8 @@ def test_no_list_is_called_empty_before_it_is_there(context: BrowserContext, ser
     page = context.new_page()
     let_go = hold(page)
     page.goto(f"{server.url}/runs")
-    expect(page.locator("#experiments")).to_have_text("Loading the experiments…")
-    expect(page.locator("#runs")).to_have_text("Loading the runs…")
+    expect(page.locator("#experiments .gs-empty")).to_have_text("Loading the experiments…")
+    expect(page.locator("#runs .gs-empty")).to_have_text("Loading the runs…")
     let_go()
     expect(page.locator("#experiments").get_by_role("link")).not_to_have_count(0)
 
