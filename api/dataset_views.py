@@ -6,7 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
-from api.schemas import DatasetView, View
+from api.schemas import DatasetView
+from api.views import View
 from gift_core.data.catalogue import DATASETS, DatasetEntry
 from gift_core.data.hub import is_here, is_offline
 from gift_core.data_spec import ColumnMapping, HubSource
