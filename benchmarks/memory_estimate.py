@@ -18,12 +18,11 @@ from _allocations import Allocations
 from _common import FIRST_WORD, SEED, Shape, print_heading, print_table, random_model, use_one_thread
 
 from gift_core.activations import Setup
-from gift_core.data.sources import Split
 from gift_core.data.tokenisation import Tokenised, TokenisedExample
 from gift_core.memory import predict
 from gift_core.models.adapters import add_lora
 from gift_core.models.loading import load_base
-from gift_core.provenance import Provenance
+from gift_core.provenance import ExampleSet, Provenance
 from gift_core.run import Prepared
 from gift_core.sizing import largest_micro_batch
 from gift_core.spec import RunSpec
@@ -56,7 +55,9 @@ class Case:
         if self.spec.training.adapter == "lora":
             model = replace(model, network=add_lora(model, self.spec.training.lora, "base"))
         examples = Tokenised(self._examples(model.vocabulary_size))
-        return Prepared(model, "", examples, Tokenised([]), Provenance.of(Split([], [])))
+        none = ExampleSet.of([])
+        provenance = Provenance(training=none, held_out=none, versions={})
+        return Prepared(model, "base", "", examples, Tokenised([]), provenance)
 
     def _examples(self, vocabulary: int) -> list[TokenisedExample]:
         random = np.random.default_rng(SEED)
