@@ -24,7 +24,13 @@ COLUMNS = (
 
 
 BROUGHT = Path(__file__).parents[1] / "data" / "brought"
-LAYOUTS = sorted(path for path in BROUGHT.iterdir() if path.suffix in (".json", ".jsonl"))
+# Those of them that can be learned from.
+USABLE = (
+    *("both.jsonl", "dolly.jsonl", "metamath.jsonl", "openorca.jsonl", "s1k.jsonl", "mixture-of-thoughts.jsonl"),
+    *("instruction-input-response.jsonl", "alpaca-history.json", "trailing-user.jsonl", "weight-zero.jsonl"),
+    "empty-system.jsonl",
+)
+LAYOUTS = [BROUGHT / name for name in USABLE]
 NOTHING_FOUND = {"layout": "auto", "reasoning": "protocol"}
 
 
@@ -124,8 +130,7 @@ def test_what_the_page_fills_in_reads_what_was_summarised(
     own: OwnData, client: StudioClient, studio: Studio, path: Path
 ) -> None:
     dataset, refused, found = filled(own._receive(str(path)))
-    if refused:
-        pytest.skip("refused, which tests of the readers look at")
+    assert refused == ""
     values = {part: found.get(name) for name, part in own.mapping.items()} | {own.dataset: dataset, own.refused: ""}
     data = DataSpec.parse({"source": own.source(values), "held_out": 0})
     split = load_split(data, studio.datasets.path)
