@@ -49,8 +49,9 @@ def joined_texts(cell: object, what: str, between: str) -> str:
     """Return a text as it is, the joined texts of a list, or "" for an empty cell; raises `DataError` otherwise."""
     if is_nothing(cell):
         return ""
-    if isinstance(cell, list) and all(isinstance(text, str) for text in cell):
-        return text_of(between.join(cell), what)
+    texts = [text for text in cell if not is_nothing(text)] if isinstance(cell, list) else []
+    if texts and all(isinstance(text, str) for text in texts):
+        return text_of(between.join(texts), what)
     if isinstance(cell, list | dict):
         raise DataError(
             f"{what} is {kind_of(cell)}, not text.",
