@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -172,11 +172,18 @@ def _require_no_history(row: Row, used: Sequence[str]) -> None:
 def require_object(row: object) -> Row:
     """The row, whose columns have names; raises `DataError`."""
     if not isinstance(row, dict):
+        is_conversation = isinstance(row, list) and any(isinstance(m, dict) and _is_message(m) for m in row)
+        example = '{"messages": [...]}' if is_conversation else '{"prompt": "...", "response": "..."}'
         raise DataError(
             f"The row is {kind_of(row)}, not an object.",
-            remedy='Write it as an object, for example {"prompt": "...", "response": "..."}.',
+            remedy=f"Write it as an object, for example {example}.",
         )
     return row
+
+
+def _is_message(names: Collection[object]) -> bool:
+    """Whether these are the names in one message, not in a row."""
+    return any({*keys} <= {*names} for keys in (("role", "content"), ("from", "value")))
 
 
 class NoLayoutError(DataError):
@@ -204,6 +211,8 @@ def find_layout(columns: Sequence[str], mapping: ColumnMapping = FOUND_BY_NAME) 
 def _conversations(columns: Sequence[str], mapping: ColumnMapping) -> Layout | None:
     pair = mapping.prompt_column or mapping.response_column
     column = mapping.conversation_column or (pair if mapping.prompt_column == mapping.response_column else None)
+    if column is None and not pair and mapping.layout == "auto" and (asking := _preference_of_conversation(columns)):
+        return Layout("pairs", *asking)
     if column is None and not pair and mapping.layout in ("auto", *_CONVERSATIONAL):
         # A layout that was given looks for its own name first.
         names = sorted(known.CONVERSATIONS, key=lambda name: known.CONVERSATIONS[name] != mapping.layout)
@@ -234,6 +243,13 @@ def _pairs(columns: Sequence[str], mapping: ColumnMapping) -> Iterator[tuple[str
         # A given column's usual partner comes before other names that also occur.
         for prompt, response in sorted(pairs, key=lambda pair: pair[0] != given[0] and pair[1] != given[1]):
             yield given[0] or prompt, given[1] or response
+
+
+def _preference_of_conversation(columns: Sequence[str]) -> tuple[str, str] | None:
+    """Return the columns of preference pairs whose prompt is a conversation, not a column of its own."""
+    if not {known.CHOSEN, known.REJECTED} <= set(columns) or any(prompt in columns for prompt, _ in known.PREFERENCES):
+        return None
+    return next((pair for pair in known.ASKING_CONVERSATIONS if pair[0] in columns), None)
 
 
 def _chosen_conversation(columns: Sequence[str], mapping: ColumnMapping) -> Layout | None:
@@ -309,6 +325,12 @@ def _no_layout(columns: Sequence[str]) -> DataError:
             f'The file has one column, "{columns[0]}", and nothing says where its prompts end and its responses begin.',
             field="data.source",
             remedy="Write prompt and response as two columns, or as a list of messages.",
+        )
+    if _is_message(columns):
+        return NoLayoutError(
+            f"Each row is one message; the columns are {_listing(columns)}.",
+            field="data.source",
+            remedy='Write a row for each conversation: {"messages": [{"role": ..., "content": ...}, ...]}.',
         )
     names = ", ".join([*known.CONVERSATIONS, *(f"{prompt} and {response}" for prompt, response in known.PAIRS)])
     return NoLayoutError(

@@ -141,6 +141,30 @@ KNOWN: list[tuple[str, dict[str, Any], Example]] = [
     ("preference pairs (DPO)", {"chosen": TALK, "rejected": [TALK[0], *REJECTED]}, Example(1, "q", "a")),
     (
         "preference pairs (DPO)",
+        {"system": "s", "input": "q", "chosen": "c", "rejected": "r"},
+        Example(1, "q", "c", (Turn("system", "s"),)),
+    ),
+    # The conversation goes up to the question that the pair answers.
+    (
+        "preference pairs (DPO)",
+        {
+            "conversations": [
+                {"from": "human", "value": "q1"},
+                {"from": "gpt", "value": "a1"},
+                {"from": "human", "value": "q2"},
+            ],
+            "chosen": {"from": "gpt", "value": "c"},
+            "rejected": {"from": "gpt", "value": "r"},
+        },
+        Example(1, "q2", "c", (Turn("user", "q1"), Turn("assistant", "a1"))),
+    ),
+    (
+        "preference pairs (DPO)",
+        {"prompt": "q", "prompt_id": "1", "messages": TALK, "chosen": TALK, "rejected": [TALK[0], *REJECTED]},
+        Example(1, "q", "a"),
+    ),
+    (
+        "preference pairs (DPO)",
         {"prompt": [TALK[0]], "chosen": CHOSEN, "rejected": REJECTED},
         Example(1, "q", "a"),
     ),
@@ -263,6 +287,23 @@ def test_a_conversation_has_no_context_beside_it() -> None:
 def test_texts_without_an_end_of_the_prompt_say_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing says where its prompts end"):
         read_examples(written(tmp_path / "d.jsonl", {"text": "Once upon a time."}))
+
+
+def test_a_message_for_each_row_is_no_conversation(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Each row is one message"):
+        read_examples(written(tmp_path / "d.jsonl", *TALK))
+    path = tmp_path / "l.jsonl"
+    path.write_text(json.dumps(TALK) + "\n" + json.dumps([[{}]]) + "\n")
+    with pytest.raises(DataError) as caught:
+        read_examples(path)
+    first, second = caught.value.problems
+    assert '{"messages": [...]}' in str(first.remedy)
+    assert '"prompt"' in str(second.remedy)
+
+
+def test_an_empty_step_of_the_reasoning_is_left_out(tmp_path: Path) -> None:
+    row = S1K | {"thinking_trajectories": ["t", None, "", "u"]}
+    assert only(written(tmp_path / "d.jsonl", row)).response == "<reasoning>t\nu</reasoning><answer>a</answer>"
 
 
 # Prompts and responses that are lists of messages

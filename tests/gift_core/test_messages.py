@@ -270,6 +270,13 @@ def test_a_completion_to_avoid_is_refused(tmp_path: Path) -> None:
     assert example(tmp_path, row | {"label": True}).response == "c"
 
 
+def test_a_conversation_to_avoid_is_refused(tmp_path: Path) -> None:
+    row = talk(ASKED, ANSWERED) | {"label": False}
+    assert 'Column "label" is false' in refusal(tmp_path, row)
+    kept = talk(ASKED, ANSWERED)
+    assert example(tmp_path, row | {"label": True}) == example(tmp_path, kept)
+
+
 HISTORY = (Turn("user", "q1"), Turn("assistant", "a1"))
 
 
