@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from gift_core.data.formats import json_value
@@ -41,8 +42,23 @@ def list_in(cell: object, what: str) -> object:
     try:
         return json_value(cell)
     except DataError as error:
+        require_whole_json(cell, what)
         problem = error.problems[0]
         raise DataError(f"{what} is not a list in JSON: {problem.message}", remedy=problem.remedy) from error
+
+
+def require_whole_json(text: str, what: str) -> None:
+    """Raise `DataError` for JSON that ends too early, as a spreadsheet cuts off long cells."""
+    try:
+        json.JSONDecoder().raw_decode(text.strip())
+    except json.JSONDecodeError as error:
+        if error.msg.startswith("Unterminated") or error.pos >= len(text.strip()):
+            raise DataError(
+                f"{what} is JSON that ends too early, after {len(text):,} characters.",
+                remedy="Write it whole: spreadsheets cut off cells after 32,767 characters. JSONL and Parquet do not.",
+            ) from error
+    except (ValueError, RecursionError):
+        return
 
 
 def joined_texts(cell: object, what: str, between: str) -> str:

@@ -28,6 +28,8 @@ Row = Mapping[object, object]
 _COLUMNS_SHOWN = 20
 FOUND_BY_NAME = ColumnMapping()
 _CONVERSATIONAL = ("sharegpt", "messages")
+# What a column called reasoning or thinking may hold in place of reasoning.
+_SWITCHES = frozenset({"on", "off", "true", "false", "yes", "no", "low", "medium", "high"})
 # The fields that name a column, and what people call its use.
 _USES = {
     "prompt_column": "prompt",
@@ -133,8 +135,13 @@ class Layout:
         """The text of the reasoning column, whose steps stand below each other."""
         if self.reasoning is None:
             return ""
-        what = f'Column "{self.reasoning}"'
-        return joined_texts(written_list(row.get(self.reasoning), what), what, "\n").strip()
+        what, cell = f'Column "{self.reasoning}"', row.get(self.reasoning)
+        if cell is True or (isinstance(cell, str) and cell.strip().lower() in _SWITCHES):
+            raise DataError(
+                f'{what} is "{cell}": it says whether a model reasoned, and is not the reasoning.',
+                remedy="Rename or delete the column, or set data.source.layout to pairs to leave it out.",
+            )
+        return joined_texts(written_list(cell, what), what, "\n").strip()
 
     def _before(self, row: Row, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         """The turns before the prompt, a system turn first; one of the conversation comes before the system column."""

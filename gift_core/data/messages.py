@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gift_core.data.cells import is_nothing, json_in, list_in
+from gift_core.data.cells import is_nothing, json_in, list_in, require_whole_json
 from gift_core.data.examples import Role
 from gift_core.data.limits import MOST_MESSAGES
 from gift_core.data.texts import kind_of, printable, text_of
@@ -35,6 +35,8 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), ("masked",)
 # A known speaker in a text of messages, as JSON or Python quotes it.
 _SPEAKER = re.compile(rf"""(["'])(?:role|from)\1\s*:\s*["'](?:{"|".join((*_SPEAKERS, *sorted(_TOOLS)))})["']""")
+# How a list of messages begins.
+_MESSAGES = re.compile(r"""\s*\[\s*\{\s*"(?:role|from|content|value)"\s*:""")
 _SAID = re.compile(r"""(["'])(?:content|value)\1\s*:""")
 _YES_OR_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
@@ -184,6 +186,8 @@ def messages_in(cell: object, column: str) -> list[Message] | None:
 
 def _messages_in_text(text: str, column: str) -> list[Message] | None:
     ends = text.strip()[:1] + text.strip()[-1:]
+    if _MESSAGES.match(text):
+        require_whole_json(text, f'Column "{column}"')
     if ends not in ("[]", "{}") or not (_SPEAKER.search(text) and _SAID.search(text)):
         return None
     found = json_in(text)
