@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 from gift_core.data.formats import json_value
@@ -41,16 +42,32 @@ def list_in(cell: object, what: str) -> object:
     try:
         return json_value(cell)
     except DataError as error:
+        require_whole_json(cell, what)
         problem = error.problems[0]
         raise DataError(f"{what} is not a list in JSON: {problem.message}", remedy=problem.remedy) from error
+
+
+def require_whole_json(text: str, what: str) -> None:
+    """Raise `DataError` for JSON that ends too early, as a spreadsheet cuts off long cells."""
+    try:
+        json.JSONDecoder().raw_decode(text.strip())
+    except json.JSONDecodeError as error:
+        if error.msg.startswith("Unterminated") or error.pos >= len(text.strip()):
+            raise DataError(
+                f"{what} is JSON that ends too early, after {len(text):,} characters.",
+                remedy="Write it whole: spreadsheets cut off cells after 32,767 characters. JSONL and Parquet do not.",
+            ) from error
+    except (ValueError, RecursionError):
+        return
 
 
 def joined_texts(cell: object, what: str, between: str) -> str:
     """Return a text as it is, the joined texts of a list, or "" for an empty cell; raises `DataError` otherwise."""
     if is_nothing(cell):
         return ""
-    if isinstance(cell, list) and all(isinstance(text, str) for text in cell):
-        return text_of(between.join(cell), what)
+    texts = [text for text in cell if not is_nothing(text)] if isinstance(cell, list) else []
+    if texts and all(isinstance(text, str) for text in texts):
+        return text_of(between.join(texts), what)
     if isinstance(cell, list | dict):
         raise DataError(
             f"{what} is {kind_of(cell)}, not text.",

@@ -158,7 +158,8 @@ def _whole_conversation(
     if not same or len(given) > len(whole):
         raise _another_question(columns)
     messages = [*([] if own else system), *conversation]
-    return messages, len(messages) - len(whole) + len(given)
+    # A prompt may hold the answer as well.
+    return messages, min(len(messages) - len(whole) + len(given), len(messages) - 1)
 
 
 def _another_question(columns: tuple[str, str]) -> DataError:

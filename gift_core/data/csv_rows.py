@@ -17,7 +17,7 @@ from gift_core.errors import DataError
 # In order of preference.
 _SEPARATORS = (",", ";", "\t", "|")
 # Spreadsheets name the separator in a line of its own before the header.
-_DECLARED = re.compile(r'"?sep=([,;\t|:~^])"?\s*')
+_DECLARED = re.compile(r'"?sep=([,;\t|:~^])"?\s*', re.IGNORECASE)
 _NAMES: dict[str, str] = {",": "commas", ";": "semicolons", "\t": "tabs"}
 
 
@@ -82,10 +82,12 @@ class _Header:
 
     def row(self, cells: list[str]) -> object:
         """Return a record's cells under their names, or what is wrong with it."""
-        if len(cells) < self._end or not _is_blank(cells[len(self._names) :]):
+        is_short = len(cells) < self._end
+        if is_short or not _is_blank(cells[len(self._names) :]):
+            quoted = f"Put cells that contain {self._between} or line breaks in double quotes: {self._example}."
             return DataError(
                 f"The row has {len(cells)} cells, but the header has {len(self._names)}.",
-                remedy=f"Put cells that contain {self._between} or line breaks in double quotes: {self._example}.",
+                remedy=f"Write its empty cells too, those at its end as well. {quoted}" if is_short else quoted,
             )
         if cells == self._names:
             return DataError("The row repeats the header: two files were joined.", remedy="Delete the row.")

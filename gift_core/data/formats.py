@@ -58,11 +58,14 @@ def _suffix(file: TextIO) -> str:
 
 def _decoded(decoder: json.JSONDecoder, number: int, line: str) -> object | DataError:
     try:
-        return checked(decoder.decode(line))
+        # A place after the line's end would be named as line 2.
+        return checked(decoder.decode(line.rstrip("\r\n")))
     except (ValueError, RecursionError) as error:
         place = error.pos if isinstance(error, json.JSONDecodeError) else 0
         if BYTE_ORDER_MARK in (line[:1], line[place : place + 1]):
             return joined_files(number)
+        if place and str(error).startswith("Extra data") and line[place:].strip() == ",":
+            return DataError("The row ends in a comma.", remedy="Delete it: each line is one JSON object by itself.")
         return _not_json(error, "Write one complete JSON object on each line.")
 
 
@@ -235,6 +238,8 @@ def _elements(window: JsonWindow) -> Iterator[object]:
     decoder = _decoder()
     while window.next() == BYTE_ORDER_MARK:
         window.at += 1
+    if not window.next():
+        return
     if window.next() != "[":
         raise _no_array(window, decoder)
     try:
@@ -244,7 +249,7 @@ def _elements(window: JsonWindow) -> Iterator[object]:
             raise json.JSONDecodeError("Expecting nothing after the array", window.text, window.at)
     except json.JSONDecodeError as error:
         cause = ". Two files were joined" if error.doc[error.pos : error.pos + 1] in ("[", BYTE_ORDER_MARK) else ""
-        raise _NotJsonError(f"{error.msg} at {window.where(error.pos)}{cause}") from error
+        raise _NotJsonError(f"{_reason(error)} at {window.where(error.pos)}{cause}") from error
 
 
 def _no_array(window: JsonWindow, decoder: json.JSONDecoder) -> DataError:
@@ -253,7 +258,7 @@ def _no_array(window: JsonWindow, decoder: json.JSONDecoder) -> DataError:
             return object_error(window, decoder)
         except json.JSONDecodeError as error:
             return DataError(
-                f"The file is not a JSON array, and not JSON: {error.msg} at {window.where(error.pos)}.",
+                f"The file is not a JSON array, and not JSON: {_reason(error)} at {window.where(error.pos)}.",
                 remedy="Correct it, and write the rows as [{...}, {...}].",
             )
         except (ValueError, RecursionError):
@@ -285,8 +290,13 @@ def _not_json(error: ValueError | RecursionError, remedy: str, what: str = "The 
         return _too_long("The row", LONGEST_ROW)
     if isinstance(error, json.JSONDecodeError):
         where = f"line {error.lineno}, column" if error.lineno > 1 else "column"
-        return DataError(f"{what} is not JSON: {error.msg} at {where} {error.colno}.", remedy=remedy)
+        return DataError(f"{what} is not JSON: {_reason(error)} at {where} {error.colno}.", remedy=remedy)
     return DataError(f"{what} is not JSON: {error}.", remedy=remedy)
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    """Return what is wrong, before its place: some messages of the decoder end in "at"."""
+    return error.msg.removesuffix(" at")
 
 
 def _too_long(what: str, most: int) -> DataError:

@@ -31,7 +31,9 @@ LATER_PAIRS = (
 )
 # The response of a preference pair, if the other one is there too.
 CHOSEN, REJECTED = "chosen", "rejected"
-PREFERENCES = (("prompt", CHOSEN), ("question", CHOSEN), ("instruction", CHOSEN))
+PREFERENCES = (("prompt", CHOSEN), ("question", CHOSEN), ("instruction", CHOSEN), ("input", CHOSEN))
+# Without a prompt of its own, the conversation beside a preference pair is the prompt of both.
+ASKING_CONVERSATIONS = tuple((column, CHOSEN) for column in CONVERSATIONS)
 SYSTEM = ("system", "system_prompt")
 # A prompt called instruction takes in either, any other prompt the second.
 CONTEXT = ("input", "context")
@@ -74,12 +76,16 @@ _FORMATS = (
     _conversation("OpenR1-Math", "messages", "problem", "generations"),
     _conversation("Mixture-of-Thoughts", "messages", "num_tokens", "source"),
     _conversation("NuminaMath", "messages", "problem", "solution"),
+    _conversation("preference pairs (DPO)", "messages", CHOSEN, REJECTED),
     _conversation("UltraChat", "messages", "prompt", "prompt_id"),
     _conversation("OpenHermes", "conversations", "custom_instruction"),
     _conversation("OpenHermes", "conversations", "skip_prompt_formatting"),
     _conversation("ShareGPT", "conversations"),
     _conversation("preference pairs (DPO)", CHOSEN, REJECTED),
-    *(KnownFormat("preference pairs (DPO)", prompt, (CHOSEN,), frozenset({REJECTED})) for prompt, _ in PREFERENCES),
+    *(
+        KnownFormat("preference pairs (DPO)", prompt, (CHOSEN,), frozenset({REJECTED}))
+        for prompt, _ in (*PREFERENCES, *ASKING_CONVERSATIONS)
+    ),
     KnownFormat("Dolly", "instruction", ("response",), frozenset({"context"})),
     KnownFormat("Alpaca", ALPACA[0], ALPACA[1:]),
     KnownFormat("OpenOrca", "question", ("response",), frozenset({"system_prompt"})),

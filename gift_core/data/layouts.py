@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -28,6 +28,8 @@ Row = Mapping[object, object]
 _COLUMNS_SHOWN = 20
 FOUND_BY_NAME = ColumnMapping()
 _CONVERSATIONAL = ("sharegpt", "messages")
+# What a column called reasoning or thinking may hold in place of reasoning.
+_SWITCHES = frozenset({"on", "off", "true", "false", "yes", "no", "low", "medium", "high"})
 # The fields that name a column, and what people call its use.
 _USES = {
     "prompt_column": "prompt",
@@ -133,8 +135,13 @@ class Layout:
         """The text of the reasoning column, whose steps stand below each other."""
         if self.reasoning is None:
             return ""
-        what = f'Column "{self.reasoning}"'
-        return joined_texts(written_list(row.get(self.reasoning), what), what, "\n").strip()
+        what, cell = f'Column "{self.reasoning}"', row.get(self.reasoning)
+        if cell is True or (isinstance(cell, str) and cell.strip().lower() in _SWITCHES):
+            raise DataError(
+                f'{what} is "{cell}": it says whether a model reasoned, and is not the reasoning.',
+                remedy="Rename or delete the column, or set data.source.layout to pairs to leave it out.",
+            )
+        return joined_texts(written_list(cell, what), what, "\n").strip()
 
     def _before(self, row: Row, turns: Sequence[Turn]) -> tuple[Turn, ...]:
         """The turns before the prompt, a system turn first; one of the conversation comes before the system column."""
@@ -172,11 +179,18 @@ def _require_no_history(row: Row, used: Sequence[str]) -> None:
 def require_object(row: object) -> Row:
     """The row, whose columns have names; raises `DataError`."""
     if not isinstance(row, dict):
+        is_conversation = isinstance(row, list) and any(isinstance(m, dict) and _is_message(m) for m in row)
+        example = '{"messages": [...]}' if is_conversation else '{"prompt": "...", "response": "..."}'
         raise DataError(
             f"The row is {kind_of(row)}, not an object.",
-            remedy='Write it as an object, for example {"prompt": "...", "response": "..."}.',
+            remedy=f"Write it as an object, for example {example}.",
         )
     return row
+
+
+def _is_message(names: Collection[object]) -> bool:
+    """Whether these are the names in one message, not in a row."""
+    return any({*keys} <= {*names} for keys in (("role", "content"), ("from", "value")))
 
 
 class NoLayoutError(DataError):
@@ -204,6 +218,8 @@ def find_layout(columns: Sequence[str], mapping: ColumnMapping = FOUND_BY_NAME) 
 def _conversations(columns: Sequence[str], mapping: ColumnMapping) -> Layout | None:
     pair = mapping.prompt_column or mapping.response_column
     column = mapping.conversation_column or (pair if mapping.prompt_column == mapping.response_column else None)
+    if column is None and not pair and mapping.layout == "auto" and (asking := _preference_of_conversation(columns)):
+        return Layout("pairs", *asking)
     if column is None and not pair and mapping.layout in ("auto", *_CONVERSATIONAL):
         # A layout that was given looks for its own name first.
         names = sorted(known.CONVERSATIONS, key=lambda name: known.CONVERSATIONS[name] != mapping.layout)
@@ -234,6 +250,13 @@ def _pairs(columns: Sequence[str], mapping: ColumnMapping) -> Iterator[tuple[str
         # A given column's usual partner comes before other names that also occur.
         for prompt, response in sorted(pairs, key=lambda pair: pair[0] != given[0] and pair[1] != given[1]):
             yield given[0] or prompt, given[1] or response
+
+
+def _preference_of_conversation(columns: Sequence[str]) -> tuple[str, str] | None:
+    """Return the columns of preference pairs whose prompt is a conversation, not a column of its own."""
+    if not {known.CHOSEN, known.REJECTED} <= set(columns) or any(prompt in columns for prompt, _ in known.PREFERENCES):
+        return None
+    return next((pair for pair in known.ASKING_CONVERSATIONS if pair[0] in columns), None)
 
 
 def _chosen_conversation(columns: Sequence[str], mapping: ColumnMapping) -> Layout | None:
@@ -309,6 +332,12 @@ def _no_layout(columns: Sequence[str]) -> DataError:
             f'The file has one column, "{columns[0]}", and nothing says where its prompts end and its responses begin.',
             field="data.source",
             remedy="Write prompt and response as two columns, or as a list of messages.",
+        )
+    if _is_message(columns):
+        return NoLayoutError(
+            f"Each row is one message; the columns are {_listing(columns)}.",
+            field="data.source",
+            remedy='Write a row for each conversation: {"messages": [{"role": ..., "content": ...}, ...]}.',
         )
     names = ", ".join([*known.CONVERSATIONS, *(f"{prompt} and {response}" for prompt, response in known.PAIRS)])
     return NoLayoutError(

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gift_core.data.cells import is_nothing, json_in, list_in
+from gift_core.data.cells import is_nothing, json_in, list_in, require_whole_json
 from gift_core.data.examples import Role
 from gift_core.data.limits import MOST_MESSAGES
-from gift_core.data.texts import kind_of, text_of
+from gift_core.data.texts import kind_of, printable, text_of
 from gift_core.data.unlearnable import require_learnable_message
 from gift_core.errors import DataError
 
@@ -35,6 +35,8 @@ _REASONING = ("reasoning_content", "reasoning", "thinking")
 _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), ("masked",)
 # A known speaker in a text of messages, as JSON or Python quotes it.
 _SPEAKER = re.compile(rf"""(["'])(?:role|from)\1\s*:\s*["'](?:{"|".join((*_SPEAKERS, *sorted(_TOOLS)))})["']""")
+# How a list of messages begins.
+_MESSAGES = re.compile(r"""\s*\[\s*\{\s*"(?:role|from|content|value)"\s*:""")
 _SAID = re.compile(r"""(["'])(?:content|value)\1\s*:""")
 _YES_OR_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 
@@ -60,7 +62,7 @@ class Message(NamedTuple):
                 remedy="Delete the row, or write the calls and their results into the text.",
             )
         if not names or not isinstance(names[0], str) or names[0] not in _SPEAKERS:
-            raise _unknown_speaker(where)
+            raise _unknown_speaker(where, names[0] if names else None)
         if len(roles) > 1:
             raise DataError(f'"role" and "from" of {where} name two speakers.', remedy="Delete one of them.")
         return cls(value, roles[0], where)
@@ -102,7 +104,7 @@ class Message(NamedTuple):
         if not is_nothing(content) and not is_nothing(value) and value != content:
             raise DataError(f'{_begun(self.where)} has both "content" and "value".', remedy="Delete one of them.")
         said = value if is_nothing(content) and value is not None else content
-        joined = _joined(said, self.where) if isinstance(said, list) and said else said
+        joined = _joined(said, self.where) if isinstance(said, list) else said
         return text_of(joined, f"The text of {self.where}")
 
     def reasoning(self) -> str:
@@ -184,6 +186,8 @@ def messages_in(cell: object, column: str) -> list[Message] | None:
 
 def _messages_in_text(text: str, column: str) -> list[Message] | None:
     ends = text.strip()[:1] + text.strip()[-1:]
+    if _MESSAGES.match(text):
+        require_whole_json(text, f'Column "{column}"')
     if ends not in ("[]", "{}") or not (_SPEAKER.search(text) and _SAID.search(text)):
         return None
     found = json_in(text)
@@ -242,10 +246,11 @@ def _thought(part: object) -> str:
     return next((part[key] for key in ("thinking", "reasoning", "text") if isinstance(part.get(key), str)), "")
 
 
-def _unknown_speaker(where: str) -> DataError:
+def _unknown_speaker(where: str, name: object = None) -> DataError:
+    shown = f', "{printable(name)[:40]}",' if isinstance(name, str) else ""
     return DataError(
-        f"The speaker of {where} is not one of {', '.join(_SPEAKERS)}.",
-        remedy='Give the message a "role" and its "content".',
+        f"The speaker of {where}{shown} is not one of {', '.join(_SPEAKERS)}.",
+        remedy="Write one of these, or delete the row." if shown else 'Give the message a "role" and its "content".',
     )
 
 

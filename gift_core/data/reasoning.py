@@ -8,6 +8,7 @@ from gift_core.data_spec import ReasoningForm
 from gift_core.errors import DataError
 
 _OPEN, _CLOSE = "<think>", "</think>"
+_OPEN_ANSWER, _CLOSE_ANSWER = "<answer>", "</answer>"
 
 
 class Reasoned(NamedTuple):
@@ -37,7 +38,7 @@ def split_think(text: str, what: str) -> Reasoned:
 
 def protocol_form(reasoning: str, answer: str) -> str:
     """Write a response in the form that the built-in tasks and the benchmarks ask for."""
-    return f"<reasoning>{reasoning}</reasoning><answer>{answer}</answer>"
+    return f"<reasoning>{reasoning}</reasoning>{_OPEN_ANSWER}{answer}{_CLOSE_ANSWER}"
 
 
 def rendered(found: Reasoned, form: ReasoningForm) -> str:
@@ -46,4 +47,11 @@ def rendered(found: Reasoned, form: ReasoningForm) -> str:
         return found.answer
     if form == "think":
         return f"{_OPEN}\n{found.reasoning}\n{_CLOSE}\n\n{found.answer}"
-    return protocol_form(found.reasoning, found.answer)
+    return protocol_form(found.reasoning, _unwrapped(found.answer))
+
+
+def _unwrapped(answer: str) -> str:
+    """Return an answer without the protocol's own tags around it, which models that write <think> blocks use too."""
+    inside = answer.strip().removeprefix(_OPEN_ANSWER).removesuffix(_CLOSE_ANSWER)
+    is_wrapped = answer.strip() == f"{_OPEN_ANSWER}{inside}{_CLOSE_ANSWER}" and _OPEN_ANSWER not in inside
+    return inside.strip() if is_wrapped else answer

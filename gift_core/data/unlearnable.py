@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gift_core.data.cells import is_nothing, json_in
+from gift_core.data.known_formats import CONVERSATIONS
 from gift_core.errors import DataError
 
 _TOOLS = "Delete it, or write the calls and their results into the text."
@@ -69,8 +70,8 @@ def require_learnable_row(row: Mapping[object, object], used: Collection[str]) -
         if name in row and name not in used and _holds_media(row[name], f"<{name.rstrip('s')}>", row, used):
             raise DataError(f'Column "{name}" has media that the text is about.', remedy=_MEDIA)
     _require_weight_of_one(row, used)
-    for name, column in (("label", "completion"), ("kto_tag", None)):
-        if (column is None or column in used) and str(row.get(name)).lower() == "false" and name not in used:
+    for name, columns in (("label", ("completion", *CONVERSATIONS)), ("kto_tag", used)):
+        if not {*columns}.isdisjoint(used) and str(row.get(name)).lower() == "false" and name not in used:
             raise DataError(
                 f'Column "{name}" is false: the response is one to avoid.',
                 remedy="Delete the row, or the column if it means something else.",

@@ -129,6 +129,15 @@ def test_the_remedy_names_the_separator(tmp_path: Path) -> None:
     )
 
 
+def test_a_short_row_is_completed_by_empty_cells(tmp_path: Path) -> None:
+    assert "empty cells" in problem(tmp_path, "prompt,response,note\np,r\n").remedy
+    assert found(tmp_path, "prompt,response,note\np,r,\n") == [(1, "p", "r")]
+
+
+def test_capitals_in_the_line_that_names_the_separator_make_no_difference(tmp_path: Path) -> None:
+    assert found(tmp_path, "SEP=;\nprompt;response\np;1,5\n") == [(1, "p", "1,5")]
+
+
 def test_nan_in_csv_is_the_text_that_was_typed(tmp_path: Path) -> None:
     assert found(tmp_path, "prompt,response\nWhat is 0/0?,NaN\n") == [(1, "What is 0/0?", "NaN")]
 

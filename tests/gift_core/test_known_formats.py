@@ -141,6 +141,30 @@ KNOWN: list[tuple[str, dict[str, Any], Example]] = [
     ("preference pairs (DPO)", {"chosen": TALK, "rejected": [TALK[0], *REJECTED]}, Example(1, "q", "a")),
     (
         "preference pairs (DPO)",
+        {"system": "s", "input": "q", "chosen": "c", "rejected": "r"},
+        Example(1, "q", "c", (Turn("system", "s"),)),
+    ),
+    # The conversation goes up to the question that the pair answers.
+    (
+        "preference pairs (DPO)",
+        {
+            "conversations": [
+                {"from": "human", "value": "q1"},
+                {"from": "gpt", "value": "a1"},
+                {"from": "human", "value": "q2"},
+            ],
+            "chosen": {"from": "gpt", "value": "c"},
+            "rejected": {"from": "gpt", "value": "r"},
+        },
+        Example(1, "q2", "c", (Turn("user", "q1"), Turn("assistant", "a1"))),
+    ),
+    (
+        "preference pairs (DPO)",
+        {"prompt": "q", "prompt_id": "1", "messages": TALK, "chosen": TALK, "rejected": [TALK[0], *REJECTED]},
+        Example(1, "q", "a"),
+    ),
+    (
+        "preference pairs (DPO)",
         {"prompt": [TALK[0]], "chosen": CHOSEN, "rejected": REJECTED},
         Example(1, "q", "a"),
     ),
@@ -265,6 +289,45 @@ def test_texts_without_an_end_of_the_prompt_say_what_is_missing(tmp_path: Path) 
         read_examples(written(tmp_path / "d.jsonl", {"text": "Once upon a time."}))
 
 
+def test_a_message_for_each_row_is_no_conversation(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Each row is one message"):
+        read_examples(written(tmp_path / "d.jsonl", *TALK))
+    path = tmp_path / "l.jsonl"
+    path.write_text(json.dumps(TALK) + "\n" + json.dumps([[{}]]) + "\n")
+    with pytest.raises(DataError) as caught:
+        read_examples(path)
+    first, second = caught.value.problems
+    assert '{"messages": [...]}' in str(first.remedy)
+    assert '"prompt"' in str(second.remedy)
+
+
+@pytest.mark.parametrize("switch", ["on", "off", True, "High"])
+def test_a_switch_is_no_reasoning(tmp_path: Path, switch: object) -> None:
+    path = written(tmp_path / "d.jsonl", {"input": [TALK[0]], "output": "a", "reasoning": switch})
+    with pytest.raises(DataError, match="is not the reasoning") as caught:
+        only(path)
+    assert "layout to pairs" in str(caught.value.problems[0].remedy)
+    assert only(path, layout="pairs") == Example(1, "q", "a")
+
+
+@pytest.mark.parametrize(
+    ("form", "response"),
+    [
+        ("protocol", "<reasoning>r</reasoning><answer>a</answer>"),
+        ("think", "<think>r</think>\n<answer>a</answer>"),
+        ("omit", "<answer>a</answer>"),
+    ],
+)
+def test_an_answer_in_the_tags_of_the_protocol_is_not_wrapped_again(tmp_path: Path, form: str, response: str) -> None:
+    row = {"prompt": "p", "response": "<think>r</think>\n<answer>a</answer>"}
+    assert only(written(tmp_path / "d.jsonl", row), reasoning=form) == Example(1, "p", response)
+
+
+def test_an_empty_step_of_the_reasoning_is_left_out(tmp_path: Path) -> None:
+    row = S1K | {"thinking_trajectories": ["t", None, "", "u"]}
+    assert only(written(tmp_path / "d.jsonl", row)).response == "<reasoning>t\nu</reasoning><answer>a</answer>"
+
+
 # Prompts and responses that are lists of messages
 
 SYSTEM = {"role": "system", "content": "s"}
@@ -279,6 +342,7 @@ SYSTEM = {"role": "system", "content": "s"}
         ([TALK[0]], "a", ()),
         ([TALK[0]], CHOSEN[0], ()),
         ([TALK[0]], TALK, ()),
+        (TALK, TALK, ()),
         ([SYSTEM, TALK[0]], TALK, (Turn("system", "s"),)),
         ("q", [SYSTEM, *TALK], (Turn("system", "s"),)),
         ([TALK[0]], [SYSTEM, *TALK], (Turn("system", "s"),)),
@@ -313,6 +377,8 @@ def test_messages_in_prompt_and_completion(
         ([TALK[0]], [CHOSEN[0] | {"tool_calls": [{"name": "f"}]}], 'Message 1 of column "completion" has "tool_calls"'),
         (json.dumps([TALK[0]])[:-2] + ',"role":"user"}]', CHOSEN, "twice"),
         (str([TALK[0]]), CHOSEN, "as Python prints it"),
+        ("q", json.dumps(CHOSEN)[:-5], "ends too early, after 34 characters"),
+        ("q", json.dumps(CHOSEN)[:-1], "ends too early"),
     ],
 )
 def test_messages_that_do_not_fit_are_named(tmp_path: Path, prompt: object, completion: object, said: str) -> None:
@@ -341,7 +407,11 @@ def test_a_conversation_in_a_cell_is_read_as_json(tmp_path: Path) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([[name, "id"], [json.dumps(TALK), "1"]])
         assert read_examples(path).examples == [Example(1, "q", "a")]
-    for cell, said in ((str(TALK), "as Python prints it"), (json.dumps(TALK)[:-1], "not a list in JSON"), ("", "text")):
+    damaged = json.dumps(TALK).replace(":", ";")
+    for cell, said in (
+        *((str(TALK), "as Python prints it"), (json.dumps(TALK)[:-1], "ends too early")),
+        *((damaged, "not a list in JSON"), ("", "text")),
+    ):
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([["messages", "id"], [cell, "1"]])
         with pytest.raises(DataError, match=said):

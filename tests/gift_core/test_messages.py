@@ -270,6 +270,18 @@ def test_a_completion_to_avoid_is_refused(tmp_path: Path) -> None:
     assert example(tmp_path, row | {"label": True}).response == "c"
 
 
+def test_a_conversation_that_a_spreadsheet_cut_off_is_named(tmp_path: Path) -> None:
+    cut = json.dumps(talk(ASKED, ANSWERED)["messages"])[:-4]
+    assert f"ends too early, after {len(cut)} characters" in refusal(tmp_path, {"messages": cut})
+
+
+def test_a_conversation_to_avoid_is_refused(tmp_path: Path) -> None:
+    row = talk(ASKED, ANSWERED) | {"label": False}
+    assert 'Column "label" is false' in refusal(tmp_path, row)
+    kept = talk(ASKED, ANSWERED)
+    assert example(tmp_path, row | {"label": True}) == example(tmp_path, kept)
+
+
 HISTORY = (Turn("user", "q1"), Turn("assistant", "a1"))
 
 
