@@ -177,5 +177,5 @@ class EventHub:
 
 
 def _without_clock(job: Job) -> JobNews:
-    """A job as it is told of, but for the seconds: that they pass is no news."""
+    """Return what a client compares to notice a change of a job; the seconds that pass are left out."""
     return JobNews.from_record(job).model_copy(update={"elapsed": 0.0})

@@ -37,7 +37,7 @@ def print_plans(plans: dict[str, Plan], as_json: bool) -> None:
     for label, found in plans.items():
         if found.suggestion:
             console.print(f"[green]{label}[/green] Suggested: {found.suggestion}.", highlight=False)
-    # What is said of several runs is said once.
+    # A warning that several runs share appears once.
     warnings = dict.fromkeys(warning for found in plans.values() for warning in found.warnings)
     for warning in warnings:
         labels = ", ".join(label for label, found in plans.items() if warning in found.warnings)

@@ -87,8 +87,8 @@ async def stream_events(
     """First all there is about the topics, or all after the event named, then whatever happens.
 
     `run` and `job` say how a run of an experiment, or a job, is now; `metrics` brings `{run_id, points}`; `queue` says
-    what waits; `part` and `ended` bring a trace. The queue is told of from now on. `complete` names topics of `anew`:
-    all of theirs that came before `after` has been told. A client that comes back names its traces in the same order.
+    what waits; `part` and `ended` bring a trace. Changes of the queue are sent from now on. `complete` names
+    topics of `anew`: all of theirs that came before `after` was sent. A client that comes back names its traces in the same order.
     """
     # A browser that reconnects by itself sends the header and repeats the address, `after` included.
     start = last_event_id or after

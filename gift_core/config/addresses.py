@@ -12,7 +12,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?", re.IGNORECASE)
 # What `urlsplit` takes apart, and joins again to the same.
 _WHOLE = re.compile(r"(\[[^\[\]]*\]|[^\[\]]*)(:\d*)?")
-# In which proxies say whom they ask for; `Forwarded` and `Via` have forms of their own.
+# Headers in which proxies name the client; `Forwarded` and `Via` have forms of their own.
 CLIENT_HEADERS = ("x-forwarded-for", "x-real-ip", "cf-connecting-ip", "true-client-ip", "fly-client-ip")
 _MOST_PORT = 65_535
 

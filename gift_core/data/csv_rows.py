@@ -45,7 +45,7 @@ class _Records:
     def __init__(self, file: TextIO, separator: str, first_line: int = 1) -> None:
         self._lines = enumerate(text_lines(file, LONGEST_CSV_LINE), first_line)
         self._reader = csv.reader(self._read(), delimiter=separator, strict=True)
-        # Of the last record: where it begins, and whether a byte order mark stands there.
+        # Where the last record begins, and whether it begins with a byte order mark.
         self.line, self.is_marked, self._is_new = first_line, False, True
         self.last_line = first_line
 

@@ -69,7 +69,7 @@ class Message(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is said."""
+        """Whether the message has no text."""
         content = self.fields.get("content")
         if isinstance(content, list):
             content = [
@@ -199,7 +199,7 @@ def _messages_in_text(text: str, column: str) -> list[Message] | None:
 
 
 def _is_message(value: object) -> bool:
-    """Whether a value has a known speaker and something that is said."""
+    """Whether a value has a known speaker and a text."""
     if not isinstance(value, dict) or not ("content" in value or "value" in value):
         return False
     speakers = [value[key] for key in ("role", "from") if value.get(key) is not None]

@@ -2,7 +2,7 @@
 
 Templates such as Llama 3's call `strftime_now`, which transformers answers from the clock. The template gets a macro of
 that name in front of it, which answers with one date. The macro is part of the template, so it is saved with the
-checkpoint, and the date holds for whoever renders a prompt with it.
+checkpoint, so every prompt that is rendered with it has that date.
 """
 
 from __future__ import annotations
