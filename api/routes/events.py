@@ -88,7 +88,8 @@ async def stream_events(
 
     `run` and `job` say how a run of an experiment, or a job, is now; `metrics` brings `{run_id, points}`; `queue` says
     what waits; `part` and `ended` bring a trace. Changes of the queue are sent from now on. `complete` names
-    topics of `anew`: all of theirs that came before `after` was sent. A client that comes back names its traces in the same order.
+    topics of `anew`: all of theirs that came before `after` was sent. A client that reconnects names its traces in the
+    same order.
     """
     # A browser that reconnects by itself sends the header and repeats the address, `after` included.
     start = last_event_id or after
