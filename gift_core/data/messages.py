@@ -36,7 +36,7 @@ _LEARNED, _NOT_LEARNED = ("weight", "train", "training", "trainable", "loss"), (
 # A known speaker in a text of messages, as JSON or Python quotes it.
 _SPEAKER = re.compile(rf"""(["'])(?:role|from)\1\s*:\s*["'](?:{"|".join((*_SPEAKERS, *sorted(_TOOLS)))})["']""")
 # How a list of messages begins.
-_MESSAGES = re.compile(r"""\s*\[\s*\{\s*"(?:role|from|content|value)"\s*:""")
+_MESSAGES = re.compile(r"""\s*\[\s*\{\s*"(?:role|from|content)"\s*:""")
 _SAID = re.compile(r"""(["'])(?:content|value)\1\s*:""")
 _YES_OR_NO = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 

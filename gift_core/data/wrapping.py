@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from gift_core.data.known_formats import LATER_PAIRS, PAIRS, PREFERENCES
 from gift_core.data.texts import printable
 from gift_core.errors import DataError
 
@@ -86,11 +87,17 @@ def _require_row(value: object, suffix: str) -> None:
     """Raise `DataError` if the only line of a file is all of its rows."""
     if isinstance(value, list) and _kind_of(value) == "rows":
         raise _array(suffix)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not _has_texts_to_learn(value):
         kinds = {str(name): _kind_of(inner) for name, inner in islice(value.items(), _MEMBERS_READ)}
         error = _wrapped(kinds, "Write each of its objects on a line of its own.")
         if error:
             raise error
+
+
+def _has_texts_to_learn(row: Mapping[str, object]) -> bool:
+    """Whether an object has a prompt and a response, so that it is a row whatever stands beside them."""
+    pairs = (*PAIRS, *LATER_PAIRS, *PREFERENCES)
+    return any(all(isinstance(row.get(name), str) for name in pair) for pair in pairs)
 
 
 def _array(suffix: str) -> DataError:

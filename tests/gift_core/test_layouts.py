@@ -78,9 +78,15 @@ LAYOUTS: dict[LayoutName, Callable[[Example], dict[str, Any]]] = {
     "sharegpt": as_sharegpt,
     "messages": as_messages,
 }
-# A lone carriage return is a line end to a CSV reader, and a blank line parts Alpaca's two halves.
+# A lone carriage return is a line end to a CSV reader, and a blank line parts Alpaca's two halves. <think> begins
+# reasoning, and Hypothesis draws texts that stand in the code.
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12).filter(
-    lambda text: text.strip() and "\n\n" not in text and not text.endswith("\n") and not text.startswith("\n")
+    lambda text: (
+        text.strip()
+        and not any(part in text for part in ("\n\n", "think>"))
+        and not text.endswith("\n")
+        and not text.startswith("\n")
+    )
 )
 SYSTEM = TEXT.map(lambda text: (Turn("system", text),)) | st.just(())
 

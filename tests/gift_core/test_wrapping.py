@@ -175,3 +175,12 @@ def test_json_in_a_text_is_read_as_rows_are() -> None:
     ):
         with pytest.raises(DataError, match=message.replace(".", r"\.")):
             json_value(text)
+
+
+@pytest.mark.parametrize("name", ["test", "data", "items"])
+def test_the_only_row_of_a_file_may_hold_objects_in_a_column_that_is_not_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "response": "r", name: [{"x": 1}]}) + "\n")
+    found = read_examples(path)
+    assert found.columns == ["prompt", "response", name]
+    assert [(example.prompt, example.response) for example in found.examples] == [("p", "r")]
