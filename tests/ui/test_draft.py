@@ -60,6 +60,19 @@ def test_a_draft_is_discarded_and_the_discarding_undone(mount: Mount) -> None:
 
 
 @pytest.mark.e2e
+def test_a_draft_that_the_page_has_not_filled_in_yet_survives_its_first_values(mount: Mount) -> None:
+    page = mount("draft", opened())
+    tell(page, {"values": ENTERED})
+    page = mount("draft", opened())
+    tell(page, {"values": DEFAULTS})
+    page = mount("draft", opened())
+    assert restored(page) == [ENTERED]
+    tell(page, {"values": ENTERED}, {"values": DEFAULTS})
+    page = mount("draft", opened())
+    assert restored(page) == [], "taken back by hand"
+
+
+@pytest.mark.e2e
 def test_the_defaults_are_no_draft_and_each_origin_has_its_own(mount: Mount) -> None:
     page = mount("draft", opened())
     tell(page, {"values": DEFAULTS | {"examples": "1000", "device": ""}})
