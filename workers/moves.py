@@ -56,6 +56,7 @@ def requeue(session: Session, job: Job, *, by: str, cause: str, fresh: bool = Fa
 def leave_queue(session: Session, job: Job, *, by: str, cause: str, mode: StopMode = StopMode.SAVE) -> None:
     """Make a queued job what it was before it was queued; one that was never begun is stopped. Nothing is lost."""
     before = job.returns_to or {"state": JobState.STOPPED, "ended": time.time(), "stop_mode": mode}
+    restore_points(session, job, before.get("first_attempt", job.first_attempt), job.attempt)
     _become(session, job, before, by=by, cause=cause)
 
 

@@ -147,9 +147,13 @@ class AsideSweep:
 
 
 def may_drop(job: Job) -> bool:
-    """Whether what an ended job has set aside was discarded, or is replaced by a newer checkpoint."""
+    """Whether what an ended job has set aside was discarded, or is replaced by a newer checkpoint.
+
+    Not if it was to be brought back, by a worker that was lost before it did so.
+    """
     is_discarded = job.stop_mode == StopMode.DISCARD and job.aside_attempt == job.attempt
-    return job.state in ENDED and (is_discarded or job.saved_step is not None)
+    is_replaced = job.saved_step is not None and job.stop_mode != StopMode.RESTORE
+    return job.state in ENDED and (is_discarded or is_replaced)
 
 
 def drop(store: JobStore, sharing: Sharing, job: Job) -> None:
