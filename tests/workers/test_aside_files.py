@@ -108,3 +108,12 @@ def test_what_another_host_has_left_replaces_what_is_set_aside_here(tmp_path: Pa
     assert aside.settle(old.parent, job.first_attempt) == []
     assert [path.name for path in old.parent.rglob("*") if path.is_dir()] == ["trainer", "checkpoint-8"]
     assert (old / "checkpoint-8" / "weights").read_text() == "checkpoint-8"
+
+
+def test_what_was_set_aside_later_is_not_dropped_in_place_of_the_earlier(tmp_path: Path) -> None:
+    (tmp_path / "trainer").write_text("old")
+    aside.put_aside(tmp_path, 2, 2)
+    assert aside.drop_aside(tmp_path, 1) == []
+    assert (tmp_path / "aside" / "trainer").exists()
+    aside.remove(aside.drop_aside(tmp_path, 2))
+    assert list(tmp_path.iterdir()) == []
