@@ -37,7 +37,11 @@ def move(session: Session, job: Job, after: JobState, *, by: str, cause: str = "
 
 def finish(session: Session, job: Job, state: JobState, *, by: str, cause: str, **outcome: Any) -> None:
     now = time.time()
-    changes = {"ended": now, "seconds": computed_seconds(job, now), "returns_to": None}
+    changes: dict[str, Any] = {"ended": now, "seconds": computed_seconds(job, now), "returns_to": None}
+    is_set_aside = job.aside_attempt == job.attempt
+    if job.stop_mode == StopMode.DISCARD and state in (JobState.FAILED, JobState.INTERRUPTED) and not is_set_aside:
+        # It ended before it was discarded: what it has can be resumed.
+        changes["stop_mode"] = None
     move(session, job, state, by=by, cause=cause, **_NO_PROCESS, **changes, **outcome)
 
 

@@ -302,6 +302,17 @@ def test_what_was_to_be_brought_back_by_a_worker_that_was_lost_can_still_be(worl
     assert world.files(stopped) == KEPT
 
 
+def test_a_run_that_is_lost_before_it_is_discarded_can_be_resumed(world: World, stopped: str) -> None:
+    world.studio.resume(stopped, "user")
+    assert claim(world.store, stopped)
+    world.studio.stop(stopped, "user", StopMode.DISCARD)
+    assert all(world.store.lose(pulse) for pulse in world.store.pulses())
+    assert JobAction.RESUME in actions_of(world.job(stopped))
+    world.studio.resume(stopped, "user")
+    job = world.job(stopped)
+    assert (job.saved_step, job.first_attempt, job.aside_attempt) == (5, 1, None)
+
+
 def test_points_are_told_again_when_a_start_over_leaves_the_queue(world: World, stopped: str) -> None:
     points = world.store.metrics([stopped], after=0)
     newest = points[-1].cursor
