@@ -114,6 +114,10 @@ def test_a_draft_with_a_data_set_reads_it_again_or_says_that_it_is_gone(client: 
     assert form.page._file_group in answer
     gone = json.loads(restore(values | {"own.dataset": "ds_gone"})[page._gone])
     assert "ds_gone" in json.dumps(gone["problems"])
+    answer = restore({"model": "gone-model", "queue.device": "cuda:9"})
+    assert (answer[page._model], answer[page._queue.device]) == ("tiny", "")
+    missing = json.loads(answer[page._gone])["problems"]
+    assert [problem["field"] for problem in missing] == ["device", "model.name"]
     # What another version of the studio kept, or a person wrote there, is not trusted.
     assert restore({"unknown": 1})[page._gone] == ""
     assert restore([1])[page._name] == ""  # type: ignore[arg-type]
