@@ -6,13 +6,14 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from gift_core.data_spec import TaskSource
+from gift_core.section import alternatives
 from gift_core.spec import RunSpec, SamplingSpec
 from gift_core.tasks.registry import TASKS
 
@@ -136,7 +137,7 @@ def field_of(path: str, section: type[BaseModel] = RunSpec) -> Field:
     """The field at a dotted path."""
     *parents, leaf = path.split(".")
     for parent in parents:
-        section = next(kind for kind in _kinds(section.model_fields[parent].annotation) if _is_model(kind))
+        section = next(kind for kind in alternatives(section.model_fields[parent].annotation) if _is_model(kind))
     return Field(path, section.model_fields[leaf])
 
 
@@ -167,7 +168,7 @@ def input_for(field: Field, **options: Any) -> gr.components.Component:
         "interactive": True,
         "elem_id": field_id(field.path),
     } | options
-    kinds = _kinds(field.info.annotation)
+    kinds = alternatives(field.info.annotation)
     choices = [choice for kind in kinds for choice in _choices(kind)]
     if choices and float not in kinds:
         return gr.Dropdown(**({"choices": choices} | common))
@@ -235,15 +236,6 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 def file_source(dataset: str, **mapping: str) -> dict[str, Any]:
     """The source of an uploaded data set; `mapping` are the columns that were chosen, for the backend to judge."""
     return {"kind": "file", "dataset": dataset, **mapping}
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """The alternatives of a type, with unions and `Annotated` opened."""
-    if get_origin(annotation) is Annotated:
-        return _kinds(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [kind for part in get_args(annotation) for kind in _kinds(part)]
-    return [annotation]
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:

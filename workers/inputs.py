@@ -20,8 +20,8 @@ class Inputs:
 
 
 def inputs_of(job: Job) -> Inputs:
-    """From what the job was asked with."""
-    match KINDS[JobKind(job.kind)].request.model_validate(job.spec):
+    """From what the job was asked with; raises `SpecError` for a spec that this version cannot read."""
+    match KINDS[JobKind(job.kind)].request.parse(job.spec):
         case RunSpec() as run:
             start = run.model.start_from
             return Inputs((start,) if start else (), _uploaded(run))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from gift_core.data.hub import is_offline
 from gift_core.errors import DataError, ModelError, SpecError
 from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.models.catalogue import find_model
@@ -194,13 +195,6 @@ def require_again(studio: Studio, job: Job) -> None:
         require_weights(studio, checkpoint)
     if job.kind == JobKind.TRAIN:
         find_model(RunSpec.parse(job.spec).model.name)
-
-
-def is_offline() -> bool:
-    """Whether this process is kept off the Hugging Face Hub."""
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
 
 
 def _no_token(message: str) -> SpecError:

@@ -37,7 +37,11 @@ def move(session: Session, job: Job, after: JobState, *, by: str, cause: str = "
 
 def finish(session: Session, job: Job, state: JobState, *, by: str, cause: str, **outcome: Any) -> None:
     now = time.time()
-    changes = {"ended": now, "seconds": computed_seconds(job, now), "returns_to": None}
+    changes: dict[str, Any] = {"ended": now, "seconds": computed_seconds(job, now), "returns_to": None}
+    is_set_aside = job.aside_attempt == job.attempt
+    if job.stop_mode == StopMode.DISCARD and state in (JobState.FAILED, JobState.INTERRUPTED) and not is_set_aside:
+        # It ended before it was discarded: what it has can be resumed.
+        changes["stop_mode"] = None
     move(session, job, state, by=by, cause=cause, **_NO_PROCESS, **changes, **outcome)
 
 
@@ -56,6 +60,7 @@ def requeue(session: Session, job: Job, *, by: str, cause: str, fresh: bool = Fa
 def leave_queue(session: Session, job: Job, *, by: str, cause: str, mode: StopMode = StopMode.SAVE) -> None:
     """Make a queued job what it was before it was queued; one that was never begun is stopped. Nothing is lost."""
     before = job.returns_to or {"state": JobState.STOPPED, "ended": time.time(), "stop_mode": mode}
+    restore_points(session, job, before.get("first_attempt", job.first_attempt), job.attempt)
     _become(session, job, before, by=by, cause=cause)
 
 

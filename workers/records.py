@@ -41,6 +41,8 @@ TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.FAILED: frozenset({JobState.QUEUED, JobState.STOPPED, JobState.INTERRUPTED}),
     JobState.INTERRUPTED: frozenset({JobState.QUEUED, JobState.STOPPED, JobState.FAILED}),
 }
+# Readers ask for what is newer than the last number that they have: that of a removed row must not come again.
+_NUMBERED_ONCE = {"sqlite_autoincrement": True}
 ACTIVE = frozenset({JobState.RUNNING, JobState.STOPPING})
 ENDED = frozenset({JobState.FINISHED, JobState.STOPPED, JobState.FAILED, JobState.INTERRUPTED})
 
@@ -153,7 +155,11 @@ class MetricPoint(SQLModel, table=True):
     """One logged step. `cursor` grows over all jobs, so a reader asks only for what is newer than it has."""
 
     __tablename__ = "metric_point"
-    __table_args__ = (UniqueConstraint("job_id", "attempt", "line"), Index("ix_metric_job_cursor", "job_id", "cursor"))
+    __table_args__ = (
+        UniqueConstraint("job_id", "attempt", "line"),
+        Index("ix_metric_job_cursor", "job_id", "cursor"),
+        _NUMBERED_ONCE,
+    )
 
     cursor: int | None = Field(
         default=None, sa_column=Column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
@@ -168,6 +174,8 @@ class MetricPoint(SQLModel, table=True):
 
 class Transition(SQLModel, table=True):
     """Every change of state, with its time, who made it and why."""
+
+    __table_args__ = _NUMBERED_ONCE
 
     id: int | None = Field(default=None, primary_key=True)
     job_id: str = Field(sa_column=Column(String, ForeignKey("job.id", ondelete="CASCADE"), nullable=False, index=True))

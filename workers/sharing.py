@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -61,9 +61,9 @@ class Sharing:
         """Have a run's files here; nothing happens for the name of a base model."""
         self._fetch(f"{_RUNS}/{run_id}", self.data / _RUNS / run_id)
 
-    def bring_files(self, job: Job) -> None:
-        """Have here what the job has left so far."""
-        self._fetch(_key(job), job_directory(self.data, job))
+    def bring_files(self, job: Job, *, instead: bool = False) -> None:
+        """Have here what the job has left so far, `instead` of what is here if that is older."""
+        self._fetch(_key(job), job_directory(self.data, job), instead=instead)
 
     def keep(self, job: Job) -> None:
         """Let others see what the job has left. Raises `ArtefactsUnavailable`."""
@@ -165,6 +165,7 @@ class Sharing:
             # The lease of the attempt that begins is there already, or half written.
             if path.relative_to(target) not in wanted and not is_lease(path.name.removeprefix(".")):
                 path.unlink(missing_ok=True)
+        _remove_empty_folders(target)
 
 
 def _key(job: Job) -> str:
@@ -180,6 +181,14 @@ def _whole_files(directory: Path) -> Iterator[Path]:
         is_own = is_lease(path.name) or path.name == JOB_FILE
         if path.is_file() and not hidden and not is_own and not unsealed.intersection(path.parents):
             yield path
+
+
+def _remove_empty_folders(directory: Path) -> None:
+    """Remove folders whose files are gone: an empty `aside` would count as one that a crash has left."""
+    for folder in sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True):
+        # One that is not empty stays.
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _stage(files: Iterable[Path], source: Path, target: Path) -> None:

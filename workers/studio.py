@@ -202,7 +202,10 @@ class Studio:
             raise _nothing_to_undo(job)
         if job.state in ACTIVE:
             return self.store.request_stop(job_id, by, StopMode.RESTORE)
-        directory = self.files(job)
+        if job.host != gethostname():
+            # What an earlier look has fetched would be mixed with it.
+            self.sharing.bring_files(job, instead=True)
+        directory = job_directory(self.data, job)
         removed: list[Path] = []
 
         def put_back(first: int, last: int) -> None:

@@ -159,11 +159,6 @@ def find_dataset(name: str) -> DatasetEntry | None:
     return next((entry for entry in DATASETS if entry.name == name.lower()), None)
 
 
-def entry_of(repository: str) -> DatasetEntry | None:
-    """Return the entry of a repository of the Hub; None if the catalogue does not have it."""
-    return next((entry for entry in DATASETS if entry.repository == repository), None)
-
-
 def kind_of(dataset: str) -> str:
     """Return the kind of source that a name means: short names and owner/name lie on the Hub, all others are files."""
     if find_dataset(dataset):

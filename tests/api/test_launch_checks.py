@@ -19,7 +19,7 @@ from tests.data_hub import serving_data
 from ui.client import StudioClient
 from workers.kinds import job_directory
 from workers.observations import JobFilter
-from workers.records import Job, JobState, Worker
+from workers.records import Job, JobKind, JobState, Worker
 from workers.studio import Studio
 
 GSM8K = [{"question": f"What is {i} + 1?", "answer": f"#### {i + 1}"} for i in range(4)]
@@ -209,3 +209,13 @@ def test_a_job_whose_data_is_gone_is_not_taken_up_again(
     studio.datasets.delete(dataset)
     for again in ("resume", "retry"):
         assert "Unknown data set" in refused(ask(f"/jobs/{begun['id']}/{again}"), studio)
+
+
+def test_a_job_that_this_version_cannot_read_says_why_it_is_not_taken_up_again(
+    ask: Callable[..., httpx.Response], studio: Studio
+) -> None:
+    spec = {"checkpoint": "tiny", "task": "chess"}
+    studio.store.add_job(Job(id="eval_old", kind=JobKind.EVALUATE, label="Old", spec=spec))
+    studio.stop("eval_old", "user")
+    for again in ("resume", "retry"):
+        assert refused(ask(f"/jobs/eval_old/{again}"), studio).startswith("task: ")

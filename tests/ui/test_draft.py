@@ -60,6 +60,19 @@ def test_a_draft_is_discarded_and_the_discarding_undone(mount: Mount) -> None:
 
 
 @pytest.mark.e2e
+def test_a_draft_that_the_page_has_not_filled_in_yet_survives_its_first_values(mount: Mount) -> None:
+    page = mount("draft", opened())
+    tell(page, {"values": ENTERED})
+    page = mount("draft", opened())
+    tell(page, {"values": DEFAULTS})
+    page = mount("draft", opened())
+    assert restored(page) == [ENTERED]
+    tell(page, {"values": ENTERED}, {"values": DEFAULTS})
+    page = mount("draft", opened())
+    assert restored(page) == [], "taken back by hand"
+
+
+@pytest.mark.e2e
 def test_the_defaults_are_no_draft_and_each_origin_has_its_own(mount: Mount) -> None:
     page = mount("draft", opened())
     tell(page, {"values": DEFAULTS | {"examples": "1000", "device": ""}})
@@ -101,6 +114,10 @@ def test_a_draft_with_a_data_set_reads_it_again_or_says_that_it_is_gone(client: 
     assert form.page._file_group in answer
     gone = json.loads(restore(values | {"own.dataset": "ds_gone"})[page._gone])
     assert "ds_gone" in json.dumps(gone["problems"])
+    answer = restore({"model": "gone-model", "queue.device": "cuda:9"})
+    assert (answer[page._model], answer[page._queue.device]) == ("tiny", "")
+    missing = json.loads(answer[page._gone])["problems"]
+    assert [problem["field"] for problem in missing] == ["device", "model.name"]
     # What another version of the studio kept, or a person wrote there, is not trusted.
     assert restore({"unknown": 1})[page._gone] == ""
     assert restore([1])[page._name] == ""  # type: ignore[arg-type]

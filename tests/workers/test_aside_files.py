@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from gift_core.recovery import seal
+from gift_core.spec import RunSpec
 from workers.lifecycle import aside
+from workers.records import Job
+from workers.sharing import Sharing
 
 
 class CrashError(Exception):
@@ -87,3 +91,29 @@ def test_what_another_host_has_dropped_is_not_brought_back(tmp_path: Path) -> No
     (tmp_path / "trainer").write_text("new")
     aside.remove(aside.settle(tmp_path, 4))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"trainer": "new"}
+
+
+def test_what_another_host_has_left_replaces_what_is_set_aside_here(tmp_path: Path) -> None:
+    there, here = (Sharing(tmp_path / host, f"file://{tmp_path / 'bucket'}") for host in ("there", "here"))
+    old, new = (tmp_path / host / "runs" / "run_1" / "trainer" for host in ("here", "there"))
+    for checkpoint in (old / "checkpoint-5", new / "checkpoint-8"):
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "weights").write_text(checkpoint.name)
+        seal(checkpoint)
+    aside.put_aside(old.parent, 1, 1)
+    # The other host began at step 0 with the second attempt, and has let go of the first.
+    job = Job(id="run_1", label="", spec=RunSpec().model_dump(mode="json"), attempt=3, first_attempt=2)
+    there.keep(job)
+    here.bring(job)
+    assert aside.settle(old.parent, job.first_attempt) == []
+    assert [path.name for path in old.parent.rglob("*") if path.is_dir()] == ["trainer", "checkpoint-8"]
+    assert (old / "checkpoint-8" / "weights").read_text() == "checkpoint-8"
+
+
+def test_what_was_set_aside_later_is_not_dropped_in_place_of_the_earlier(tmp_path: Path) -> None:
+    (tmp_path / "trainer").write_text("old")
+    aside.put_aside(tmp_path, 2, 2)
+    assert aside.drop_aside(tmp_path, 1) == []
+    assert (tmp_path / "aside" / "trainer").exists()
+    aside.remove(aside.drop_aside(tmp_path, 2))
+    assert list(tmp_path.iterdir()) == []

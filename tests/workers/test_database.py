@@ -172,6 +172,32 @@ def test_a_request_that_is_repeated_after_an_update_finds_what_it_has_made(datab
         assert compare_metadata(_context(connection), SQLModel.metadata) == []
 
 
+def test_a_number_is_given_once_also_when_its_row_is_removed(database_url: str, old_studio: str) -> None:
+    for url in (database_url, old_studio):
+        store = JobStore(Database(url))
+        experiment, _ = store.create_experiment(ExperimentSpec(), None)
+        newest = 0
+        for run in store.runs(experiment.id):
+            store.request_stop(run.id, "user")
+            newest = store.transitions(after=newest)[-1].id or 0
+            store.remove(run.id)
+        other, _ = store.create_experiment(ExperimentSpec(), None)
+        # An open page asks for what is newer than the last that it has.
+        changed = {change.job_id for change in store.transitions(after=newest)}
+        assert changed == {run.id for run in store.runs(other.id)}
+        store.close()
+
+
+def test_a_database_that_has_only_a_queue_becomes_a_studio_s(tmp_path: Path) -> None:
+    path = tmp_path / "shared.sqlite3"
+    with closing(sqlite3.connect(path)) as connection:
+        # As huey names its tables in PostgreSQL.
+        connection.executescript("CREATE TABLE huey_task (id INTEGER); CREATE TABLE huey_kv (key TEXT)")
+    store = JobStore(Database.in_file(path))
+    assert store.experiments() == []
+    store.close()
+
+
 def test_many_may_open_a_new_database_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(6) as threads:
         opened = list(threads.map(Database, [database_url] * 6))

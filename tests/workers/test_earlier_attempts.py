@@ -283,6 +283,47 @@ def test_a_start_over_that_fails_keeps_the_old_attempt_for_as_long_as_it_takes(w
     assert world.files(stopped) == KEPT
 
 
+def test_what_was_to_be_brought_back_by_a_worker_that_was_lost_can_still_be(world: World, stopped: str) -> None:
+    before = world.shown(stopped)
+    world.studio.resume(stopped, "user", fresh=True)
+    job = claim(world.store, stopped)
+    assert job
+    world.store.saved(stopped, job.owner or "", 2)
+    world.studio.undo(stopped, "user")
+    assert JobAction.UNDO not in actions_of(world.job(stopped)), "it is being undone"
+    assert all(world.store.lose(pulse) for pulse in world.store.pulses())
+    now = [0.0]
+    sweep = sweep_of(world, clock=lambda: now[0])
+    for now[0] in (0.0, UNDO_SECONDS):
+        sweep.look()
+        assert JobAction.UNDO in actions_of(world.job(stopped))
+    world.studio.undo(stopped, "user")
+    assert world.shown(stopped) == before
+    assert world.files(stopped) == KEPT
+
+
+def test_a_run_that_is_lost_before_it_is_discarded_can_be_resumed(world: World, stopped: str) -> None:
+    world.studio.resume(stopped, "user")
+    assert claim(world.store, stopped)
+    world.studio.stop(stopped, "user", StopMode.DISCARD)
+    assert all(world.store.lose(pulse) for pulse in world.store.pulses())
+    assert JobAction.RESUME in actions_of(world.job(stopped))
+    world.studio.resume(stopped, "user")
+    job = world.job(stopped)
+    assert (job.saved_step, job.first_attempt, job.aside_attempt) == (5, 1, None)
+
+
+def test_points_are_told_again_when_a_start_over_leaves_the_queue(world: World, stopped: str) -> None:
+    points = world.store.metrics([stopped], after=0)
+    newest = points[-1].cursor
+    world.studio.resume(stopped, "user", fresh=True)
+    # Whoever follows the run has been told that it begins at step 0, and shows none.
+    assert world.curve(stopped) == []
+    world.studio.stop(stopped, "user")
+    told = world.store.metrics([stopped], after=newest)
+    assert [point.values for point in told] == [point.values for point in points]
+
+
 def test_a_start_over_whose_worker_is_lost_is_taken_off_the_queue(world: World, stopped: str) -> None:
     before = world.shown(stopped)
     world.studio.resume(stopped, "user", fresh=True)

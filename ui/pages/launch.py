@@ -244,9 +244,7 @@ class LaunchPage:
         )
 
     def _open(self, request: gr.Request) -> dict[Any, Any]:
-        models, presets = self._client.models(), list(self._client.presets())
-        devices = device_choices(self._client.devices())
-        choices = [(model.title, model.name) for model in models]
+        presets, (choices, devices) = list(self._client.presets()), self._choices()
         identity = parameters(request).get(FROM, "")
         filled = self._fill_from(identity, choices, devices) if identity else {}
         opened = filled | {
@@ -258,11 +256,16 @@ class LaunchPage:
         }
         return opened | {self._draft.view: self._draft.opened(identity, opened)}
 
+    def _choices(self) -> tuple[Choices, Choices]:
+        """The models and the devices that there are."""
+        models = [(model.title, model.name) for model in self._client.models()]
+        return models, device_choices(self._client.devices())
+
     def _fill(self, name: str) -> dict[Any, Any]:
         return self._filling.of_preset(self._client.presets()[name]) | {self._origin: "", self._gone: ""}
 
     def _restore(self, event: gr.EventData) -> dict[Any, Any]:
-        filled, missing = self._filling.of_draft(self._draft.values(event))
+        filled, missing = self._filling.of_draft(self._draft.values(event), *self._choices())
         said = problems_of("Your draft could not be filled in completely", *missing) if missing else ""
         return filled | {self._gone: said}
 

@@ -80,17 +80,23 @@ class Filling:
         filled = self._shown(values) | own | queued | {self.name: origin.name}
         return filled, origin.shown([*problems, *missing])
 
-    def of_draft(self, values: Values) -> tuple[Values, list[Problem]]:
+    def of_draft(self, values: Values, models: Choices, devices: Choices) -> tuple[Values, list[Problem]]:
         """The form filled with the `values` of its inputs, and what of them is not there any more."""
         apart = {*self.known.named.values(), *self.own.named.values()}
         entered = {part: value for part, value in values.items() if part not in apart}
+        queued, problems = self.queue.filled({"device": entered[self.queue.device] or ""}, devices)
+        model = entered[self.model]
+        offered = _offered_model(model, models)
+        if model not in (None, offered):
+            problems.append(Problem(f"The studio has no model {model}.", "model.name", f"It is {offered} instead."))
+        entered |= queued | {self.model: offered}
         known = self.known.filled(values)
         try:
             source = self.own.source(values)
             own = self.own.filled(FileSource.parse(source)) if source else self.own.emptied()
         except (StudioError, SpecError) as error:
-            return self._shown(entered) | known | self.own.emptied(), list(error.problems)
-        return self._shown(entered) | known | own, []
+            return self._shown(entered) | known | self.own.emptied(), [*problems, *error.problems]
+        return self._shown(entered) | known | own, problems
 
     def _values_of(self, spec: ExperimentSpec) -> Values:
         """What the inputs have to be for the form to be an experiment; of a file of one's own only that it is one."""

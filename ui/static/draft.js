@@ -15,6 +15,8 @@ export function mount(host, { data, onAction }) {
   const store = new DraftStore();
   let form = null;
   let defaults = null;
+  // Whether the page has yet to fill in the draft: what it fills in first by itself does not take the draft's place.
+  let isFilling = false;
   let shown = null;
   const view = component(host, 'draft', null, () => (shown ? [shown] : []));
   const show = (bar) => {
@@ -24,6 +26,7 @@ export function mount(host, { data, onAction }) {
   const restore = (values) => onAction('restore', { values });
 
   const discard = ({ values, at }) => {
+    isFilling = false;
     store.remove(form);
     restore(defaults);
     show(bar('The draft was discarded.', 'Undo', () => {
@@ -38,11 +41,15 @@ export function mount(host, { data, onAction }) {
     if (next?.opened) {
       ({ form, defaults } = next);
       const draft = store.read(form);
+      isFilling = Boolean(draft);
       if (!draft) return;
       restore(draft.values);
       show(restoredBar(draft));
     } else if (next?.values && defaults) {
-      if (isSame(next.values, defaults)) store.remove(form);
+      const isUntouched = isSame(next.values, defaults);
+      if (isUntouched && isFilling) return;
+      isFilling = false;
+      if (isUntouched) store.remove(form);
       else if (!isSame(next.values, store.read(form)?.values)) store.write(form, next.values, Date.now());
     } else if (next?.sent) {
       store.remove(form);

@@ -35,7 +35,8 @@ def actions_of(job: Job) -> list[JobAction]:
         offered = _of_active(job)
     else:
         offered = _of_ended(job)
-    if job.aside_attempt is not None and job.stop_mode != StopMode.RESTORE:
+    is_undoing = job.state in ACTIVE and job.stop_mode == StopMode.RESTORE
+    if job.aside_attempt is not None and not is_undoing:
         offered.add(JobAction.UNDO)
     return [action for action in JobAction if action in offered]
 

@@ -65,9 +65,10 @@ def put_back(directory: Path, first: int, last: int) -> list[Path]:
     return removed
 
 
-def drop_aside(directory: Path) -> list[Path]:
-    """Take what is set aside out of the way; returns folders to be removed."""
-    return out_of_the_way(directory / ASIDE)
+def drop_aside(directory: Path, last: int) -> list[Path]:
+    """Take what is set aside out of the way, if `last` is the last attempt of it; returns folders to be removed."""
+    sealed = seal_of(directory)
+    return out_of_the_way(directory / ASIDE) if sealed is not None and sealed.last == last else []
 
 
 def take_away(directory: Path) -> list[Path]:
@@ -95,7 +96,7 @@ def settle(directory: Path, first_attempt: int) -> list[Path]:
     sealed = seal_of(directory)
     if sealed is None or sealed.first == first_attempt:
         return put_back(directory, *(sealed.first, sealed.last) if sealed else (0, 0))
-    return drop_aside(directory)
+    return drop_aside(directory, sealed.last)
 
 
 def seal_of(directory: Path) -> Seal | None:

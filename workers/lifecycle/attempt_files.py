@@ -87,8 +87,8 @@ class EarlierAttempts:
     def drop(self) -> None:
         """Let go of what is set aside, unless it is to be brought back."""
         if self._aside is not None and self._store.drop_aside(self._job.id, self._aside, self._job.owner):
-            self._aside = None
-            aside.remove(aside.drop_aside(self._directory))
+            dropped, self._aside = self._aside, None
+            aside.remove(aside.drop_aside(self._directory, dropped))
 
     def bring_back(self) -> bool:
         """Make the job what it was before it started over; False if nothing is set aside."""
@@ -147,16 +147,21 @@ class AsideSweep:
 
 
 def may_drop(job: Job) -> bool:
-    """Whether what an ended job has set aside was discarded, or is replaced by a newer checkpoint."""
+    """Whether what an ended job has set aside was discarded, or is replaced by a newer checkpoint.
+
+    Not if it was to be brought back, by a worker that was lost before it did so.
+    """
     is_discarded = job.stop_mode == StopMode.DISCARD and job.aside_attempt == job.attempt
-    return job.state in ENDED and (is_discarded or job.saved_step is not None)
+    is_replaced = job.saved_step is not None and job.stop_mode != StopMode.RESTORE
+    return job.state in ENDED and (is_discarded or is_replaced)
 
 
 def drop(store: JobStore, sharing: Sharing, job: Job) -> None:
     """Remove what an ended job has set aside, unless it was brought back meanwhile."""
     if job.aside_attempt is None or not store.drop_aside(job.id, job.aside_attempt):
         return
-    aside.remove(aside.drop_aside(job_directory(sharing.data, job)))
+    # Another attempt may have begun since, and have set aside what came after.
+    aside.remove(aside.drop_aside(job_directory(sharing.data, job), job.aside_attempt))
     try:
         sharing.keep(job)
     except GiftError as error:

@@ -11,8 +11,10 @@ from pathlib import Path
 from workers.settings import ConfigurationError
 from workers.startup.data_folder import check_folder
 
-# Of a queue; it may share a database with the store.
-QUEUE_TABLES = frozenset({"kv", "schedule", "task", "counter"})
+# Of a queue, in SQLite and in PostgreSQL; it may share a database with the store.
+QUEUE_TABLES = frozenset(
+    f"{prefix}{name}" for prefix in ("", "huey_") for name in ("kv", "schedule", "task", "counter")
+)
 _WAIT_SECONDS = 30
 # Reading a file of this size takes about a second; a larger one is checked only where it is read.
 _LARGEST_CHECKED = 2**30
