@@ -87,7 +87,7 @@ def test_a_learning_rate_that_is_no_number(page: Page, client: StudioClient) -> 
     page.click("#launch")
     shown = page.locator(PROBLEMS)
     expect(shown).to_contain_text("training.learning_rate")
-    expect(shown).to_contain_text("'abc'")
+    expect(shown).to_contain_text('"abc" is not a number')
     with pytest.raises(StudioError) as refused:
         client.create_experiment({"run": {"training": {"learning_rate": "abc"}}}, "bad")
     assert refused.value.status == 422

@@ -77,7 +77,7 @@ def test_what_a_launch_would_take_follows_the_form(page: Page, client: StudioCli
     fill(page, "training.learning_rate", "abc")
     open_section(page, "Training")
     expect(block(page, "training.learning_rate")).to_be_hidden()
-    expect(panel.get_by_role("list", name="Problems")).to_contain_text("'abc'")
+    expect(panel.get_by_role("list", name="Problems")).to_contain_text('"abc" is not a number')
     panel.get_by_role("button", name="training.learning_rate").click()
     expect(field_of(page, "training.learning_rate")).to_be_focused()
     fill(page, "training.learning_rate", "0.1")
