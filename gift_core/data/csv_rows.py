@@ -27,7 +27,10 @@ def csv_rows(file: TextIO) -> Iterator[Row]:
     file.seek(0)
     if is_declared:
         file.readline(LONGEST_CSV_LINE)
-    records = _Records(file, separator, first_line=2 if is_declared else 1)
+    first_line, start = (2 if is_declared else 1), file.tell()
+    is_spaced = _is_spaced(file, separator, start)
+    file.seek(start)
+    records = _Records(file, separator, first_line, is_spaced=is_spaced)
     number = 0
     try:
         header = _Header(next((cells for cells in records if not _is_blank(cells)), []), separator)
@@ -42,9 +45,9 @@ def csv_rows(file: TextIO) -> Iterator[Row]:
 class _Records:
     """The records of a file from where it stands: lists of cells."""
 
-    def __init__(self, file: TextIO, separator: str, first_line: int = 1) -> None:
+    def __init__(self, file: TextIO, separator: str, first_line: int = 1, *, is_spaced: bool = False) -> None:
         self._lines = enumerate(text_lines(file, LONGEST_CSV_LINE), first_line)
-        self._reader = csv.reader(self._read(), delimiter=separator, strict=True)
+        self._reader = csv.reader(self._read(), delimiter=separator, strict=True, skipinitialspace=is_spaced)
         # Where the last record begins, and whether it begins with a byte order mark.
         self.line, self.is_marked, self._is_new = first_line, False, True
         self.last_line = first_line
@@ -70,8 +73,9 @@ class _Records:
 class _Header:
     """The names of the columns; columns without a name hold nothing, but may number the rows before the others."""
 
-    def __init__(self, names: list[str], separator: str) -> None:
-        self._names, self._separator = names, separator
+    def __init__(self, cells: list[str], separator: str) -> None:
+        self._cells, self._names, self._separator = cells, [cell.strip() for cell in cells], separator
+        names = self._names
         _require_names(names)
         named = [place for place, name in enumerate(names) if name.strip()]
         self._named = {names[place] for place in named}
@@ -89,7 +93,7 @@ class _Header:
                 f"The row has {len(cells)} cells, but the header has {len(self._names)}.",
                 remedy=f"Write its empty cells too, those at its end as well. {quoted}" if is_short else quoted,
             )
-        if cells == self._names:
+        if cells == self._cells:
             return DataError("The row repeats the header: two files were joined.", remedy="Delete the row.")
         for place in self._nameless:
             if found := "".join(cells[place : place + 1]).strip():
@@ -154,9 +158,17 @@ def _fits_rows(file: TextIO, separator: str) -> bool:
     return False
 
 
-def _records_of(file: TextIO, separator: str) -> Iterator[list[str]]:
-    """Yield the records of the file from its beginning that are not blank."""
-    file.seek(0)
+def _is_spaced(file: TextIO, separator: str, start: int) -> bool:
+    """Return whether a blank follows every separator of the header, as people type it: a quote may come after it."""
+    with suppress(csv.Error):
+        header = next(_records_of(file, separator, start), [])
+        return len(header) > 1 and all(cell.startswith(" ") for cell in header[1:])
+    return False
+
+
+def _records_of(file: TextIO, separator: str, start: int = 0) -> Iterator[list[str]]:
+    """Yield the records from `start`, a position in the file, that are not blank."""
+    file.seek(start)
     return (cells for cells in _Records(file, separator) if not _is_blank(cells))
 
 

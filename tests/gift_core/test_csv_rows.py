@@ -138,6 +138,17 @@ def test_capitals_in_the_line_that_names_the_separator_make_no_difference(tmp_pa
     assert found(tmp_path, "SEP=;\nprompt;response\np;1,5\n") == [(1, "p", "1,5")]
 
 
+@pytest.mark.parametrize("text", ['prompt, response\n"a, b", "c, d"\n', '"prompt", "response"\n"a, b", "c, d"\n'])
+def test_a_blank_after_each_separator_is_no_part_of_a_cell(tmp_path: Path, text: str) -> None:
+    assert found(tmp_path, text) == [(1, "a, b", "c, d")]
+
+
+def test_blanks_around_a_name_are_no_part_of_it(tmp_path: Path) -> None:
+    assert found(tmp_path, "prompt ,\tresponse\n a, b\n") == [(1, " a", " b")]
+    with pytest.raises(DataError, match='names the column "prompt" twice'):
+        found(tmp_path, "prompt,prompt ,response\na,b,c\n")
+
+
 def test_nan_in_csv_is_the_text_that_was_typed(tmp_path: Path) -> None:
     assert found(tmp_path, "prompt,response\nWhat is 0/0?,NaN\n") == [(1, "What is 0/0?", "NaN")]
 
