@@ -159,8 +159,9 @@ def test_a_collapse_from_before_the_page_was_opened_is_no_news(opened: Told, sit
 def test_a_card_says_when_its_files_were_removed(mount: Mount, site: Site) -> None:
     links = {"tokens": "/tokens?run={run}"}
     page = mount("runs", RUNS | {"links": links})
-    site.publish("run", run_view("r1", "SFT", "finished"))
+    result = {"seconds": 2.0, "final_loss": 0.4}
+    site.publish("run", run_view("r1", "SFT", "finished", result=result))
     expect(page.get_by_role("link", name="Tokens")).to_be_visible()
-    site.publish("run", run_view("r1", "SFT", "finished", files_removed=1_790_000_000.0))
+    site.publish("run", run_view("r1", "SFT", "finished", result=result, files_removed=1_790_000_000.0))
     expect(page.get_by_text("Its files were removed on")).to_be_visible()
     expect(page.get_by_role("link", name="Tokens")).to_have_count(0)

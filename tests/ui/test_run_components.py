@@ -152,7 +152,7 @@ def test_a_run_with_weights_is_trained_on_for_as_many_epochs_as_are_wanted(mount
 
 def test_a_run_without_weights_is_not_trained_on_but_cloned(mount: Mount, site: Site) -> None:
     site.publish("run", run_view("r1", "SFT", "failed"))
-    site.publish("run", run_view("r2", "GIFT", "finished", files_removed=1_790_000_000.0))
+    site.publish("run", run_view("r2", "GIFT", "finished", result={"final_loss": 0.4}, files_removed=1.0))
     site.publish("run", run_view("r3", "CART", "stopped"))
     links = {"clone": "./?from={run}", "again": "./?from={experiment}"}
     page = mount("runs", {**RUNS, "name": "A pair", "links": links})
@@ -251,8 +251,9 @@ def test_the_preview_shows_what_is_learned(mount: Mount) -> None:
     page = mount("preview", preview())
     columns = page.get_by_role("list", name="Columns").get_by_role("listitem")
     assert [text.split() for text in columns.all_inner_texts()] == [
-        ["question", "prompt"], ["answer", "response"], ["source", "not", "used"]
+        ["question", "prompt"], ["answer", "response"]
     ]  # fmt: skip
+    expect(page.locator(".gs-preview")).to_contain_text("Not used: source")
     assert set(states(page, "Row 1: prompt")) == {"prompt"}
     assert states(page, "Row 1: response") == ["learned"] * 7 + ["tail"] * 3
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -266,11 +267,13 @@ def test_the_preview_of_a_conversation_says_what_is_learned_cut_and_repeated(mou
     )
     rows = [row.model_copy(update={"cut": 5}) for row in preview().examples]
     changes = {"response_column": "question", "system_column": "source", "duplicates": found, "examples": rows}
+    changes |= {"used_columns": ["source", "question"], "unused_columns": ["answer"]}
     page = mount("preview", preview().model_copy(update=changes | {"overlong": 9, "truncated": 9, "dropped": 0}))
     columns = page.get_by_role("list", name="Columns").get_by_role("listitem")
     assert [text.split() for text in columns.all_inner_texts()] == [
-        ["question", "conversation"], ["answer", "not", "used"], ["source", "system", "prompt"]
+        ["source", "system", "prompt"], ["question", "conversation"]
     ]  # fmt: skip
+    expect(page.locator(".gs-preview")).to_contain_text("Not used: answer")
     expect(page.locator(".gs-preview")).to_contain_text("the last message of the assistant is learned")
     assert states(page, "Row 1: response") == ["learned"] * 5 + ["cut"] * 5
     expect(page.locator(".gs-facts")).to_contain_text(": 9 cut")
