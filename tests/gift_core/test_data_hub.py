@@ -123,7 +123,8 @@ def test_what_the_hub_does_not_have_is_named(hub: DataHub, source: dict[str, str
 
 
 @pytest.mark.parametrize(
-    "name", ["gsm8k", "https://evil.example/a", "../up", "a/b/c", "a/..", "a/b@main", "//evil.example/a", "a/b?x=1"]
+    "name",
+    ["no-such", "https://evil.example/a", "../up", "a/b/c", "a/..", "a/b@main", "//evil.example/a", "a/b?x=1"],
 )
 def test_nothing_but_owner_and_name_is_asked_for(name: str) -> None:
     with pytest.raises(SpecError):
