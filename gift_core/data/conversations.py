@@ -52,23 +52,30 @@ def learned_conversation(messages: Sequence[Message], column: str, form: Reasoni
     return Conversation(turns, answer.text(), answer.reasoning(), answer.where)
 
 
-def prompted_conversation(
-    prompt: list[Message] | object, response: list[Message] | object, columns: tuple[str, str], form: ReasoningForm
-) -> Conversation:
-    """The conversation of a prompt and a response of which at least one is a list of messages, the other a text.
+class Cell(NamedTuple):
+    """A prompt or a response: the value of its column, and the messages in it, None if it holds none."""
+
+    column: str
+    value: object
+    messages: list[Message] | None
+
+
+def prompted_conversation(prompt: Cell, response: Cell, form: ReasoningForm) -> Conversation:
+    """The conversation of a prompt and a response of which at least one holds messages, and the other a text.
 
     A response that begins with the prompt, as in preference pairs, is the whole conversation. Raises `DataError`.
     """
-    answers = response if isinstance(response, list) else [_text_message(response, "assistant", columns[1])]
+    columns = prompt.column, response.column
+    answers = response.messages or [_text_message(response.value, "assistant", response.column)]
     is_whole = answers[0].role != "assistant"
-    if is_whole and not isinstance(prompt, list):
-        _require_same_question(prompt, answers, columns)
-        return learned_conversation(answers, columns[1], form)
-    asked = prompt if isinstance(prompt, list) else [_text_message(prompt, "user", columns[0])]
+    if is_whole and not prompt.messages:
+        _require_same_question(prompt.value, answers, columns)
+        return learned_conversation(answers, response.column, form)
+    asked = prompt.messages or [_text_message(prompt.value, "user", prompt.column)]
     if is_whole:
         messages, first = _whole_conversation(asked, answers, columns)
-        return learned_conversation(messages, columns[1], form, first)
-    return learned_conversation([*asked, *answers], columns[1], form, first=len(asked))
+        return learned_conversation(messages, response.column, form, first)
+    return learned_conversation([*asked, *answers], response.column, form, first=len(asked))
 
 
 def answer_of(text: str, reasoning: str, form: ReasoningForm, where: str) -> Reasoned:

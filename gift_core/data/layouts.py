@@ -10,6 +10,7 @@ from typing import NamedTuple
 from gift_core.data import known_formats as known
 from gift_core.data.cells import is_nothing, joined_texts, json_in, list_in, written_list
 from gift_core.data.conversations import (
+    Cell,
     Conversation,
     answer_of,
     history_of,
@@ -114,8 +115,8 @@ class Layout:
         prompt, response = row.get(self.prompt), row.get(self.response)
         asked, answers = messages_in(prompt, self.prompt), messages_in(response, self.response)
         if asked or answers:
-            columns = self.prompt, self.response
-            return prompted_conversation(asked or prompt, answers or response, columns, self.reasoning_form)
+            cells = Cell(self.prompt, prompt, asked), Cell(self.response, response, answers)
+            return prompted_conversation(*cells, self.reasoning_form)
         where = f'response (column "{self.response}")'
         question = Turn("user", text_of(prompt, f'The prompt (column "{self.prompt}")'))
         return Conversation([question], text_of(response, f"The {where}"), "", f"the {where}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gift_core.cli import main
+from gift_core.cli_common import console
 from gift_core.models.loading import DiffusionModel, load_base
 from gift_core.run import run_training
 from gift_core.spec import RunSpec
@@ -83,6 +84,8 @@ def gift_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     """The same in this process, which has everything imported: exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    # It took the width of the terminal when it was imported, by whichever test that was.
+    monkeypatch.setattr(console, "_width", 200)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["gift", *arguments])
