@@ -101,7 +101,7 @@ class JobStore(Attempts):
                 found = lines[run.id]
                 progress = {**progress_of(found, run.latest), "phase": "", "eta_seconds": None}
                 took = run.result["seconds"] if run.result else 0.0
-                ended = {"state": JobState.FINISHED, "started": now - took, "ended": now, "attempt": 1}
+                ended = {"state": JobState.FINISHED, "started": now - took, "ended": now, "attempt": 1, "seconds": took}
                 run.sqlmodel_update(progress | ended)
                 session.add(run)
                 session.flush()

@@ -10,6 +10,7 @@ from gift_core.recording import Recording, recorded_experiment, recording_direct
 from gift_core.spec import ExperimentSpec, RunSpec
 from tests.workers.conftest import Until
 from workers.inference import InferenceService
+from workers.lifecycle.snapshots import computed_seconds
 from workers.live_traces import TraceState
 from workers.models import ModelShelf
 from workers.recorded import EXPERIMENT_ID
@@ -44,6 +45,7 @@ def test_a_new_studio_has_two_finished_runs_with_curves_and_scores(shown: Studio
         assert run.started is not None
         assert run.ended is not None
         assert run.ended - run.started == pytest.approx(run.result["seconds"])
+        assert computed_seconds(run) == run.result["seconds"]
         assert run.step == run.total_steps == run.result["steps"]
         assert any("eval_loss" in point.values for point in shown.store.metrics([run.id], after=0))
         assert [move.cause for move in shown.store.transitions(job_id=run.id)] == ["recorded"]
