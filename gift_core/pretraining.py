@@ -196,7 +196,7 @@ def check_pretraining(target: Path, count: int, seed: int) -> None:
 def _problems(
     model: DiffusionModel, spec: RunSpec, count: int, seed: int
 ) -> tuple[list[TokenisedExample], list[TokenisedExample], Provenance]:
-    """What is learned, what is held out, and what both are told by."""
+    """The training data, the held-out data, and the record of both."""
     split = Split(*map(examples_of, mixture(count, seed)))
     training, held_out = (
         tokenise_all(part, model.tokenizer, spec.data, spec.sampling, CONTEXT_LENGTH).examples

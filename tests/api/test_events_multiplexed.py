@@ -242,7 +242,7 @@ def test_the_queue_that_is_added_to_a_stream_is_told_of_from_now_on(client, stud
     topics = {"topic": [f"experiment:{experiment.id}", "queue"], "after": had, "anew": "queue"}
     found = read(client, has("queue"), **topics)
     assert sft.id not in [data.get("id") for _, _, data in found]
-    # Where it was part of the stream before, what was missed is told.
+    # For a topic that the stream had before, it sends what was missed.
     assert read(client, has("job", id=sft.id, state="finished"), **{**topics, "anew": []})
 
 

@@ -163,7 +163,7 @@ def test_gsm8k_rows_are_previewed_by_their_columns(page: Page, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("link", "view", "named"),
-    [  # What cannot be used of a link is said in the box of problems, where it stays, beside what is shown.
+    [  # The problem box names the parts of a link that cannot be used, and stays beside the view.
         ("tokens?power=abc", "#inspection", "power"),
         ("tokens?power=99", "#inspection", "power"),
         ("tokens?mask=<b>x</b>", "#inspection", "mask"),

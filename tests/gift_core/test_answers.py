@@ -128,7 +128,7 @@ def test_the_first_box_with_a_digit_counts_else_the_tags_else_what_follows_the_m
         "<answer>none</answer> #### 18",
         "<answer></answer> #### 18",
         "####",
-        # A part of what is no number is none either.
+        # A part of an answer that is not a number is not read as one.
         r"\boxed{3, \boxed{4}}",
         r"\boxed{3, 4} \boxed{5}",
         r"\boxed{no} <answer>6 and 7</answer>",

@@ -154,7 +154,7 @@ def test_what_json_cannot_hold_does_not_keep_rows_from_being_joined(tmp_path: Pa
 
 
 def test_joined_parts_are_read_as_the_parts_are(tmp_path: Path) -> None:
-    """Rows keep their numbers, numbers their text, and what is not text is not taken for an empty cell."""
+    """Rows keep their numbers and numbers their text; a value that is not text does not become an empty cell."""
     parts, target = [tmp_path / "0.jsonl", tmp_path / "1.parquet"], tmp_path / "one.jsonl"
     parts[0].write_text('\n{"prompt": "p", "response": 1.10}\n\n\n{"prompt": "q", "response": NaN}\n')
     prices = pyarrow.array([0.1, 1e16], pyarrow.float32())

@@ -1,4 +1,4 @@
-"""Nine thousand files that nobody meant to be read: each is taken in whole, or refused with a `DataError`."""
+"""Thousands of generated files: each is read whole, or refused with a `DataError`."""
 
 from __future__ import annotations
 

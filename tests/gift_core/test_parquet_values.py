@@ -1,4 +1,4 @@
-"""What is read from Parquet's types: the text of a number, what is no text, and columns that cannot be converted."""
+"""Parquet values: the text of numbers, types that are not text, and columns that cannot be converted."""
 
 from __future__ import annotations
 

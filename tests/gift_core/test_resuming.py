@@ -1,4 +1,4 @@
-"""A run goes on with what it began with, or says what is not as it was; a finished one has nothing to do."""
+"""A run resumes with the inputs it began with, or names what has changed; a finished run has nothing to do."""
 
 from __future__ import annotations
 
