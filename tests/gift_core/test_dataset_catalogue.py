@@ -60,7 +60,7 @@ def test_the_training_sets_of_the_paper_are_named() -> None:
         ("data/rows.CSV", "file", "data/rows.CSV"),
         ("./a/b", "file", "./a/b"),
         ("../rows", "file", "../rows"),
-        ("/tmp/rows", "file", "/tmp/rows"),
+        ("/data/rows", "file", "/data/rows"),
         ("ds_0123456789abcdef", "file", "ds_0123456789abcdef"),
     ],
 )
