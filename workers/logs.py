@@ -12,6 +12,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
+from workers.health.repeats import Repeats
+
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -126,6 +128,8 @@ def set_up_logs(form: LogFormat | None = None, level: LogLevel = "info", stream:
     as_text = form == "text" if form else target.isatty()
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     handler.addFilter(Context())
+    # Of every logger, those of asyncio and uvicorn too. Before secrets are looked for, which takes longer.
+    handler.addFilter(Repeats())
     handler.addFilter(NoSecrets())
     root = logging.getLogger()
     root.handlers[:] = [handler]
