@@ -30,6 +30,7 @@ _STATUS = {
     "store_unavailable": 503,
     "queue_unavailable": 503,
     "artefacts_unavailable": 503,
+    "not_ready": 503,
     "busy": 503,
     "disk_full": 507,
 }

@@ -14,6 +14,7 @@ from api.errors import documented, problem_response
 from api.monitoring import CONTENT_TYPE, Monitoring
 from api.permissions import Action, allow
 from gift_core.errors import GiftError, Problem
+from workers.readiness import checks_of
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,8 @@ async def health() -> dict[str, str]:
 
 @router.get("/readyz", dependencies=[allow(Action.ENTER)], responses=documented(503))
 async def ready(studio: StudioDependency) -> JSONResponse:
-    """Whether jobs can be taken: the store, the queue, the disk and the embedded worker."""
-    problems = await problems_in(studio.checks())
+    """Whether jobs can be taken: the store, the queue, the disk, the machine and the embedded worker."""
+    problems = await problems_in(checks_of(studio))
     if problems:
         return problem_response(503, "not_ready", problems)
     return JSONResponse({"status": "ready"})

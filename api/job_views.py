@@ -96,6 +96,7 @@ class QueueView(BaseModel):
     """What runs, and what waits in the order in which it is taken."""
 
     paused: bool
+    held_up: str = Field("", description="Why nothing is taken, though it is not paused; empty while jobs are taken.")
     running: list[JobView]
     waiting: list[JobView] = Field(description="At most 200.")
 
@@ -106,6 +107,7 @@ class DeviceView(View):
     name: str
     title: str
     memory: int
+    held_up: str = Field("", description="Why its worker takes nothing; empty while it takes jobs.")
     job: str | None = Field(None, description="The job that has it.")
 
 

@@ -40,7 +40,7 @@ def carry_out(studio: Studio, job_id: str, then: Callable[[], object] = lambda: 
     except StoppedError:
         store.end(job_id, owner, JobState.STOPPED, "stopped on request")
     except GiftError as error:
-        store.end(job_id, owner, JobState.FAILED, error.code, failure=failure_of(error).model_dump())
+        store.end(job_id, owner, JobState.FAILED, error.code, failure=failure_of(error, studio.data).model_dump())
     else:
         # A training leaves its result itself.
         found = result or outcome_of(directory, exit_code=0).result

@@ -217,17 +217,19 @@ class Attempts(Observations):
                 _stop_siblings(session, job)
             return True
 
-    def hand_back(self, job_id: str, owner: str, cause: str, *, is_loss: bool = False) -> bool:
+    def hand_back(
+        self, job_id: str, owner: str, cause: str, *, is_loss: bool = False, failure: dict[str, Any] | None = None
+    ) -> bool:
         """Interrupt a job that can go on elsewhere or later, and queue it again; False when it is not `owner`'s.
 
-        A loss counts towards those after which it does not go on by itself any more.
+        A loss counts towards those after which it does not go on by itself any more: then it has `failure`.
         """
         with self._write() as session:
             job = session.get(Job, job_id)
             if job is None or job.owner != owner or job.state not in ACTIVE:
                 return False
             job.losses += is_loss
-            _interrupt(session, job, by=owner, cause=cause)
+            _interrupt(session, job, by=owner, cause=cause, failure=failure)
             return True
 
     def register(self, worker: Worker) -> None:
@@ -251,13 +253,14 @@ class Attempts(Observations):
         with self._read() as session:
             return [Pulse(*row) for row in session.exec(query)]
 
-    def lose(self, pulse: Pulse) -> Job | None:
+    def lose(self, pulse: Pulse, may_still: Callable[[], bool] = lambda: True) -> Job | None:
         """Take a job away from a worker that has been silent since `pulse`; None when there was another sign of life.
 
-        It is queued again, unless that happened too often, or it was to be stopped.
+        It is queued again, unless that happened too often, or it was to be stopped. `may_still` is asked as soon as
+        nobody else can write: while the store took no writes, no worker could give a sign of life.
         """
         with self._write() as session:
-            job = session.get(Job, pulse.job_id)
+            job = session.get(Job, pulse.job_id) if may_still() else None
             seen = job and (job.attempt, job.heartbeat) == (pulse.attempt, pulse.heartbeat)
             if job is None or not seen or job.state not in ACTIVE:
                 return None

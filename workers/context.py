@@ -27,6 +27,8 @@ RATES = "rates"
 EXIT_LOST = 75
 # How it says that the disk is full where there is no room to write that down.
 EXIT_DISK_FULL = 74
+# How it says that its machine is at fault, where it can write down nothing.
+EXIT_MACHINE = 71
 
 
 class JobFile(BaseModel):

@@ -17,17 +17,25 @@ from workers.records import Job
 
 
 class Device(BaseModel):
-    """Something that one job at a time computes on. `name` is `cpu` or `cuda:` and its number, memory is in bytes."""
+    """Something that one job at a time computes on. `name` is `cpu` or `cuda:` and its number, memory is in bytes.
+
+    `held_up` says why its worker takes nothing, "" while it takes jobs.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     title: str
     memory: int
+    held_up: str = ""
 
     @property
     def kind(self) -> str:
         return self.name.partition(":")[0]
+
+    def held(self, why: str) -> Device:
+        """The same, of a worker that is held up."""
+        return self.model_copy(update={"held_up": why})
 
     def answers_to(self, asked: str) -> bool:
         """Whether a job that asks for this device or kind of devices can be placed on it; "" asks for any."""

@@ -6,9 +6,11 @@ import errno
 import logging
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from gift_core.errors import GiftError, OutOfMemoryError, Problem
-from workers.outcome import DISK_FULL, Failure
+from workers.health.faults import fault_of_machine
+from workers.outcome import DISK_FULL, Failure, machine_failure
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +45,15 @@ def of_gift_error(error: GiftError) -> Failure:
     return Failure(code=error.code, message=first.message, field=first.field, remedy=first.remedy)
 
 
-def failure_of(error: Exception) -> Failure:
-    """What the user is told; the traceback stays in the log."""
+def failure_of(error: Exception, data: Path) -> Failure:
+    """What the user is told; the traceback stays in the log. `data` is the studio's folder."""
     from gift_core.out_of_memory import is_out_of_memory, out_of_memory_somewhere
 
     if is_out_of_memory(error):
         error = out_of_memory_somewhere()
+    elif (fault := fault_of_machine(error, data)) is not None:
+        # Also where somebody took it for a file of the user's that cannot be read.
+        return machine_failure(fault)
     if isinstance(error, GiftError):
         return of_gift_error(error)
     if is_want_of_room(error):

@@ -33,6 +33,8 @@ class Heart:
     def __init__(self, store: JobStore, job: Job, directory: Path, lease_seconds: float) -> None:
         self.lost = threading.Event()
         self.orders: Orders | None = None
+        # Whether it could not beat at some time, since the store or the machine did not let it.
+        self.was_hindered = False
         self._store = store
         self._job = job
         self._directory = directory
@@ -55,7 +57,11 @@ class Heart:
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        self._lease.unlink(missing_ok=True)
+        try:
+            self._lease.unlink(missing_ok=True)
+        except OSError as error:
+            # Nobody takes it for another attempt's, and it is cleared up later.
+            logger.warning("the lease of job %s stays: %s", self._job.id, error)
 
     def catch_up(self) -> None:
         """Pass on what earlier attempts have reported: the last of it may not have been read before a worker died."""
@@ -67,17 +73,29 @@ class Heart:
     def beat(self) -> None:
         """One sign of life. The lease counts from before the store was asked."""
         with self._once:
-            now = time.monotonic()
-            # What the store did not take is told again with the next beat.
-            self._untold += self._tail.read()
-            self.orders = self._store.beat(self._job.id, self._job.owner or "", self._untold)
-            self._untold = []
-            if self.orders is None:
-                self.lost.set()
-            else:
-                self._stood_still = self.stood_still
-                self._until = now + self._lease_seconds * _OWN_SHARE
-                write_atomically(self._lease, f"{self._until:.3f}")
+            try:
+                self._beat()
+            except Exception:
+                self.was_hindered = True
+                raise
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        # What the store did not take is told again with the next beat.
+        self._untold += self._tail.read()
+        self.orders = self._store.beat(self._job.id, self._job.owner or "", self._untold)
+        self._untold = []
+        if self.orders is None:
+            self.lost.set()
+        else:
+            self._stood_still = self.stood_still
+            lasts = self._lease_seconds * _OWN_SHARE
+            if time.monotonic() - now > lasts:
+                # The store took that long.
+                self.was_hindered = True
+            write_atomically(self._lease, f"{now + lasts:.3f}")
+            # Not before: what the process has not been told does not count.
+            self._until = now + lasts
 
     @property
     def stood_still(self) -> bool:

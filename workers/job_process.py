@@ -23,8 +23,19 @@ from typing import Any, NoReturn, TextIO
 
 from gift_core.errors import StoppedError
 from gift_core.reporting import RESULT_FILE, Line, write_atomically
-from workers.context import EXIT_DISK_FULL, EXIT_LOST, JOB_FILE, STOPPED_FILE, JobContext, JobFile, channel, lease_file
+from workers.context import (
+    EXIT_DISK_FULL,
+    EXIT_LOST,
+    EXIT_MACHINE,
+    JOB_FILE,
+    STOPPED_FILE,
+    JobContext,
+    JobFile,
+    channel,
+    lease_file,
+)
 from workers.failures import failure_of, is_want_of_room
+from workers.health.faults import is_missing
 from workers.kinds import KINDS
 from workers.outcome import FAILURE_FILE
 from workers.settings import process_rank
@@ -37,10 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = carry_out_job(arguments)
     except OSError as error:
-        if not is_want_of_room(error):
-            raise
         # Neither a result nor a failure could be written. At its end the interpreter would trip over the log as well.
-        os._exit(EXIT_DISK_FULL)
+        os._exit(EXIT_DISK_FULL if is_want_of_room(error) else EXIT_MACHINE)
     sys.exit(code)
 
 
@@ -54,8 +63,8 @@ def carry_out_job(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     wish = StopWish()
     die_with(options.parent)
-    lease = options.directory / lease_file(options.attempt)
-    _end_if_over(lease)
+    lease = _Lease(options.directory / lease_file(options.attempt))
+    lease.end_if_over()
     threading.Thread(target=_die_without_lease, args=(lease,), name="lease", daemon=True).start()
     try:
         # Imported in here so that a failing import is reported like any other failure.
@@ -72,7 +81,7 @@ def carry_out_job(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         # Of several processes, the first to fail knows why: the others only miss it.
         if not (options.directory / FAILURE_FILE).exists():
-            failure_of(error).write(options.directory)
+            failure_of(error, options.data).write(options.directory)
         return 1
     finally:
         wish.hear_no_more()
@@ -128,30 +137,45 @@ def die_with(parent: int) -> None:
         raise SystemExit("the worker is gone")
 
 
-def _die_without_lease(lease: Path) -> None:
+def _die_without_lease(lease: _Lease) -> None:
     """End this process once its lease is over: somebody else may have the job by then.
 
     A worker that is stopped, or cut off from the store, does not renew it. The clock is the one since the machine's
     start, which both read and nobody sets.
     """
     while True:
-        time.sleep(min(_end_if_over(lease), 1.0))
+        time.sleep(min(lease.end_if_over(), 1.0))
 
 
-def _end_if_over(lease: Path) -> float:
-    """For how many seconds the lease still lasts."""
-    until = 0.0
-    with suppress(OSError, ValueError):
-        until = float(lease.read_text())
-    left = until - time.monotonic()
-    if left <= 0:
-        _end("the worker has not renewed its lease")
-    return left
+class _Lease:
+    """Until when this process may go on. What was last read counts while the file cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._until = 0.0
+
+    def end_if_over(self) -> float:
+        """For how many seconds the lease still lasts; this process is at its end where that is none."""
+        why, code = "the worker has not renewed its lease", EXIT_LOST
+        try:
+            self._until = float(self._path.read_text())
+        except ValueError:
+            pass
+        except OSError as error:
+            if is_missing(error):
+                self._until = 0.0
+            else:
+                why, code = f"its lease cannot be read: {error.strerror}", EXIT_MACHINE
+        left = self._until - time.monotonic()
+        if left <= 0:
+            _end(why, code)
+        return left
 
 
-def _end(why: str) -> NoReturn:
-    print(f"This process ends: {why}.", file=sys.stderr, flush=True)
-    os._exit(EXIT_LOST)
+def _end(why: str, code: int = EXIT_LOST) -> NoReturn:
+    with suppress(OSError):
+        print(f"This process ends: {why}.", file=sys.stderr, flush=True)
+    os._exit(code)
 
 
 def _reporter(reports: TextIO) -> Callable[[Line], None]:

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gift_core.reporting import RESULT_FILE, write_atomically
-from workers.context import EXIT_DISK_FULL, EXIT_LOST, LOG_FILE, STOPPED_FILE
+from workers.context import EXIT_DISK_FULL, EXIT_LOST, EXIT_MACHINE, LOG_FILE, STOPPED_FILE
+from workers.health.faults import is_missing
 from workers.job_log import read_tail
 from workers.records import JobState
 
@@ -39,19 +40,41 @@ DISK_FULL = Failure(
 )
 
 
+# The code of a fault of the machine. A job has it as its failure only once it does not go on by itself any more.
+MACHINE = "machine"
+
+
+def machine_failure(fault: str) -> Failure:
+    """Say that a job's process could not do its work because of its machine."""
+    return Failure(
+        code=MACHINE,
+        message=f"Its process could not use its machine: {fault}.",
+        remedy="Look at the machine's limits, its disk and its log, and resume it.",
+    )
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The final state of an attempt, the cause noted with it, and its result or failure."""
+    """The final state of an attempt, the cause noted with it, and its result or failure.
+
+    An attempt that `is_loss` counts towards those after which a job does not go on by itself.
+    """
 
     state: JobState
     cause: str
     result: dict[str, Any] | None = None
     failure: Failure | None = None
+    is_loss: bool = False
 
     @property
     def is_explained(self) -> bool:
         """Whether the process itself said why it failed."""
         return self.failure is not None and self.failure.code not in _UNEXPLAINED
+
+    @property
+    def may_be_the_machines(self) -> bool:
+        """Whether it failed in a way that a machine out of order may have caused."""
+        return self.failure is not None and self.failure.code in _OF_ANY_CAUSE
 
     @classmethod
     def failed(cls, failure: Failure) -> Outcome:
@@ -60,13 +83,21 @@ class Outcome:
 
 # Codes of failures that the process said nothing about.
 _UNEXPLAINED = frozenset({"killed", "crashed", "exit"})
+# A process that is killed is one that took too much memory, mostly: the machine is well again afterwards.
+_OF_ANY_CAUSE = frozenset({"crashed", "exit", "internal"})
 
 STOPPED = Outcome(JobState.STOPPED, "stopped on request")
 DISCARDED = Outcome(JobState.STOPPED, "stopped on request, nothing kept")
 RESTORED = Outcome(JobState.STOPPED, "stopped on request, what it had before was brought back")
 STUDIO_STOPPED = Outcome(JobState.INTERRUPTED, "the studio was stopped")
-ENDED_FROM_OUTSIDE = Outcome(JobState.INTERRUPTED, "somebody else ended its process")
+ENDED_FROM_OUTSIDE = Outcome(JobState.INTERRUPTED, "somebody else ended its process", is_loss=True)
+STOOD_STILL = Outcome(JobState.INTERRUPTED, "its worker stood still", is_loss=True)
 CUT_OFF = Outcome(JobState.INTERRUPTED, "its worker could not reach the store")
+
+
+def handed_back(fault: str) -> Outcome:
+    """Return the outcome of an attempt that ended because of its machine: it goes on, however often that happens."""
+    return Outcome(JobState.INTERRUPTED, f"its machine was at fault: {fault}")
 
 
 def clear(directory: Path) -> None:
@@ -76,33 +107,49 @@ def clear(directory: Path) -> None:
 
 
 def outcome_of(directory: Path, exit_code: int) -> Outcome:
-    """How a process ended by itself, from the files in `directory` and its exit code (negative: a signal)."""
+    """How a process ended by itself, from the files in `directory` and its exit code (negative: a signal).
+
+    Raises `OSError` where those files cannot be read: a job that has finished has not failed because of that.
+    """
     stopped = exit_code == 0 and (directory / STOPPED_FILE).exists()
     if stopped or exit_code == -signal.SIGTERM:
         return replace(ENDED_FROM_OUTSIDE, result=_read_result(directory))
     if exit_code == EXIT_LOST:
-        return CUT_OFF
+        return STOOD_STILL
     if exit_code == EXIT_DISK_FULL:
         return Outcome.failed(DISK_FULL)
+    if exit_code == EXIT_MACHINE:
+        return _of_machine(machine_failure("The studio's files cannot be read or written"))
     result = _read_result(directory) if exit_code == 0 else None
     if result is not None:
         return Outcome(JobState.FINISHED, "finished", result=result)
-    return Outcome.failed(_read_failure(directory) or _unexplained(directory, exit_code))
+    failure = _read_failure(directory) or _unexplained(directory, exit_code)
+    return _of_machine(failure) if failure.code == MACHINE else Outcome.failed(failure)
+
+
+def _of_machine(failure: Failure) -> Outcome:
+    return Outcome(JobState.INTERRUPTED, "its machine was at fault", failure=failure)
 
 
 def _read_result(directory: Path) -> dict[str, Any] | None:
     try:
         result = json.loads((directory / RESULT_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
+    except (OSError, ValueError) as error:
+        return _nothing(error)
     return result if isinstance(result, dict) else None
 
 
 def _read_failure(directory: Path) -> Failure | None:
     try:
         return Failure.model_validate_json((directory / FAILURE_FILE).read_text("utf-8"))
-    except (OSError, ValidationError):
-        return None
+    except (OSError, ValidationError) as error:
+        return _nothing(error)
+
+
+def _nothing(error: OSError | ValueError) -> None:
+    """Take what is missing, or was cut short, for nothing. What cannot be read now may be there."""
+    if isinstance(error, OSError) and not is_missing(error):
+        raise error
 
 
 def _unexplained(directory: Path, exit_code: int) -> Failure:

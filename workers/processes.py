@@ -45,7 +45,7 @@ def mark(directory: Path, attempt: int) -> dict[str, str]:
 
 
 def signal_everything_of(directory: Path, attempt: int, number: signal.Signals) -> None:
-    """Send a signal to every process of an attempt."""
+    """Send a signal to every process of an attempt. Raises `OSError` where they cannot be found out."""
     for process in _processes_of(directory, (attempt,)):
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
@@ -54,7 +54,8 @@ def signal_everything_of(directory: Path, attempt: int, number: signal.Signals) 
 def kill_everything_of(directory: Path, attempts: Container[int]) -> int:
     """Kill whatever still runs here of a job's attempts, and wait until its memory is free again; how many it was.
 
-    Raises `TimeoutError` where something does not go away, as a process that waits for a broken device.
+    Raises `TimeoutError` where something does not go away, as a process that waits for a broken device, and another
+    `OSError` where it cannot be found out what runs.
     """
     found = list(_processes_of(directory, attempts))
     for process in found:
@@ -71,7 +72,8 @@ def kill_everything_of(directory: Path, attempts: Container[int]) -> int:
 def _processes_of(directory: Path, attempts: Container[int]) -> Iterator[psutil.Process]:
     where = str(directory.resolve())
     for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
+        # Of those that are gone, and of other users'. Any other error says nothing about what runs.
+        with suppress(psutil.Error, FileNotFoundError, ProcessLookupError, PermissionError):
             place, _, attempt = _environment(process).get(JOB_VARIABLE, "").rpartition("#")
             if place == where and int(attempt) in attempts:
                 yield process

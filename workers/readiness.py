@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gift_core.errors import GiftError
 from workers.database import Database
+from workers.disk import GIGABYTE, check_quota, check_room
+from workers.health.probe import NotReadyError
 from workers.queue import JobQueue, QueueUnavailable
 from workers.records import Switch
 
 if TYPE_CHECKING:
+    from workers.studio import Studio
     from workers.worker import Worker
 
 _PROBE = "readiness"
+# Of the machine: see `workers.health.probe`.
+_MACHINE = ("folder", "descriptors", "memory")
 
 
-class NotReadyError(GiftError):
-    """Something that the studio needs does not work."""
+def checks_of(studio: Studio) -> dict[str, Callable[[], None]]:
+    """What has to work for jobs to be carried out, by name."""
+    checks: dict[str, Callable[[], None]] = {
+        "store": lambda: check_store(studio.store.database),
+        "queue": lambda: check_queue(studio.queue),
+        "disk": lambda: check_disk(studio),
+    }
+    checks |= {name: lambda name=name: studio.probe.check(name) for name in _MACHINE}
+    if studio.settings.artefacts_url is not None:
+        checks["artefacts"] = studio.sharing.ping
+    if studio.settings.embedded_worker:
+        checks["worker"] = lambda: check_worker(studio.embedded)
+    return checks
 
-    code = "not_ready"
+
+def held_up(studio: Studio) -> str:
+    """Why no job is taken, "" while there is a worker that takes jobs, or none at all."""
+    if studio.embedded is not None and studio.embedded.held_up:
+        return studio.embedded.held_up
+    reasons = [device.get("held_up", "") for worker in studio.store.workers() for device in worker.devices]
+    return str(reasons[0]) if reasons and all(reasons) else ""
+
+
+def check_disk(studio: Studio) -> None:
+    """Raises `DiskFullError` where the disk or the quota leaves no room for another job."""
+    check_room(studio.data, studio.floor_bytes)
+    if studio.settings.disk_quota_gb is not None:
+        check_quota(studio.sizes, int(studio.settings.disk_quota_gb * GIGABYTE))
 
 
 def check_store(database: Database) -> None:
@@ -31,6 +60,7 @@ def check_store(database: Database) -> None:
 
 
 def check_queue(queue: JobQueue) -> None:
+    """Raises `NotReadyError` where the queue does not answer."""
     try:
         queue.ping()
     except QueueUnavailable:

@@ -16,7 +16,7 @@ class Reaper:
     """Counts a job as lost once its heartbeat has stood still for `lease_seconds` while this one was looking.
 
     No two clocks are compared, and none that can be set is read: hosts may disagree about the time of day, and it may
-    jump. `clock` counts seconds.
+    jump. `clock` counts seconds. A time in which the store could not be written to counts for nobody as silence.
     """
 
     def __init__(self, store: JobStore, lease_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -46,7 +46,7 @@ class Reaper:
             since = known[1] if known and known[0] == pulse else now
             if now - since < self._lease_seconds:
                 self._seen[pulse.job_id] = (pulse, since)
-            elif self._store.lose(pulse):
+            elif self._store.lose(pulse, lambda: self._clock() - now <= self._lease_seconds / 2):
                 logger.warning("job %s was taken from a worker that has gone silent", pulse.job_id)
         self._forget_workers(now)
 

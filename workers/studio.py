@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -27,8 +27,9 @@ from workers.dataset_records import DatasetRecords
 from workers.dataset_uses import jobs_in_need, with_kept_data
 from workers.datasets import DatasetStore
 from workers.devices import Device, DevicePool, find_devices
-from workers.disk import GIGABYTE, FileSizes, check_quota, check_room
+from workers.disk import GIGABYTE, FileSizes
 from workers.experiments import DEFAULT, LaunchOptions
+from workers.health.probe import Probe
 from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
@@ -37,7 +38,7 @@ from workers.lifecycle import aside
 from workers.lifecycle.actions import has_lost_its_start
 from workers.observations import JobFilter
 from workers.queue import JobQueue
-from workers.readiness import check_queue, check_store, check_worker
+from workers.readiness import check_disk
 from workers.reaper import Reaper
 from workers.recorded import install
 from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode
@@ -47,7 +48,7 @@ from workers.sharing import Sharing
 from workers.starts import require_trained
 from workers.startup.data_folder import check_data_folder
 from workers.store import ConflictError, JobStore
-from workers.supervisor import Patience, Supervisor, job_command
+from workers.supervisor import Patience, Supervisor, gate_of, job_command
 from workers.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class Studio:
         )
         self.counts = Counts(self.store.database.read)
         self.sizes = FileSizes(self.data)
+        self.probe = Probe(self.data, self.floor_bytes)
         self._worker: Worker | None = None
 
     # Asking for jobs
@@ -281,22 +283,21 @@ class Studio:
         others = (Device(**device) for worker in self.store.workers() for device in worker.devices)
         return any(device.kind == "cuda" for device in chain(self.own_devices, others))
 
-    def checks(self) -> dict[str, Callable[[], None]]:
-        """What has to work for jobs to be carried out, by name: see `workers.readiness`."""
-        checks: dict[str, Callable[[], None]] = {
-            "store": lambda: check_store(self.store.database),
-            "queue": lambda: check_queue(self.queue),
-            "disk": self.check_room,
-        }
-        if self.settings.embedded_worker:
-            checks["worker"] = lambda: check_worker(self._worker)
-        return checks
-
     def check_room(self) -> None:
-        """Raises `DiskFullError` where there is no room for another job."""
-        check_room(self.data, int(self.settings.disk_floor_gb * GIGABYTE))
-        if self.settings.disk_quota_gb is not None:
-            check_quota(self.sizes, int(self.settings.disk_quota_gb * GIGABYTE))
+        """Raises `DiskFullError` where there is no room for another job, and `NotReadyError` where the machine lets
+        none be carried out."""
+        check_disk(self)
+        self.probe.check()
+
+    @property
+    def floor_bytes(self) -> int:
+        """The bytes that stay free on the disk."""
+        return int(self.settings.disk_floor_gb * GIGABYTE)
+
+    @property
+    def embedded(self) -> Worker | None:
+        """The worker in this process, once it is made."""
+        return self._worker
 
     # The worker
 
@@ -310,6 +311,7 @@ class Studio:
             job_command(self.data),
             self._environment,
             Patience(settings.lease_seconds, settings.stop_grace_seconds),
+            gate_of(self.store, self.sharing, self.floor_bytes),
         )
         reaper = Reaper(self.store, settings.lease_seconds)
         self._worker = Worker(self.store, self.queue, supervisor, pool, reaper, housekeeping=chores_of(self))

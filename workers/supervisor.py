@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,25 +19,33 @@ from gift_core.reporting import SPEC_FILE, TRAINER_DIRECTORY, write_atomically
 from gift_core.spec import RunSpec
 from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
-from workers.failures import of_gift_error
+from workers.failures import is_want_of_room, of_gift_error
+from workers.health.faults import fault_of_machine
+from workers.health.gate import Gate
+from workers.health.probe import Probe
 from workers.heart import Heart
 from workers.kinds import job_directory
 from workers.leftovers import clear_scratch
 from workers.lifecycle.attempt_files import EarlierAttempts, Saves
+from workers.lifecycle.ending import Ending
 from workers.locations import ServiceUnavailable
 from workers.outcome import (
     CUT_OFF,
     DISCARDED,
     DISK_FULL,
+    MACHINE,
     RESTORED,
+    STOOD_STILL,
     STOPPED,
     STUDIO_STOPPED,
     Failure,
     Outcome,
     clear,
+    handed_back,
     outcome_of,
 )
-from workers.processes import Process, exits_within, kill_everything_of, mark, signal_everything_of, signal_group
+from workers.processes import Process, exits_within, kill_everything_of, mark, signal_group
+from workers.readiness import check_store
 from workers.records import Job, JobKind, JobState, StopMode
 from workers.sharing import Sharing
 from workers.store import JobStore
@@ -49,12 +55,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
-_SHUTDOWN_GRACE_SECONDS = 2.0
 _PAUSE_SECONDS = 1.0
-_RESTORE_GRACE_SECONDS = 2.0
-# A discard can be undone: most trainings save within this time what they can be resumed from.
-_DISCARD_GRACE_SECONDS = 5.0
-_ASK_AGAIN_SECONDS = 1.0
 _CODE = Path(__file__).resolve().parents[1]
 
 Command = Callable[[Path, Job], list[str]]
@@ -99,7 +100,8 @@ class _Attempt:
 class Supervisor:
     """Carries out jobs of one worker. Set `shutdown` to hand the current ones back and to take no more.
 
-    `sharing` knows the studio's folder, `environment` is all that a job's process inherits.
+    `sharing` knows the studio's folder, `environment` is all that a job's process inherits. `gate` learns of faults of
+    the machine: a job that meets one is handed back.
     """
 
     def __init__(
@@ -109,8 +111,10 @@ class Supervisor:
         command: Command,
         environment: Environment,
         patience: Patience,
+        gate: Gate | None = None,
     ) -> None:
         self.shutdown = threading.Event()
+        self.gate = gate or gate_of(store, sharing)
         self._store = store
         self._sharing = sharing
         self._command = command
@@ -125,34 +129,43 @@ class Supervisor:
             with Heart(self._store, job, directory, self._patience.lease) as heart:
                 saves, earlier = Saves(self._store, job, directory), EarlierAttempts(self._store, job, directory)
                 attempt = _Attempt(job, directory, placed_on, heart, saves, earlier)
-                outcome = self._outcome_of(attempt)
-                if self._until_answered(attempt, lambda: self._conclude(job, outcome)) is False:
+                try:
+                    outcome = self._carry_out(attempt)
+                except Exception as error:
+                    outcome = self._outcome_of(job, error)
+                if outcome.state is not JobState.INTERRUPTED:
+                    self.gate.went_well()
+                if self._until_answered(job, lambda: self._conclude(job, outcome), heart.lost) is False:
                     logger.warning("job %s was taken away before it ended", job.id)
-        except ServiceUnavailable:
-            # Nothing has begun. Its heartbeat stands still, so it is found and given to somebody.
-            logger.exception("the store does not answer: job %s waits until it is found", job.id)
-        except OSError as error:
-            # There is no room for so much as a lease.
-            logger.exception("job %s could not be begun", job.id)
-            self._conclude(job, Outcome.failed(_unsupervised(error)))
+        except Exception as error:
+            # There is not so much as a lease.
+            cause = self._outcome_of(job, error)
+            self._until_answered(job, lambda: self._conclude(job, cause))
         return attempt is None or attempt.is_gone
 
-    def _outcome_of(self, attempt: _Attempt) -> Outcome:
-        try:
-            return self._carry_out(attempt)
-        except ServiceUnavailable:
-            logger.exception("job %s was interrupted: a server does not answer", attempt.job.id)
+    def _outcome_of(self, job: Job, error: Exception) -> Outcome:
+        """How an attempt ends that met an error of the worker's own. Those of its surroundings are no failure."""
+        if isinstance(error, ServiceUnavailable):
+            logger.exception("job %s was interrupted: a server does not answer", job.id)
+            self.gate.met("A server that it needs does not answer.")
             return CUT_OFF
-        except Exception as error:
-            logger.exception("job %s could not be supervised", attempt.job.id)
+        fault = fault_of_machine(error, self._sharing.data)
+        if fault is None and not isinstance(error, GiftError) and not is_want_of_room(error):
+            # Whatever it is called: while nothing can be written, that is why.
+            problem = self.gate.problem()
+            fault = problem.message if problem else None
+        if fault is None:
+            logger.exception("job %s could not be supervised", job.id)
             return Outcome.failed(_unsupervised(error))
+        logger.exception("job %s is handed back: its machine does not let it be carried out", job.id)
+        self.gate.met(f"{fault.rstrip('.')}.")
+        return handed_back(fault)
 
     def _conclude(self, job: Job, outcome: Outcome) -> bool:
         owner = job.owner or ""
-        if outcome.state is JobState.INTERRUPTED:
-            by_others = outcome is not STUDIO_STOPPED
-            return self._store.hand_back(job.id, owner, outcome.cause, is_loss=by_others)
         failure = outcome.failure.model_dump() if outcome.failure else None
+        if outcome.state is JobState.INTERRUPTED:
+            return self._store.hand_back(job.id, owner, outcome.cause, is_loss=outcome.is_loss, failure=failure)
         return self._store.end(job.id, owner, outcome.state, outcome.cause, outcome.result, failure)
 
     def _carry_out(self, attempt: _Attempt) -> Outcome:
@@ -171,13 +184,11 @@ class Supervisor:
                 return CUT_OFF
             with self._sharing.sharing(job, heart.still_beats):
                 forced, exit_code = self._run(attempt)
-            own = outcome_of(directory, exit_code)
-            self._until_answered(attempt, attempt.saves.look)
-            # Of several processes, torchrun does not tell that they ended because of this.
-            cut_off = own.state is JobState.FAILED and not own.is_explained and heart.stood_still
-            outcome = _outcome(forced, CUT_OFF if cut_off else own)
+            own = self._until_answered(job, lambda: outcome_of(directory, exit_code), heart.lost) or CUT_OFF
+            self._until_answered(job, attempt.saves.look, heart.lost)
+            outcome = _outcome(forced, self._without_blame(attempt, own))
         # What was reported last. What somebody else has by now is not ours to change or to share.
-        if self._until_answered(attempt, heart.still_beats):
+        if self._until_answered(job, heart.still_beats, heart.lost):
             outcome = self._settle(attempt, outcome)
 
         def share() -> bool:
@@ -187,32 +198,61 @@ class Supervisor:
 
         # Others look for the result as soon as they are told of the end, and it was hours of work. Where this worker
         # has to end before that, the next attempt finds the result and shares it.
-        is_shared = self._until_answered(attempt, share)
+        is_shared = self._until_answered(job, share, heart.lost)
         return outcome if is_shared or outcome.state is not JobState.FINISHED else STUDIO_STOPPED
+
+    def _without_blame(self, attempt: _Attempt, own: Outcome) -> Outcome:
+        """How a process has ended that ended as `own`, once what its worker and its machine did to it is left out."""
+        heart, job = attempt.heart, attempt.job
+        # Of several processes, torchrun does not tell that they ended because of this.
+        if own.state is JobState.FAILED and not own.is_explained and heart.stood_still:
+            own = STOOD_STILL
+        if own is STOOD_STILL and heart.was_hindered:
+            return CUT_OFF
+        by_machine = own.failure is not None and own.failure.code == MACHINE
+        if not by_machine and not own.may_be_the_machines:
+            return own
+        if (problem := self.gate.problem()) is not None:
+            return handed_back(problem.message)
+        if not by_machine or own.failure is None:
+            return own
+        self.gate.met(own.failure.message)
+        # The machine is well, so the job may be what exhausts it: it goes on for ever only while it gets somewhere.
+        saved = self._until_answered(job, lambda: (attempt.saves.step,), heart.lost)
+        return replace(own, is_loss=saved == (job.saved_step,))
 
     def _settle(self, attempt: _Attempt, outcome: Outcome) -> Outcome:
         """Set aside what is discarded, and bring back what was set aside by a start that came to nothing."""
-        saves, earlier = attempt.saves, attempt.earlier
+        job, lost, saves, earlier = attempt.job, attempt.heart.lost, attempt.saves, attempt.earlier
         if outcome.state is JobState.FINISHED:
-            self._until_answered(attempt, earlier.drop)
+            self._until_answered(job, earlier.drop, lost)
             return outcome
         has_nothing = outcome.state is JobState.STOPPED and outcome.result is None and saves.step is None
-        if (has_nothing or outcome in (DISCARDED, RESTORED)) and self._until_answered(attempt, earlier.bring_back):
+        if (has_nothing or outcome in (DISCARDED, RESTORED)) and self._until_answered(job, earlier.bring_back, lost):
             return RESTORED
         if outcome is DISCARDED:
-            self._until_answered(attempt, lambda: earlier.discard(undoable=saves.step is not None))
+            self._until_answered(job, lambda: earlier.discard(undoable=saves.step is not None), lost)
         return STOPPED if outcome is RESTORED else outcome
 
-    def _until_answered(self, attempt: _Attempt, ask: Callable[[], T]) -> T | None:
-        """What `ask` gives, as soon as the servers that it needs answer; None when this worker ends, or has lost the
+    def _until_answered(self, job: Job, ask: Callable[[], T], lost: threading.Event | None = None) -> T | None:
+        """What `ask` gives, as soon as the servers and the machine let it; None when this worker ends, or has lost the
         job, before that."""
         while True:
             try:
                 return ask()
-            except ServiceUnavailable:
-                logger.exception("job %s waits for a server; trying again", attempt.job.id)
-                if attempt.heart.lost.is_set() or self.shutdown.wait(_PAUSE_SECONDS):
+            except Exception as error:
+                if not isinstance(error, ServiceUnavailable) and not self._is_of_machine(error):
+                    raise
+                logger.exception("job %s waits for a server or for its machine; trying again", job.id)
+                # Shorter than a lease: nobody else is to find the job first.
+                pause = min(_PAUSE_SECONDS, self._patience.lease / 4)
+                if (lost is not None and lost.is_set()) or self.shutdown.wait(pause):
                     return None
+
+    def _is_of_machine(self, error: Exception) -> bool:
+        if fault_of_machine(error, self._sharing.data) is not None:
+            return True
+        return isinstance(error, OSError) and not is_want_of_room(error) and self.gate.problem() is not None
 
     def _run(self, attempt: _Attempt) -> tuple[Outcome | None, int]:
         """What the process was made to end as, and its exit code."""
@@ -222,14 +262,15 @@ class Supervisor:
             with suppress(ServiceUnavailable):
                 # Only shown: the process is found without it.
                 self._store.started(job.id, job.owner or "", process.pid)
-            ending = _Ending(job, directory, process, self._patience.stop_grace)
+            ending = Ending(job, directory, process, self._patience.stop_grace)
             forced = self._watch(attempt, ending, process)
         finally:
             signal_group(process, signal.SIGKILL)
             exit_code = process.wait()
             try:
-                # The next job gets the memory only once it is free.
-                kill_everything_of(directory, (job.attempt,))
+                # The next job gets the memory only once it is free. Where a worker that ends cannot find out what is
+                # left, the next attempt does.
+                self._until_answered(job, lambda: kill_everything_of(directory, (job.attempt,)))
             except TimeoutError:
                 logger.exception("something of job %s does not end", job.id)
                 attempt.is_gone = False
@@ -269,14 +310,15 @@ class Supervisor:
                 start_new_session=True,
             )
 
-    def _watch(self, attempt: _Attempt, ending: _Ending, process: Process) -> Outcome | None:
+    def _watch(self, attempt: _Attempt, ending: Ending, process: Process) -> Outcome | None:
         """Follow the process until it exits. Returns what it was made to end as, None if it ended by itself.
 
         Must stay in the thread that spawned it: the child dies with that thread.
         """
         heart = attempt.heart
         while not exits_within(process, _POLL_SECONDS):
-            with suppress(ServiceUnavailable):
+            # A process that works goes on, whatever its worker cannot see. Its lease says for how long.
+            with suppress(ServiceUnavailable, OSError):
                 if attempt.saves.look_now_and_then() is not None:
                     attempt.earlier.drop_after_a_while()
             if heart.lost.is_set():
@@ -287,6 +329,12 @@ class Supervisor:
                 ending.shut_down()
             ending.insist()
         return ending.outcome
+
+
+def gate_of(store: JobStore, sharing: Sharing, floor_bytes: int = 0) -> Gate:
+    """The gate of a worker: it needs its machine, the store, and the place where files are shared."""
+    servers = {"store": lambda: check_store(store.database), "place of shared files": sharing.ping}
+    return Gate(Probe(sharing.data, floor_bytes, servers))
 
 
 def _finished_before(job: Job, directory: Path) -> Outcome | None:
@@ -300,7 +348,7 @@ def _finished_before(job: Job, directory: Path) -> Outcome | None:
 def _unsupervised(error: Exception) -> Failure:
     if isinstance(error, GiftError):
         return of_gift_error(error)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if is_want_of_room(error):
         return DISK_FULL
     message = f"It could not be supervised ({type(error).__name__})."
     return Failure(code="internal", message=message, remedy="See the server's log.")
@@ -315,45 +363,3 @@ def _outcome(forced: Outcome | None, own: Outcome) -> Outcome:
     if forced is None or own.state is JobState.FINISHED or could_not_save:
         return own
     return replace(forced, result=own.result) if forced is STOPPED else forced
-
-
-class _Ending:
-    """Asks the processes of an attempt to end, again and again, and kills them when their time is over."""
-
-    def __init__(self, job: Job, directory: Path, process: Process, stop_grace: float) -> None:
-        self.outcome: Outcome | None = None
-        self._attempt = job.attempt
-        self._directory = directory
-        self._process = process
-        self._stop_grace = stop_grace
-        self._number = signal.SIGTERM
-        self._next = self._deadline = float("inf")
-
-    def stop(self, mode: StopMode) -> None:
-        if mode is StopMode.RESTORE:
-            self._ask(RESTORED, signal.SIGTERM, _RESTORE_GRACE_SECONDS)
-        elif mode is StopMode.DISCARD:
-            self._ask(DISCARDED, signal.SIGTERM, _DISCARD_GRACE_SECONDS)
-        elif self.outcome is None:
-            self._ask(STOPPED, signal.SIGUSR1, self._stop_grace)
-
-    def shut_down(self) -> None:
-        # One that was told to stop has had its order: it gets less time now.
-        if self.outcome in (None, STOPPED):
-            self._ask(self.outcome or STUDIO_STOPPED, signal.SIGTERM, _SHUTDOWN_GRACE_SECONDS)
-
-    def insist(self) -> None:
-        now = time.monotonic()
-        if now >= self._deadline:
-            signal_group(self._process, signal.SIGKILL)
-        elif now >= self._next:
-            # Some of them may not have been there the last time.
-            self._next = now + _ASK_AGAIN_SECONDS
-            signal_everything_of(self._directory, self._attempt, self._number)
-
-    def _ask(self, outcome: Outcome, number: signal.Signals, grace: float) -> None:
-        now = time.monotonic()
-        if self.outcome is outcome and self._deadline <= now + grace:
-            return
-        self.outcome, self._number, self._next = outcome, number, now
-        self._deadline = min(self._deadline, now + grace)

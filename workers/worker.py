@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from workers.devices import DevicePool
 from workers.housekeeping import Housekeeping
+from workers.locations import ServiceUnavailable
 from workers.logs import bound
 from workers.queue import JobQueue
 from workers.reaper import Reaper
@@ -66,15 +67,27 @@ class Worker:
         self._repairs.join()
         self._store.leave(self.id)
 
+    @property
+    def held_up(self) -> str:
+        """Why no job is taken, "" while jobs are taken."""
+        return self._supervisor.gate.held_up
+
     def alive(self) -> bool:
         return bool(self._consumer.alive()) and self._repairs.is_alive()
 
     def _wake(self, _job_id: str) -> None:
+        try:
+            self._carry_out_what_fits()
+        except (ServiceUnavailable, OSError, MemoryError):
+            logger.exception("no job could be taken; trying again")
+            self._supervisor.gate.met("The store or the machine did not let a job be taken.")
+
+    def _carry_out_what_fits(self) -> None:
         """Carry out what fits, one job after the other, until nothing does.
 
-        Which job the message was about does not matter: it may be taken, stopped, or behind another by now.
+        Which job a message was about does not matter: it may be taken, stopped, or behind another by now.
         """
-        while not self._supervisor.shutdown.is_set():
+        while not self._supervisor.shutdown.is_set() and self._supervisor.gate.may_take():
             with self._pool.lock:
                 pool = self._pool
                 job = self._store.claim(self.id, self.host, pool.choose, pool.place, pool.reach)
@@ -119,7 +132,7 @@ class Worker:
                 id=self.id,
                 host=self.host,
                 process_id=os.getpid(),
-                devices=[device.model_dump() for device in self._pool.devices],
+                devices=[device.held(self.held_up).model_dump() for device in self._pool.devices],
                 started=self._started,
                 seen=time.time(),
                 heartbeat=self._beats,
@@ -133,5 +146,5 @@ class Worker:
         with self._pool.lock:
             waiting, busy = self._store.next_in_line(self._pool.reach), self._store.busy_devices(self.host)
             fits = self._pool.choose(waiting, busy)
-        if fits is not None:
+        if fits is not None and self._supervisor.gate.may_take():
             self._queue.wake(fits.id)

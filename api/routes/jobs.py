@@ -28,6 +28,7 @@ from api.permissions import Action, allow
 from api.schemas import TransitionView
 from workers.observations import JobFilter
 from workers.orders import PushOrder
+from workers.readiness import held_up
 from workers.records import ACTIVE, ENDED, JobKind, JobState
 
 router = APIRouter(tags=["jobs"])
@@ -217,6 +218,7 @@ def get_queue(studio: StudioDependency) -> QueueView:
     running = studio.store.jobs(JobFilter(states=ACTIVE), limit=_MOST_SHOWN)
     return QueueView(
         paused=studio.store.paused,
+        held_up=held_up(studio),
         running=[JobView.from_record(job) for job in running],
         waiting=[JobView.from_record(job) for job in studio.store.waiting(_MOST_SHOWN)],
     )

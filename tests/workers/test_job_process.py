@@ -25,6 +25,7 @@ from workers.outcome import Failure
 from workers.records import JobKind
 
 ROOT = Path(__file__).resolve().parents[2]
+DATA = Path("/studio/data")
 
 
 def start(directory: Path, parent: int) -> subprocess.CompletedProcess[str]:
@@ -64,7 +65,7 @@ def context_in(data: Path) -> JobContext:
     ],
 )
 def test_failures_are_typed_and_have_a_remedy(error: Exception, code: str) -> None:
-    failure = failure_of(error)
+    failure = failure_of(error, DATA)
     assert failure.code == code
     assert failure.remedy
     assert "secret" not in failure.message
@@ -72,20 +73,20 @@ def test_failures_are_typed_and_have_a_remedy(error: Exception, code: str) -> No
 
 def test_all_problems_reach_the_user() -> None:
     error = DataError.of([Problem("is empty.", "row 3", "Fill it."), Problem("is not JSON.", "row 5")])
-    assert failure_of(error).message == "row 3: is empty. Fill it.\nrow 5: is not JSON."
+    assert failure_of(error, DATA).message == "row 3: is empty. Fill it.\nrow 5: is not JSON."
 
 
 def test_torch_really_says_what_is_looked_for() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60)
-    assert failure_of(caught.value).code == "out_of_memory"
+    assert failure_of(caught.value, DATA).code == "out_of_memory"
 
 
 @pytest.mark.parametrize("numbers", [1, 1_000_000])
 def test_what_torch_says_of_a_full_disk_is_understood(numbers: int) -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.save({"weights": torch.zeros(numbers)}, "/dev/full")
-    assert failure_of(caught.value).code == "disk_full"
+    assert failure_of(caught.value, DATA).code == "disk_full"
 
 
 def test_a_data_set_is_found_by_its_id_alone(tmp_path: Path) -> None:

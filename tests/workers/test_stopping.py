@@ -118,7 +118,7 @@ wait_for_ever()
 def test_a_studio_that_stops_has_its_jobs_saved_and_hands_them_back(
     store, run_ids, make_attempts, until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.supervisor._SHUTDOWN_GRACE_SECONDS", 60.0)
+    monkeypatch.setattr("workers.lifecycle.ending._SHUTDOWN_GRACE_SECONDS", 60.0)
     attempts = make_attempts(SAVES)
     work = Background(attempts, run_ids[0])
     until(lambda: store.job(run_ids[0]).step == 1)

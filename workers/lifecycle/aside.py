@@ -100,10 +100,13 @@ def settle(directory: Path, first_attempt: int) -> list[Path]:
 
 
 def seal_of(directory: Path) -> Seal | None:
-    """Return which attempts are set aside; None if there are none, or not all of their files are."""
+    """Return which attempts are set aside; None if there are none, or not all of their files are.
+
+    Raises `OSError` where that cannot be read now: files must not be moved because of it.
+    """
     try:
         return Seal(**json.loads((directory / ASIDE / _SEAL).read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
 
 
