@@ -81,8 +81,13 @@ class Heart:
 
     def _beat(self) -> None:
         now = time.monotonic()
+        unread = None
+        try:
+            self._untold += self._tail.read()
+        except OSError as error:
+            # The worker lives, whether or not it can read what its job reports.
+            unread = error
         # What the store did not take is told again with the next beat.
-        self._untold += self._tail.read()
         self.orders = self._store.beat(self._job.id, self._job.owner or "", self._untold)
         self._untold = []
         if self.orders is None:
@@ -96,6 +101,8 @@ class Heart:
             write_atomically(self._lease, f"{now + lasts:.3f}")
             # Not before: what the process has not been told does not count.
             self._until = now + lasts
+        if unread is not None:
+            raise unread
 
     @property
     def stood_still(self) -> bool:

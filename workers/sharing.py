@@ -141,7 +141,7 @@ class Sharing:
         """Whether the attempt before this one was on this host: then what is here is newer than what was shared."""
         try:
             last = JobFile.model_validate_json((job_directory(self.data, job) / JOB_FILE).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, ValidationError):
+        except (FileNotFoundError, ValidationError):
             # What cannot be read now is raised: newer files would be replaced because of it.
             return False
         return last.attempt == job.attempt - 1

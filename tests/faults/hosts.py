@@ -19,10 +19,14 @@ import uvicorn
 
 from api.app import create_api
 from tests import forked
+from tests.faults import unprivileged
 from workers.database import Database
 from workers.devices import Device, DevicePool
+from workers.health.gate import Gate
+from workers.health.probe import Probe
 from workers.leftovers import clear_leftovers
 from workers.queue import JobQueue
+from workers.readiness import check_store
 from workers.reaper import Reaper
 from workers.records import Job
 from workers.settings import Settings, job_environment
@@ -35,6 +39,8 @@ from workers.worker import Worker
 LEASE_SECONDS = 0.6
 # For trials in which nobody is to be given up, however long the machine stands still.
 LONG_LEASE_SECONDS = 60.0
+# After a fault of the machine.
+_FIRST_PAUSE_SECONDS = 0.1
 _LIGHT_JOB = Path(__file__).with_name("light_job.py")
 
 
@@ -71,11 +77,15 @@ def work(
     seam: Seam | None = None,
     lease_seconds: float = LEASE_SECONDS,
     reaper_seconds: float | None = None,
+    obeys_permissions: bool = False,
 ) -> None:
     """A worker on its own, until SIGTERM. The time of day may be another one here, from the start or after SIGUSR2.
 
-    `reaper_seconds`: for how long others may be silent, where that is not its own jobs' lease.
+    `reaper_seconds`: for how long others may be silent, where that is not its own jobs' lease. One that
+    `obeys_permissions` may write what its user may, also where that is root.
     """
+    if obeys_permissions:
+        unprivileged.obey_permissions()
     ended = threading.Event()
     real = time.time
 
@@ -138,7 +148,9 @@ def open_queue(data: Path, urls: Mapping[str, str]) -> JobQueue:
 def light_supervisor(store: JobStore, data: Path, lease_seconds: float = LEASE_SECONDS) -> Supervisor:
     """A supervisor like any other, of jobs that are light."""
     patience = Patience(lease_seconds, 5.0)
-    return Supervisor(store, Sharing(data, None), _light_command, lambda _: job_environment(1), patience)
+    probe = Probe(data, servers={"store": lambda: check_store(store.database)})
+    gate = Gate(probe, pause=_FIRST_PAUSE_SECONDS)
+    return Supervisor(store, Sharing(data, None), _light_command, lambda _: job_environment(1), patience, gate)
 
 
 class _Watchful(Reaper):

@@ -18,6 +18,7 @@ import time
 STEPS = 6
 STEP_SECONDS = 0.03
 EXIT_LOST = 75
+EXIT_MACHINE = 71
 directory, attempt = (sys.argv[1], int(sys.argv[2])) if __name__ == "__main__" else ("", 0)
 
 
@@ -62,13 +63,22 @@ def last_checkpoint():
     return 0, ""
 
 
-def end_if_over():
+class Lease:
     until = 0.0
-    with contextlib.suppress(OSError, ValueError), open(path(f"lease-{attempt}")) as file:
-        until = float(file.read())
-    left = until - time.monotonic()
+
+
+def end_if_over():
+    code = EXIT_LOST
+    try:
+        with open(path(f"lease-{attempt}")) as file:
+            Lease.until = float(file.read())
+    except (FileNotFoundError, ValueError):
+        Lease.until = 0.0
+    except OSError:
+        code = EXIT_MACHINE
+    left = Lease.until - time.monotonic()
     if left <= 0:
-        os._exit(EXIT_LOST)
+        os._exit(code)
     return left
 
 
@@ -115,4 +125,8 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except OSError:
+        # Its folder cannot be read or written: neither is this.
+        os._exit(EXIT_MACHINE)

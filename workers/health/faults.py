@@ -15,7 +15,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, 
 _OF_FILES = frozenset(
     {
         *(errno.EIO, errno.EROFS, errno.ESTALE, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV),
-        *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO),
+        *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO, errno.ENOTDIR, errno.ELOOP),
     }
 )
 # What libraries that are not written in Python quote in errors of their own.
@@ -39,7 +39,7 @@ def fault_of_machine(error: BaseException, folder: Path) -> str | None:
 
 def is_missing(error: OSError) -> bool:
     """Whether an error says that there is no such file, rather than that nobody knows."""
-    return error.errno in (errno.ENOENT, errno.ENOTDIR)
+    return error.errno == errno.ENOENT
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -106,7 +106,7 @@ def seal_of(directory: Path) -> Seal | None:
     """
     try:
         return Seal(**json.loads((directory / ASIDE / _SEAL).read_text("utf-8")))
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return None
 
 
