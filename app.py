@@ -49,6 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.pages.faults import put_faults_in_words
     from ui.pages.not_found import NotFound
     from ui.server.identity import Identities
+    from ui.server.known_events import KnownEvents, event_names
     from ui.visitor import Visitors
 
     app = _proxy(settings) if settings.api_url else _backend(settings)
@@ -60,6 +61,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
     refuse_downloads()
     put_faults_in_words()
+    # Whether a backend elsewhere has accounts, only it can say.
+    has_accounts = settings.has_accounts or settings.api_url is not None
+    demo = build_ui(client, account_link=has_accounts)
     # Innermost: behind what stands in front of everything.
     doors = [
         # No other site may read the pages; where there is this, Gradio says nothing about it.
@@ -67,10 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
         Middleware(NoFetching),
         # Gradio holds an event in memory as a whole. Files come as streams, and are limited where they are received.
         Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
+        Middleware(KnownEvents, names=event_names(demo)),
         Middleware(NotFound),
     ]
-    # Whether a backend elsewhere has accounts, only it can say.
-    has_accounts = settings.has_accounts or settings.api_url is not None
     if has_accounts:
         is_private = not settings.api_url and not settings.is_public
         doors.insert(0, Middleware(Gate, identities=Identities(api_url), visitors=visitors, is_private=is_private))
@@ -80,7 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
         return gr.mount_gradio_app(
             app,
-            build_ui(client, account_link=has_accounts),
+            demo,
             path="/",
             theme=theme(),
             head=HEAD,
