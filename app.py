@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 
 from gift_core.errors import GiftError
 from workers.logs import set_up_logs
@@ -47,34 +48,42 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.no_fetching import NoFetching, refuse_downloads
     from ui.pages.faults import put_faults_in_words
     from ui.pages.not_found import NotFound
+    from ui.server.identity import Identities
+    from ui.server.known_events import KnownEvents, event_names
     from ui.visitor import Visitors
 
     app = _proxy(settings) if settings.api_url else _backend(settings)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
     visitors = Visitors(behind_hub=settings.space_id is not None)
-    client = StudioClient(settings.api_url or own_url(settings), credentials=visitors.current)
+    api_url = settings.api_url or own_url(settings)
+    client = StudioClient(api_url, credentials=visitors.current)
     app.include_router(offline_pages(client, visitors), include_in_schema=False)
     refuse_downloads()
     put_faults_in_words()
+    # Whether a backend elsewhere has accounts, only it can say.
+    has_accounts = settings.has_accounts or settings.api_url is not None
+    demo = build_ui(client, account_link=has_accounts)
     # Innermost: behind what stands in front of everything.
     doors = [
+        # No other site may read the pages; where there is this, Gradio says nothing about it.
+        Middleware(CORSMiddleware, allow_origins=()),
         Middleware(NoFetching),
         # Gradio holds an event in memory as a whole. Files come as streams, and are limited where they are received.
         Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
+        Middleware(KnownEvents, names=event_names(demo)),
         Middleware(NotFound),
     ]
-    # Whether a backend elsewhere has accounts, only it can say.
-    has_accounts = settings.has_accounts or settings.api_url is not None
     if has_accounts:
-        doors.insert(0, Middleware(Gate, client=client, visitors=visitors))
+        is_private = not settings.api_url and not settings.is_public
+        doors.insert(0, Middleware(Gate, identities=Identities(api_url), visitors=visitors, is_private=is_private))
     app.user_middleware.extend(doors)
     with warnings.catch_warnings():
         # Said of every application with several pages, whether or not anybody asked for server-side rendering.
         warnings.filterwarnings("ignore", message="SSR mode is not supported")
         return gr.mount_gradio_app(
             app,
-            build_ui(client, account_link=has_accounts),
+            demo,
             path="/",
             theme=theme(),
             head=HEAD,
@@ -124,6 +133,9 @@ def _backend(settings: Settings) -> FastAPI:
 
 def _proxy(settings: Settings) -> FastAPI:
     from api.limits import BodyTime
+    from api.middleware.caching import Caching
+    from api.middleware.methods import Methods
+    from api.middleware.well_formed import WellFormed
     from api.origins import SameOrigin
     from api.security_headers import SecurityHeaders
     from ui.proxy import create_proxy
@@ -132,7 +144,10 @@ def _proxy(settings: Settings) -> FastAPI:
     behind_hub = settings.space_id is not None
     app = create_proxy(settings.api_url or "", Visitors(behind_hub=behind_hub))
     app.add_middleware(BodyTime, whole=(), streamed=frozenset(), seconds=settings.body_seconds)
+    app.add_middleware(Methods)
     app.add_middleware(SameOrigin, base_url=settings.base_url)
+    app.add_middleware(WellFormed)
+    app.add_middleware(Caching)
     app.add_middleware(SecurityHeaders, framed=behind_hub)
     return app
 

@@ -17,6 +17,9 @@ from api.docs import add_docs
 from api.errors import add_error_handlers, documented
 from api.events import EventHub
 from api.limits import BodyLimit, BodyTime
+from api.middleware.caching import Caching
+from api.middleware.methods import Methods
+from api.middleware.well_formed import WellFormed
 from api.monitoring import Monitoring
 from api.oauth import HubSignIn
 from api.openapi import StudioApi
@@ -122,10 +125,13 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     app.add_middleware(Conditional, prefix=PREFIX)
     app.add_middleware(BodyTime, whole=documents, streamed=streamed, seconds=settings.body_seconds)
     app.add_middleware(BodyLimit, prefix=documents, streamed=streamed)
+    app.add_middleware(Methods)
     app.add_middleware(Auditing, log=studio.audit)
     app.add_middleware(SameOrigin, base_url=settings.base_url)
+    app.add_middleware(WellFormed)
     if not settings.has_accounts:
         app.add_middleware(LoopbackOnly)
+    app.add_middleware(Caching)
     app.add_middleware(SecurityHeaders, framed=settings.space_id is not None)
     add_error_handlers(app)
     add_docs(app)

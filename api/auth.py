@@ -10,13 +10,14 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from api.caller import Caller
 from api.dependencies import ServicesDependency
+from gift_core.config.addresses import canonical_ip
+from gift_core.config.headers import SESSION_COOKIE, UNKNOWN, bearer_token, cookie_token
 from gift_core.errors import GiftError
 from workers.account_records import Role, Scope
 from workers.accounts import LOCAL_ACCOUNT, AccountStore, Identity
 from workers.logs import note
 from workers.settings import Settings
 
-COOKIE = "gift_session"
 _ADVICE = "Sign in at /sign-in, or send `Authorization: Bearer` with an API key."
 
 
@@ -28,19 +29,29 @@ class UnauthenticatedError(GiftError):
 
 
 def request_address(request: Request, settings: Settings) -> str:
-    """Where a request comes from.
+    """The IP address that a request comes from, or `unknown`: never a text of the sender's.
 
     The server has taken the peer's address from a proxy on this machine already. In front of a Space stands the Hub's,
     which puts the address that it saw last; those before it are whatever the visitor claims.
     """
     forwarded = request.headers.get("x-forwarded-for", "")
     if settings.space_id is not None and forwarded:
-        return forwarded.rsplit(",", 1)[-1].strip()
-    return request.client.host if request.client else ""
+        found = canonical_ip(forwarded.rsplit(",", 1)[-1].strip())
+    else:
+        found = canonical_ip(request.client.host) if request.client else None
+    return found or UNKNOWN
+
+
+def is_forwarded(request: Request) -> bool:
+    """Whether the address that the server counts a request under was named by a proxy."""
+    named = request.headers.getlist("x-forwarded-for")
+    return request.client is not None and any(request.client.host in line for line in named)
 
 
 _bearer = HTTPBearer(auto_error=False, description="An API key.", scheme_name="key")
-_cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="A browser that is signed in.", scheme_name="session")
+_cookie = APIKeyCookie(
+    name=SESSION_COOKIE, auto_error=False, description="A browser that is signed in.", scheme_name="session"
+)
 
 
 def caller_of(
@@ -71,13 +82,13 @@ def caller_of(
 
 
 def _proven(accounts: AccountStore, request: Request) -> Identity | None:
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        identity = accounts.identify_key(text.strip())
+    text = bearer_token(request.headers.get("authorization", ""))
+    if text is not None:
+        identity = accounts.identify_key(text) if text else None
         if identity is None:
             raise UnauthenticatedError("This API key is not valid, or not any more.", remedy=_ADVICE)
         return identity
-    token = request.cookies.get(COOKIE)
+    token = cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE)
     # A session that is over is like none: the browser cannot take its cookie back by itself.
     return accounts.identify_session(token) if token else None
 

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.conditional import CACHE_CONTROL
 from api.schemas import ProblemDocument
 from gift_core.errors import GiftError, Problem, problems_in
 
@@ -62,7 +63,9 @@ def problem_response(status: int, code: str, problems: Sequence[Problem]) -> JSO
     # Gradio's own script shows `detail` of what was refused.
     detail = "\n".join(map(str, problems))
     document = ProblemDocument(code=code, title=title, status=status, problems=list(problems), detail=detail)
-    return JSONResponse(document.model_dump(mode="json"), status, media_type=MEDIA_TYPE)
+    # Said here as well: the answer to what nobody foresaw is made outside of every middleware.
+    headers = {"Cache-Control": CACHE_CONTROL}
+    return JSONResponse(document.model_dump(mode="json"), status, headers, media_type=MEDIA_TYPE)
 
 
 def _of_gift_error(_: Request, error: GiftError) -> JSONResponse:

@@ -11,6 +11,8 @@ import anyio
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, ServerSentEvent, format_sse_event
 from starlette.types import Send
 
+from api.conditional import CACHE_CONTROL
+
 SILENCE_SECONDS = 15.0
 _TEXT = {"type": "string"}
 # How a route that answers with one describes it.
@@ -25,7 +27,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
     }
 }
 # Proxies pass on what they get, and keep nothing.
-_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_HEADERS = {"Cache-Control": CACHE_CONTROL, "X-Accel-Buffering": "no"}
 
 
 class EventResponse(EventSourceResponse):

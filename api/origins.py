@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from urllib.parse import urlsplit
-
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access.proxies import foreign_sign, shown
 from api.errors import problem_response
-from gift_core.config.addresses import CLIENT_HEADERS, is_loopback, same_authority
+from gift_core.config.addresses import same_authority
 from gift_core.errors import Problem
 
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # What a browser says of a request that the studio's own page, or the user, has made.
 _OWN_SITES = frozenset({"same-origin", "none"})
-_FORWARDED = re.compile(r'for=("[^"]*"|[^;,\s]*)', re.IGNORECASE)
-_LONGEST_SHOWN = 200
 
 
 class SameOrigin:
@@ -49,8 +45,8 @@ class SameOrigin:
         return not any(same_authority(authority, each, scheme) for each in own)
 
     def _problem(self, headers: Headers) -> Problem:
-        origin = _shown(headers.get("origin", "another site"))
-        host = _shown(headers.get("host", "no host"))
+        origin = shown(headers.get("origin", "another site"))
+        host = shown(headers.get("host", "no host"))
         addressed = f"and was addressed to the host {host}"
         if self._public:
             addressed += f", and GIFT_PUBLIC_URL is {self._public}"
@@ -75,7 +71,7 @@ class LoopbackOnly:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        foreign = _foreign(Headers(scope=scope)) if scope["type"] in ("http", "websocket") else ""
+        foreign = foreign_sign(Headers(scope=scope)) if scope["type"] in ("http", "websocket") else ""
         if foreign:
             problem = Problem(
                 f"Without accounts the studio is for this machine alone, and this request {foreign}.",
@@ -85,38 +81,3 @@ class LoopbackOnly:
             await problem_response(403, "not_local", [problem])(scope, receive, send)
         else:
             await self._app(scope, receive, send)
-
-
-def _foreign(headers: Headers) -> str:
-    """What says that a request is not from, or not for, this machine; "" if nothing does."""
-    # The front end says in X-Forwarded-Host how its own page was addressed.
-    for host in (headers.get("host", ""), *_listed(headers, "x-forwarded-host")):
-        if not is_loopback(_host_of(host)):
-            return f"is addressed to {_shown(host) or 'no host'}"
-    for name in CLIENT_HEADERS:
-        for client in _listed(headers, name):
-            if not is_loopback(_host_of(client)):
-                return f"comes from {_shown(client)}, as {name} says"
-    for client in _FORWARDED.findall(",".join(headers.getlist("forwarded"))):
-        if not is_loopback(_host_of(client.strip('"'))):
-            return f"comes from {_shown(client)}, as Forwarded says"
-    return "comes through a proxy, as Via says" if headers.get("via") else ""
-
-
-def _host_of(text: str) -> str:
-    """The host of `host`, `host:port`, `[address]:port` or an IPv6 address; "" for what cannot be read."""
-    if text.count(":") > 1 and not text.startswith("["):
-        return text
-    try:
-        return urlsplit(f"//{text}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _listed(headers: Headers, name: str) -> list[str]:
-    return [part.strip() for line in headers.getlist(name) for part in line.split(",")]
-
-
-def _shown(text: str) -> str:
-    """A header's value, as far as it can be shown."""
-    return "".join(character for character in text if character.isprintable())[:_LONGEST_SHOWN]

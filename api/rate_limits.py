@@ -18,6 +18,9 @@ from workers.settings import Settings
 # Those that were seen longest ago are forgotten, which gives them a full bucket: it takes as long to fill one.
 _MOST_BUCKETS = 10_000
 _SIGN_INS_PER_MINUTE = 10
+# Of all addresses together that proxies name: one that passes on what clients claim could name any.
+_FORWARDED_SIGN_INS_PER_MINUTE = 120
+_FORWARDED = "forwarded"
 _PLACE_SECONDS = 2
 # Looks at once, of all and of one caller: a browser has six connections to a host. Each holds a thread of the server's.
 _LOOKS = 16
@@ -99,6 +102,7 @@ class Limits:
         self._requests = TokenBuckets(settings.requests_per_minute)
         self._changes = TokenBuckets(settings.changes_per_minute)
         self._sign_ins = TokenBuckets(_SIGN_INS_PER_MINUTE)
+        self._forwarded_sign_ins = TokenBuckets(_FORWARDED_SIGN_INS_PER_MINUTE)
         self._taken = Places(settings.computations)
         self._looks = Places(_LOOKS)
 
@@ -108,9 +112,14 @@ class Limits:
         if changes:
             self._changes.take(name)
 
-    def count_sign_in(self, address: str) -> None:
-        """Raises `TooManyError` for an address that tries too many passwords."""
+    def count_sign_in(self, address: str, *, is_forwarded: bool) -> None:
+        """Raises `TooManyError` where an address, or all that proxies name together, try too many passwords.
+
+        `is_forwarded`: a proxy named the address.
+        """
         self._sign_ins.take(address)
+        if is_forwarded:
+            self._forwarded_sign_ins.take(_FORWARDED)
 
     def look(self, name: str) -> AbstractContextManager[None]:
         """A place for a look that computes; raises what `place` does."""

@@ -6,6 +6,8 @@ from html import escape
 
 from fastapi.responses import HTMLResponse
 
+from api.middleware.caching import NO_STORE
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -67,5 +69,5 @@ def signed_in_page(root: str, destination: str, name: str, role: str) -> HTMLRes
 
 def _page(parts: list[str], status: int) -> HTMLResponse:
     # no-store: what the page says about who is signed in is not for the next user of this browser.
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": NO_STORE}
     return HTMLResponse(_PAGE.format(parts="\n".join(filter(None, parts))), status, headers)

@@ -118,8 +118,8 @@ def test_a_front_end_alone_passes_reading_on_and_keeps_nothing(
 ) -> None:
     for path in ("/api/v1/models", "/api/v1/presets", "/api/v1/runs/nowhere"):
         assert httpx.get(front_end + path).content == httpx.get(address + path).content
-    # What the proxy does not take falls through to Gradio, which has no such address.
-    assert httpx.post(f"{front_end}/api/v1/experiments", json={}).status_code == 404
+    refused = httpx.post(f"{front_end}/api/v1/experiments", json={})
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert list(tmp_path_factory.getbasetemp().glob("elsewhere*/data")) == []
 
 

@@ -202,7 +202,7 @@ def test_another_sites_page_cannot_fire_an_event(site: Site) -> None:
     assert state(site, run) == "queued"
 
 
-@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/predict"])
+@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/run/_launch"])
 @pytest.mark.parametrize("is_declared", [True, False])
 def test_an_event_is_held_in_memory_only_if_it_is_small(site: Site, path: str, is_declared: bool) -> None:
     body = b'{"data": ["' + b"x" * 9 * 2**20 + b'"]}'

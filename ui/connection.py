@@ -114,13 +114,14 @@ class Connection:
         headers = {**self._credentials(), **options.pop("headers", {})}
         try:
             with self._http.stream(method, path, headers=headers, **options) as response:
-                if response.is_error:
+                if not response.is_success:
+                    # A redirection as well: it is never followed, and says nothing about what was asked.
                     response.read()
-                    raise _refusal(response)
+                    raise StudioError(problems_of(response), response.status_code)
                 yield response
         except httpx.TimeoutException as error:
             raise self._silence("takes too long to answer", "Try again; its log may say what it is doing.") from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._silence(
                 "does not answer", "Start it with `make run`, or correct GIFT_API_URL if it runs elsewhere."
             ) from error
@@ -129,13 +130,13 @@ class Connection:
         return StudioError([Problem(f"The backend at {self._base_url} {what}.", remedy=remedy)], status=0)
 
 
-def _refusal(response: httpx.Response) -> StudioError:
+def problems_of(response: httpx.Response) -> list[Problem]:
+    """What a refusal says, which has been read as a whole."""
     try:
-        problems = ProblemDocument.model_validate_json(response.content).problems
+        return ProblemDocument.model_validate_json(response.content).problems
     except ValidationError:
         # Something else answered, such as a proxy in between.
-        problems = [Problem(f"{response.url} answered {response.status_code} {response.reason_phrase}.")]
-    return StudioError(problems, response.status_code)
+        return [Problem(f"{response.url} answered {response.status_code} {response.reason_phrase}.")]
 
 
 def parse_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from urllib.parse import quote
 
 import httpx
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
+from gift_core.config.headers import is_plain
+from gift_core.errors import Problem
+from ui.gate import root_of
+from ui.server.problems import refusal
 from ui.visitor import Visitors
 
 _PASSED_ON = ("accept", "last-event-id", "content-type", "if-none-match")
@@ -44,20 +49,21 @@ def create_proxy(api_url: str, visitors: Visitors) -> FastAPI:
             # httpx would resolve it, and what the backend serves beside its API is not for passing on.
             raise HTTPException(404)
         backend: httpx.AsyncClient = request.app.state.backend
-        headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-        outgoing = backend.build_request(
-            request.method,
-            request.url.path,
-            params=str(request.query_params),
-            headers=headers | visitors.credentials(request),
-            content=await _form(request) if request.method == "POST" else None,
-        )
+        # What cannot be sent on as it came only asks for a form of the answer, and is left out.
+        given = ((name, request.headers.get(name, "")) for name in _PASSED_ON)
+        headers = {name: value for name, value in given if value and is_plain(value)}
+        content = await _form(request) if request.method == "POST" else None
         try:
+            outgoing = backend.build_request(
+                request.method,
+                backend.base_url.copy_with(raw_path=_address(backend.base_url, request)),
+                headers=headers | visitors.credentials(request),
+                content=content,
+            )
             answer = await backend.send(outgoing, stream=True)
-        except httpx.TransportError:
-            problem = {"message": "The backend does not answer.", "remedy": "Check GIFT_API_URL and try again."}
-            body = {"code": "unreachable", "title": "Bad gateway", "status": 502, "problems": [problem]}
-            return JSONResponse(body, 502, media_type="application/problem+json")
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+            problem = Problem("The backend does not answer.", remedy="Check GIFT_API_URL and try again.")
+            return refusal(502, "unreachable", "Bad gateway", [problem])
         kept = {name: answer.headers[name] for name in _RETURNED if name in answer.headers}
         passed = StreamingResponse(_body(answer), answer.status_code, kept)
         for cookie in answer.headers.get_list("set-cookie"):
@@ -69,6 +75,14 @@ def create_proxy(api_url: str, visitors: Visitors) -> FastAPI:
     for path in _SIGNING_IN:
         app.add_api_route(path, forward, methods=["GET", "POST"])
     return app
+
+
+def _address(backend: httpx.URL, request: Request) -> bytes:
+    """Path and query at the backend, as the browser wrote them: decoded and written again they could be others."""
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    within = backend.raw_path.rstrip(b"/") + path.removeprefix(quote(root_of(request.scope)).encode())
+    return within + b"?" + query if query else within
 
 
 async def _form(request: Request) -> bytes:

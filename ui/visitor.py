@@ -9,13 +9,22 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gradio.context import LocalContext
-from starlette.requests import cookie_parser
 
-from gift_core.config.addresses import CLIENT_HEADERS
+from gift_core.config.addresses import canonical_ip
+from gift_core.config.headers import (
+    PROXY_HEADERS,
+    SESSION_COOKIE,
+    STATE_COOKIE,
+    UNKNOWN,
+    cookie_token,
+    is_plain,
+)
 
 # The backend's own; cookies of other applications on this host are not its business.
-_OF_PROXIES = tuple(name for name in (*CLIENT_HEADERS, "forwarded", "via") if name != "x-forwarded-for")
-_COOKIES = ("gift_session", "gift_oauth")
+_COOKIES = (SESSION_COOKIE, STATE_COOKIE)
+# What the front end says itself.
+_OWN = ("x-forwarded-for", "x-forwarded-host")
+_OF_PROXIES = tuple(name for name in PROXY_HEADERS if name not in _OWN)
 
 
 class Visit(Protocol):
@@ -34,22 +43,36 @@ class Visitors:
         self._behind_hub = behind_hub
 
     def credentials(self, visit: Visit) -> dict[str, str]:
-        """The headers that say who a request is from, from where, and which host it was addressed to."""
+        """The headers that say who a request is from, from where, and which host it was addressed to.
+
+        Each of them can be sent as it is. A value that cannot is `unknown`, and is left out where it would prove who
+        somebody is.
+        """
         given = visit.headers
-        cookies = cookie_parser(given.get("cookie", ""))
-        peer = visit.client.host if visit.client else None
-        forwarded = given.get("x-forwarded-for") if self._behind_hub else None
+        tokens = {name: cookie_token(given.get("cookie", ""), name) for name in _COOKIES}
+        peer = visit.client.host if visit.client else ""
+        forwarded = given.get("x-forwarded-for", "").rsplit(",", 1)[-1].strip() if self._behind_hub else ""
+        authorization = given.get("authorization", "")
         headers = {
-            "Authorization": given.get("authorization"),
-            "Cookie": "; ".join(f"{name}={cookies[name]}" for name in _COOKIES if name in cookies),
-            "X-Forwarded-For": forwarded or peer,
-            "X-Forwarded-Host": given.get("host"),
+            "Authorization": authorization if is_plain(authorization) else "",
+            "Cookie": "; ".join(f"{name}={token}" for name, token in tokens.items() if token),
+            "X-Forwarded-For": canonical_ip(forwarded or peer) or UNKNOWN,
+            "X-Forwarded-Host": _sendable(given.get("host", "")),
         }
         # What a proxy in front says of itself is for the backend to judge as well.
-        headers |= {name: given.get(name) for name in _OF_PROXIES}
+        headers |= {name: _sendable(given.get(name, "")) for name in _OF_PROXIES}
         return {name: value for name, value in headers.items() if value}
 
     def current(self) -> dict[str, str]:
         """Those of the visitor whose event Gradio is handling now; none outside of an event."""
         visit = LocalContext.request.get(None)
         return self.credentials(visit) if visit is not None else {}
+
+
+def is_anonymous(credentials: Mapping[str, str]) -> bool:
+    """Whether these headers prove nothing about who somebody is."""
+    return "Authorization" not in credentials and "Cookie" not in credentials
+
+
+def _sendable(value: str) -> str:
+    return value if is_plain(value) else UNKNOWN

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 
 from api.account_views import (
     AccountChanges,
@@ -19,6 +19,7 @@ from api.account_views import (
 from api.caller import Caller
 from api.dependencies import StudioDependency
 from api.errors import documented
+from api.middleware.caching import NO_STORE
 from api.owners import owner_of_key
 from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, ForbiddenError, allow
@@ -73,6 +74,7 @@ def list_keys(
 def create_key(
     asked: KeyRequest,
     request: Request,
+    response: Response,
     studio: StudioDependency,
     caller: Annotated[Caller, allow(Action.MAKE_KEYS)],
 ) -> NewKeyView:
@@ -90,6 +92,7 @@ def create_key(
     expires = time.time() + asked.expires_in_days * _DAY if asked.expires_in_days else None
     key, made = studio.accounts.create_key(account.id, asked.name, asked.scopes, expires)
     request.state.thing = f"key {key.prefix} of {account.id}"
+    response.headers["Cache-Control"] = NO_STORE
     return NewKeyView(**dict(KeyView.from_record(key)), key=made.text)
 
 

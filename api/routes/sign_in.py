@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from api.account_views import SessionView
-from api.auth import COOKIE, request_address
+from api.auth import is_forwarded, request_address
 from api.caller import Caller
 from api.cookies import set_cookie
 from api.dependencies import ServicesDependency
@@ -19,13 +19,13 @@ from api.oauth import SignInError
 from api.permissions import Action, allow
 from api.rate_limits import TooManyError
 from api.sign_in_page import sign_in_page, signed_in_page
+from gift_core.config.headers import SESSION_COOKIE, STATE_COOKIE, cookie_token
 from workers.account_records import AuditEntry, Role, Source
 from workers.accounts import Identity
 from workers.secret_texts import same
 from workers.studio import Studio
 
 ADMIN = "admin"
-_STATE_COOKIE = "gift_oauth"
 _STATE_SECONDS = 600
 _HOUR = 3600
 
@@ -69,7 +69,7 @@ async def sign_in(request: Request, _: Entering, services: ServicesDependency) -
     form = parse_qs((await request.body()).decode("utf-8", "replace"))
     given, destination = form.get("secret", [""])[0].strip(), _local(form.get("next", [""])[0])
     try:
-        services.limits.count_sign_in(address)
+        services.limits.count_sign_in(address, is_forwarded=is_forwarded(request))
     except TooManyError as error:
         answer = _form(request, studio, destination, str(error), 429)
         answer.headers.update(error.headers)
@@ -84,10 +84,10 @@ async def sign_in(request: Request, _: Entering, services: ServicesDependency) -
 @pages.post("/sign-out")
 async def sign_out(request: Request, _: Entering, services: ServicesDependency) -> Response:
     """End this browser's session, everywhere its cookie may have got to."""
-    if token := request.cookies.get(COOKIE):
+    if token := cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE):
         await asyncio.to_thread(services.studio.accounts.close_session, token)
     answer = RedirectResponse(_below(request, "/sign-in"), 303)
-    set_cookie(answer, request, services.studio.settings, COOKIE, "", 0)
+    set_cookie(answer, request, services.studio.settings, SESSION_COOKIE, "", 0)
     return answer
 
 
@@ -97,13 +97,14 @@ async def leave_for_hub(request: Request, _: Entering, services: ServicesDepende
     studio, destination = services.studio, _local(next)
     if not studio.settings.has_oauth:
         return RedirectResponse(_below(request, "/sign-in"), 303)
-    services.limits.count_sign_in(request_address(request, studio.settings))
+    address = request_address(request, studio.settings)
+    services.limits.count_sign_in(address, is_forwarded=is_forwarded(request))
     try:
-        address, state = await services.hub_sign_in.begin(destination, _callback(request, studio))
+        provider, state = await services.hub_sign_in.begin(destination, _callback(request, studio))
     except SignInError as error:
         return _form(request, studio, destination, str(error), 502)
-    answer = RedirectResponse(address, 303)
-    set_cookie(answer, request, studio.settings, _STATE_COOKIE, state, _STATE_SECONDS)
+    answer = RedirectResponse(provider, 303)
+    set_cookie(answer, request, studio.settings, STATE_COOKIE, state, _STATE_SECONDS)
     return answer
 
 
@@ -116,7 +117,7 @@ async def return_from_hub(
     state: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """Find out who the Hub says it is, and give a session for it."""
-    studio, kept = services.studio, request.cookies.get(_STATE_COOKIE, "")
+    studio, kept = services.studio, cookie_token(request.headers.get("cookie", ""), STATE_COOKIE) or ""
     try:
         person, destination = await services.hub_sign_in.finish(code, state, kept, _callback(request, studio))
     except SignInError as error:
@@ -128,7 +129,7 @@ async def return_from_hub(
         await _note(request, studio, account.id, "refused")
         return _form(request, studio, "/", "This account is disabled. An admin of this studio can say why.", 403)
     answer = await _enter(request, studio, Identity(account), destination)
-    set_cookie(answer, request, studio.settings, _STATE_COOKIE, "", 0)
+    set_cookie(answer, request, studio.settings, STATE_COOKIE, "", 0)
     return answer
 
 
@@ -145,7 +146,7 @@ async def _enter(request: Request, studio: Studio, identity: Identity, destinati
     token = await asyncio.to_thread(studio.accounts.open_session, identity, seconds)
     await _note(request, studio, identity.account.id, "done")
     answer = RedirectResponse(_below(request, destination), 303)
-    set_cookie(answer, request, studio.settings, COOKIE, token, seconds)
+    set_cookie(answer, request, studio.settings, SESSION_COOKIE, token, seconds)
     return answer
 
 

@@ -12,8 +12,6 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?", re.IGNORECASE)
 # What `urlsplit` takes apart, and joins again to the same.
 _WHOLE = re.compile(r"(\[[^\[\]]*\]|[^\[\]]*)(:\d*)?")
-# Headers in which proxies name the client; `Forwarded` and `Via` have forms of their own.
-CLIENT_HEADERS = ("x-forwarded-for", "x-real-ip", "cf-connecting-ip", "true-client-ip", "fly-client-ip")
 _MOST_PORT = 65_535
 
 
@@ -98,6 +96,35 @@ def is_loopback(host: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return (mapped or address).is_loopback
+
+
+def canonical_ip(text: str) -> str | None:
+    """An IP address in the one form that is compared and stored; None for anything else."""
+    try:
+        # The zone of an IPv6 address may be any text.
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+def host_of(text: str) -> str:
+    """The host of `host`, `host:port`, `[address]:port` or an IPv6 address; "" for what cannot be read."""
+    if text.count(":") > 1 and not text.startswith("["):
+        return text
+    try:
+        return urlsplit(f"//{text}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_authority(text: str) -> bool:
+    """Whether this is a host, with a port if need be, as `Host` has it."""
+    try:
+        return "/" not in text and HttpAddress.parse(f"http://{text}").path == ""
+    except AddressError:
+        return False
 
 
 def same_authority(first: str, second: str, scheme: str) -> bool:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from api.app import create_api
+from gift_core.config.headers import CLIENT_HEADERS, HOST_HEADERS, PROXY_MARKS
 from tests.serving import serve
 from workers.settings import Settings
 from workers.studio import Studio
@@ -79,6 +80,19 @@ def test_every_answer_forbids_loading_from_elsewhere(url: str) -> None:
         {"Forwarded": 'for="[2001:db8::1]:4711";proto=https'},
         {"Forwarded": "for=127.0.0.1, for=192.0.2.7"},
         {"Forwarded": "for=_hidden"},
+        {"Forwarded": "proto=https"},
+        {"Forwarded": "for=127.0.0.1;host=studio.example"},
+        {"Forwarded": "for=127.0.0.1, by=10.0.0.1"},
+        {"Forwarded": "nonsense"},
+        *({name: "192.0.2.7"} for name in CLIENT_HEADERS),
+        *({name: "studio.example"} for name in HOST_HEADERS),
+        *({name: "127.0.0.1, unknown"} for name in CLIENT_HEADERS),
+        *({name: "1"} for name in PROXY_MARKS),
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Port": "443"},
+        {"X-Forwarded-Anything": "x"},
+        {"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "https"},
+        {"X-Forwarded-For": "127.0.0.1, 127.0.0.1.evil.example"},
         {"Via": "1.1 proxy.example"},
         {"X-Forwarded-Host": "[::1"},
     ],

@@ -15,7 +15,7 @@ from fastapi.routing import iter_route_contexts
 from api.app import create_api
 from api.permissions import Action, allow
 from gift_core.spec import ExperimentSpec
-from tests.api.secured import key_of, person, secured_studio, session_of
+from tests.api.secured import Asker, askers_of, person, secured_studio
 from tests.serving import serve
 from workers.account_records import Role, Scope
 from workers.live_traces import LiveTrace
@@ -34,16 +34,6 @@ class Endpoint:
     method: str
     path: str
     action: Action
-
-
-@dataclass(frozen=True)
-class Asker:
-    """A kind of caller, and what the rules should make of it. `role` None: nobody who is known."""
-
-    headers: dict[str, str]
-    role: Role | None
-    scopes: frozenset[Scope] = frozenset(Scope)
-    invalid: bool = False
 
 
 @dataclass
@@ -81,41 +71,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     open_studio = Studio(studio.settings.model_copy(update={"public": True}))
     apps = [create_api(studio), create_api(open_studio)]
     with serve(apps[0]) as private, serve(apps[1]) as public:
-        made = World(studio, private, public, _askers(studio))
+        made = World(studio, private, public, askers_of(studio))
         made.ids = {"own": _things(studio, "owner"), "other": _things(studio, "somebody")}
         for app, name in product(apps, ("owner", "somebody")):
             _begin_trace(app.state.services.traces, f"trace-of-{name}", person(studio.accounts, name).id)
         yield made
     studio.close()
     open_studio.close()
-
-
-def _askers(studio: Studio) -> dict[str, Asker]:
-    accounts = studio.accounts
-    owner, visitor = person(accounts, "owner"), person(accounts, "visitor", Role.VISITOR)
-    admin, gone = person(accounts, "admin", Role.ADMIN), person(accounts, "gone", Role.ADMIN)
-    revoked, gone_key = key_of(accounts, owner), key_of(accounts, gone)
-    accounts.revoke(revoked["Authorization"].split("_")[1])
-    gone_session = session_of(accounts, gone)
-    accounts.change(gone.id, {"disabled": True})
-    return {
-        "nobody": Asker({}, None),
-        "visitor": Asker(session_of(accounts, visitor), Role.VISITOR),
-        "owner": Asker(session_of(accounts, owner), Role.OWNER),
-        "admin": Asker(session_of(accounts, admin), Role.ADMIN),
-        "owner's full key": Asker(key_of(accounts, owner), Role.OWNER),
-        "admin's full key": Asker(key_of(accounts, admin), Role.ADMIN),
-        **{
-            f"{role}'s key to {scope}": Asker(key_of(accounts, account, [scope]), role, frozenset({scope}))
-            for (role, account), scope in product([(Role.OWNER, owner), (Role.ADMIN, admin)], Scope)
-        },
-        "revoked key": Asker(revoked, Role.OWNER, invalid=True),
-        "expired key": Asker(key_of(accounts, owner, seconds=-1), Role.OWNER, invalid=True),
-        "key of a disabled account": Asker(gone_key, Role.ADMIN, invalid=True),
-        "key nobody made": Asker({"Authorization": f"Bearer gift_0123456789_{'a' * 43}"}, Role.ADMIN, invalid=True),
-        "session of a disabled account": Asker(gone_session, None),
-        "session nobody began": Asker({"Cookie": "gift_session=guessed"}, None),
-    }
 
 
 def _things(studio: Studio, name: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gift_core.config.addresses import AddressError, HttpAddress
+from gift_core.config.headers import is_token
 from gift_core.errors import GiftError, Problem, SpecError, StoppedError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _address_of(server: str) -> str:
 def _key() -> str:
     """The API key; raises `SpecError` for one that no request can carry."""
     key = _Environment().gift_key.get_secret_value().strip()
-    if not key.isascii() or not key.isprintable() or " " in key:
+    if key and not is_token(key):
         raise SpecError(
             "An API key has letters, digits, _ and - only.",
             field="GIFT_KEY",
