@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path, PurePath
-from typing import TextIO
+from typing import Any, TextIO
 
 from gift_core.data.limits import DEEPEST_NESTING, LONGEST_ROW, MOST_COLUMNS, MOST_VALUES
 from gift_core.data.sniffing import require_text
@@ -63,7 +63,6 @@ def _suffix(file: TextIO) -> str:
 
 def _decoded(decoder: json.JSONDecoder, number: int, line: str) -> object | DataError:
     try:
-        require_few_values(line)
         # A place after the line's end would be named as line 2.
         return checked(decoder.decode(line.rstrip("\r\n")))
     except (ValueError, RecursionError) as error:
@@ -95,7 +94,6 @@ def joined_files(line: int) -> DataError:
 def json_value(text: str) -> object:
     """Return the value of a JSON text, read as a row's values are; raises `DataError` that says why it cannot be."""
     try:
-        require_few_values(text)
         value = checked(_decoder().decode(text))
     except (ValueError, RecursionError) as error:
         remedy = "Write it as JSON: names and texts in double quotes, as json.dumps does."
@@ -301,7 +299,15 @@ def text_lines(file: TextIO, longest: int) -> Iterator[str | None]:
 
 def _decoder() -> json.JSONDecoder:
     """Return a decoder that keeps a number's text, so that none is rounded or too long, and takes NaN for null."""
-    return json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=object_of)
+    return _Decoder(parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=object_of)
+
+
+class _Decoder(json.JSONDecoder):
+    """Refuses a text of too many values before it makes any of them."""
+
+    def decode(self, s: str, *arguments: Any) -> Any:
+        require_few_values(s)
+        return super().decode(s, *arguments)
 
 
 def _not_json(error: ValueError | RecursionError, remedy: str, what: str = "The row") -> DataError:
