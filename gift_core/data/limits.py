@@ -23,5 +23,5 @@ DEEPEST_NESTING: Final = 32
 # Bytes of all rows once they are unpacked: a few kilobytes of Parquet may hold terabytes. This is what the command line
 # and jobs take, which have a machine's memory for themselves; a server takes less (see `workers.reading`).
 MOST_UNPACKED: Final = 4 * 2**30
-# Of those, bytes of one group of rows as the file claims them, which is the size before repeated values are written out.
+# Of those, bytes of one group of rows, as a file claims them: the size before repeated values are written out.
 LARGEST_ROW_GROUP: Final = 2**30

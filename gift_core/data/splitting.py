@@ -40,4 +40,3 @@ def split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:
         else:
             training += group
     return Split(sorted(training, key=lambda example: example.id), others)
-
