@@ -128,6 +128,11 @@ class DatasetStore:
         self._accepting = threading.Lock()
         directory.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def limit_bytes(self) -> int:
+        """The size of the largest file."""
+        return self._limit
+
     async def receive(
         self,
         name: str,
