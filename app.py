@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from gift_core.errors import GiftError
+from workers.disk import GIGABYTE, check_room
 from workers.logs import set_up_logs
 from workers.settings import UPLOADS_VARIABLE, Settings, prepare_environment, read_settings, uploads_folder
 from workers.startup.data_folder import check_data_folder, check_folder, clear_uploads, only_server_of
@@ -39,9 +40,10 @@ def create_app(settings: Settings) -> FastAPI:
     if not settings.api_url:
         settings.check_exposure()
     import gradio as gr
+    from gradio.utils import get_upload_folder
 
     from api.limits import BodyLimit
-    from ui.app import HEAD, STATIC, build_ui, theme
+    from ui.app import HEAD, STATIC, UPLOADS_KEPT_SECONDS, build_ui, theme
     from ui.client import StudioClient
     from ui.export import offline_pages
     from ui.gate import Gate
@@ -50,8 +52,10 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.pages.not_found import NotFound
     from ui.server.identity import Identities
     from ui.server.known_events import KnownEvents, event_names
+    from ui.server.uploads import UploadLimit
     from ui.visitor import Visitors
 
+    uploads = Path(get_upload_folder())
     app = _proxy(settings) if settings.api_url else _backend(settings)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
@@ -73,6 +77,14 @@ def create_app(settings: Settings) -> FastAPI:
         Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
         Middleware(KnownEvents, names=event_names(demo)),
         Middleware(NotFound),
+        Middleware(
+            UploadLimit,
+            client=client,
+            visitors=visitors,
+            folder=uploads,
+            check_room=lambda: check_room(uploads, int(settings.disk_floor_gb * GIGABYTE)),
+            kept_seconds=UPLOADS_KEPT_SECONDS,
+        ),
     ]
     if has_accounts:
         is_private = not settings.api_url and not settings.is_public

@@ -88,6 +88,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        studio.readers.warm()
         try:
             async with hub.running():
                 yield

@@ -17,6 +17,14 @@ from workers.datasets import DatasetStore
 from workers.records import Dataset
 
 
+class UploadAllowance(BaseModel):
+    """What a caller may send now."""
+
+    account: str = Field(description="Whose bytes are counted.")
+    file_bytes: int = Field(description="The largest file.")
+    bytes_left: int | None = Field(description="Of all data sets of the account; null if there is no such limit.")
+
+
 class KnownDataset(View):
     """A data set of the Hub that the catalogue has; another split or configuration of it may be asked for."""
 

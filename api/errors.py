@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +36,11 @@ _STATUS = {
     "busy": 503,
     "disk_full": 507,
 }
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_FULL = Problem(
+    "The disk is full, so this could not be written.",
+    remedy="Remove runs or data sets that are no longer needed, or ask whoever runs the studio to make room.",
+)
 _CODES = {status: code for code, status in _STATUS.items()}
 _TITLES = {
     "spec": "The settings cannot be used",
@@ -97,6 +103,13 @@ def _of_disconnect(_: Request, __: ClientDisconnect) -> JSONResponse:
     return problem_response(400, "request", [Problem("The connection was closed before the body was complete.")])
 
 
+def _of_system(_: Request, error: OSError) -> JSONResponse:
+    # Whatever was being written: the studio looks for room beforehand, but others write to the disk as well.
+    if error.errno in _NO_ROOM:
+        return problem_response(507, "disk_full", [_FULL])
+    raise error
+
+
 def _of_unexpected(request: Request, _: Exception) -> JSONResponse:
     # The server logs the traceback, since Starlette raises the exception again after answering.
     problem = Problem("An unexpected error occurred.", remedy="The server's log has the details.")
@@ -111,6 +124,7 @@ def add_error_handlers(app: FastAPI) -> None:
         RequestValidationError: _of_invalid_request,
         HTTPException: _of_http_exception,
         ClientDisconnect: _of_disconnect,
+        OSError: _of_system,
         Exception: _of_unexpected,
     }
     for kind, handler in handlers.items():

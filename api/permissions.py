@@ -54,6 +54,8 @@ class Action(Enum):
     CANCEL = Rule(Role.VISITOR, Scope.LAUNCH, own=True, changes=True)
     LAUNCH = Rule(Role.OWNER, Scope.LAUNCH, changes=True, logged=True)
     UPLOAD = Rule(Role.OWNER, Scope.LAUNCH, changes=True, logged=True, computes=True)
+    # Asking how large a file may be that is about to be sent.
+    OFFER = Rule(Role.OWNER, Scope.LAUNCH, changes=True)
     STOP = Rule(Role.OWNER, Scope.MANAGE, own=True, changes=True, logged=True)
     CHANGE = Rule(Role.OWNER, Scope.MANAGE, own=True, changes=True, logged=True)
     RUN_QUEUE = Rule(Role.ADMIN, Scope.MANAGE, changes=True, logged=True)

@@ -53,10 +53,20 @@ class Quotas:
         if caller.is_admin:
             return body
         most = self._most_bytes(caller)
-        left = most - self._uploaded(caller.account_id)
-        if declared > left or left <= 0:
+        left = self.bytes_left(caller)
+        if left is None or declared > left:
             raise _full(most)
         return _up_to(left, body, most)
+
+    def bytes_left(self, caller: Caller) -> int | None:
+        """How many bytes more the caller's data sets may have, None for any number; raises `QuotaError` for none."""
+        if caller.is_admin:
+            return None
+        most = self._most_bytes(caller)
+        left = most - self._uploaded(caller.account_id)
+        if left <= 0:
+            raise _full(most)
+        return left
 
     def fetching(self, caller: Caller) -> Callable[[int], None]:
         """What raises `QuotaError` for a data set of more bytes than the account has left."""

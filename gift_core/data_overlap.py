@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,5 +33,6 @@ def overlap(training: Sequence[Example], held_out: Sequence[Example]) -> Overlap
     )
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+def _plain(text: str) -> bytes:
+    """Return a digest that texts share which differ in case and white space only."""
+    return hashlib.sha256(" ".join(text.casefold().split()).encode("utf-8", "surrogatepass")).digest()

@@ -51,14 +51,16 @@ class Duplicates(Document):
 
     @classmethod
     def of(cls, examples: Iterable[Example]) -> Duplicates:
-        prompts: defaultdict[str, list[Example]] = defaultdict(list)
+        # Most prompts stand alone: a list for each of them would take more room than short texts do.
+        first: dict[bytes, Example] = {}
+        groups: dict[bytes, list[Example]] = {}
         for example in examples:
-            prompts[prompt_key(example)].append(example)
+            key = prompt_key(example)
+            if (known := first.setdefault(key, example)) is not example:
+                groups.setdefault(key, [known]).append(example)
         repeated: list[list[int]] = []
         conflicting: list[list[int]] = []
-        for group in prompts.values():
-            if len(group) == 1:
-                continue
+        for group in groups.values():
             responses: defaultdict[str, list[int]] = defaultdict(list)
             for example in group:
                 responses[example.response.strip()].append(example.id)

@@ -27,13 +27,16 @@ _FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
-# Seconds between clean-ups, and the age at which Gradio's own copy of an uploaded file goes.
-_UPLOADS_KEPT = (600, 600)
+# The age at which Gradio's own copy of an uploaded file goes, and the seconds between looks for such files.
+UPLOADS_KEPT_SECONDS = 600
+_UPLOADS_LOOK_SECONDS = 60
 
 
 def build_ui(client: StudioClient, *, account_link: bool = False) -> gr.Blocks:
     """All pages, each at an address of its own. `account_link`: the bar leads to signing in and out."""
-    with gr.Blocks(title="GIFT Studio", analytics_enabled=False, delete_cache=_UPLOADS_KEPT) as demo:
+    with gr.Blocks(
+        title="GIFT Studio", analytics_enabled=False, delete_cache=(_UPLOADS_LOOK_SECONDS, UPLOADS_KEPT_SECONDS)
+    ) as demo:
         _navigation(account_link)
         LaunchPage(demo, client)
     for name, path, page in (

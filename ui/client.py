@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from api.account_views import SessionView
-from api.dataset_views import DatasetCatalogue, DatasetDetail
+from api.dataset_views import DatasetCatalogue, DatasetDetail, UploadAllowance
 from api.job_views import JobDetail, JobEvent, JobView, QueueEvent, QueueView, WorkerView
 from api.pages import Page
 from api.schemas import (
@@ -55,6 +55,10 @@ class StudioClient(Connection):
     def session(self) -> SessionView:
         """Who the backend takes this client for."""
         return self._get(SessionView, "/session")
+
+    def upload_allowance(self) -> UploadAllowance:
+        """How large a file may be that is about to be sent."""
+        return self._request(UploadAllowance, "POST", "/datasets/allowances")
 
     def models(self) -> list[ModelView]:
         return self._get(list[ModelView], "/models")

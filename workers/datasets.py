@@ -9,23 +9,24 @@ import os
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 from pydantic import ValidationError
 
-from gift_core.data.checking import all_problems, summary_of, write_problems
 from gift_core.data.files import SUFFIXES, unknown_kind
 from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
 from gift_core.section import clean_name
-from gift_core.tasks.items import EvaluationTaskName, FileItems
-from gift_core.tasks.registry import EVALUATION_TASKS
+from gift_core.tasks.items import EvaluationTaskName
 from workers.dataset_records import DatasetRecords
+from workers.reading.documents import JoinParts, ListProblems, ReadExamples, ReadItems
+from workers.reading.readers import Readers
 from workers.records import Dataset
 from workers.store import ConflictError, NotFoundError
 
@@ -33,6 +34,8 @@ from workers.store import ConflictError, NotFoundError
 MOST_PROBLEMS = 200
 _LABEL_LENGTH = 120
 _MEGABYTE = 2**20
+# The room on the disk is looked at again after as much.
+_LOOK_BYTES = 4 * _MEGABYTE
 
 
 @dataclass(frozen=True)
@@ -51,27 +54,22 @@ class Checked:
         return json.dumps(parts, sort_keys=True)
 
 
-Check = Callable[[Path], Checked]
+Check = ReadExamples | ReadItems
 # The ids of what still needs a data set.
 Uses = Callable[[str], Sequence[str]]
 
 
-def check_examples(mapping: ColumnMapping = FOUND_BY_NAME) -> Check:
-    """Rows to learn from; raises `DataError` where one has no prompt or response.
+def check_examples(mapping: ColumnMapping = FOUND_BY_NAME) -> ReadExamples:
+    """Rows to learn from: a file is refused if one has no prompt or response.
 
     A file whose columns have to be named first is accepted where all of its rows can be read.
     """
-
-    def check(path: Path) -> Checked:
-        summary = summary_of([path], mapping, MOST_PROBLEMS, needs_layout=False)
-        return Checked(summary.rows, summary)
-
-    return check
+    return ReadExamples(mapping=_plain(mapping), shown=MOST_PROBLEMS)
 
 
-def check_items(task: EvaluationTaskName) -> Check:
-    """The same for problems of a task, whose columns are its own; raises `SpecError` where it takes no file."""
-    return lambda path: Checked(len(EVALUATION_TASKS[task].items(FileItems(path=path))), task=task)
+def check_items(task: EvaluationTaskName) -> ReadItems:
+    """The same for problems of a task, whose columns are its own; a task that takes no file refuses all."""
+    return ReadItems(task=task)
 
 
 class TooLargeError(DataError):
@@ -106,7 +104,8 @@ class _Arrived:
 class DatasetStore:
     """Files in `directory`, named by their ids; `records` says what is known of them, `uses` who needs one.
 
-    A file that another host has received is `shared`, and comes here when it is asked for.
+    A file that another host has received is `shared`, and comes here when it is asked for. `readers` read what arrives,
+    and `check_room` raises while there is no room for more.
     """
 
     def __init__(
@@ -114,39 +113,53 @@ class DatasetStore:
         directory: Path,
         records: DatasetRecords,
         limit_bytes: int,
+        readers: Readers,
         uses: Uses = lambda _: (),
         shared: Shared | None = None,
+        check_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._directory = directory
         self._records = records
         self._limit = limit_bytes
+        self._readers = readers
+        self._check_room = check_room
         self._uses = uses
         self._shared = shared
         self._accepting = threading.Lock()
         directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def limit_bytes(self) -> int:
+        """The size of the largest file."""
+        return self._limit
 
     async def receive(
         self,
         name: str,
         chunks: AsyncIterator[bytes],
         declared_bytes: int = 0,
-        check: Check = check_examples(),
+        check: Check | None = None,
     ) -> Dataset:
         """Store an upload. Raises `DataError` when it is unreadable or too large, and keeps nothing of it.
 
-        One whose `declared_bytes` are too many is refused before anything of it is read. `check` says what a file
-        holds, or raises `DataError` where a row cannot be used.
+        One whose `declared_bytes` are too many is refused before anything of it is read. `check` says what its rows are
+        read as. Raises `DiskFullError` while there is no room.
         """
         async with self._arriving(name, chunks, declared_bytes) as arrived:
-            checked = await asyncio.to_thread(check, arrived.path)
-            return await asyncio.to_thread(self._accept, arrived, checked)
+            check = check or check_examples()
+            found = await self._readers.read_async(arrived.path, check)
+            task = check.task if isinstance(check, ReadItems) else ""
+            return await asyncio.to_thread(self._accept, arrived, Checked(found.rows, found.summary, task))
 
     async def problems(
         self, name: str, chunks: AsyncIterator[bytes], declared_bytes: int, mapping: ColumnMapping
     ) -> IO[str]:
         """Everything that is wrong with an upload, of which nothing is kept: CSV, in a file that goes when closed."""
         async with self._arriving(name, chunks, declared_bytes) as arrived:
-            return await asyncio.to_thread(_problem_list, arrived.path, mapping)
+            with self._partial(".csv") as found:
+                await self._readers.read_async(arrived.path, ListProblems(mapping=_plain(mapping), into=found))
+                # Its name goes, and its content with the last who reads it.
+                return found.open(encoding="utf-8", newline="")
 
     def fetch(self, source: HubSource, admit: Callable[[int], None] = lambda _: None) -> Dataset:
         """Store a split of a data set of the Hub, as one file. Takes as long as the download: call it from a thread.
@@ -154,7 +167,7 @@ class DatasetStore:
         Raises `DataError` where the Hub cannot be asked, there is too much of it, or a row cannot be used, and what
         `admit` raises for a number of bytes: the Hub's, before anything is fetched, and those of the one file.
         """
-        from gift_core.data.hub import fetch_split, is_here, is_offline, join_parts, origin_of
+        from gift_core.data.hub import fetch_split, is_here, is_offline, origin_of
 
         if is_offline() and not is_here(source):
             raise DataError(
@@ -162,15 +175,17 @@ class DatasetStore:
                 field="data.source.dataset",
                 remedy="Download the file from the Hub and upload the file, or start the studio with HF_HUB_OFFLINE=0.",
             )
+        self._check_room()
         files, parts = fetch_split(source, self._limit, admit)
         with self._partial(parts[0].suffix.lower() if len(parts) == 1 else ".jsonl") as partial:
-            join_parts(parts, partial)
-            size = partial.stat().st_size
-            if size > self._limit:
+            join = JoinParts(others=tuple(parts[1:]), into=partial, most_bytes=self._limit)
+            if not self._readers.read(parts[0], join).is_whole:
                 # Rows take more room as JSONL than they did as Parquet.
                 raise self._too_large(source.dataset)
+            size = partial.stat().st_size
             admit(size)
-            found = summary_of([partial], source, MOST_PROBLEMS, needs_layout=False)
+            found = self._readers.read(partial, check_examples(source)).summary
+            assert found, "examples have a summary"
             summary = found.model_copy(update={"origin": origin_of(source, files)})
             with partial.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
@@ -259,15 +274,20 @@ class DatasetStore:
             raise unknown_kind(label[:_LABEL_LENGTH])
         if declared_bytes > self._limit:
             raise self._too_large(label[:_LABEL_LENGTH])
+        await asyncio.to_thread(self._check_room)
         with self._partial(suffix) as partial:
-            digest, size = hashlib.sha256(), 0
-            with partial.open("wb") as file:
+            digest, size, looked = hashlib.sha256(), 0, 0
+            # Unbuffered, so that a disk that is full says so here.
+            with partial.open("wb", buffering=0) as file:
                 async for chunk in chunks:
                     size += len(chunk)
                     if size > self._limit:
                         raise self._too_large(label[:_LABEL_LENGTH])
+                    if size - looked > _LOOK_BYTES:
+                        looked = size
+                        await asyncio.to_thread(self._check_room)
                     digest.update(chunk)
-                    await asyncio.to_thread(file.write, chunk)
+                    await asyncio.to_thread(_write_all, file, chunk)
             yield _Arrived(partial, label[:_LABEL_LENGTH], size, _digest(digest, suffix))
 
     @contextmanager
@@ -319,13 +339,15 @@ class DatasetStore:
         )
 
 
-def _problem_list(path: Path, mapping: ColumnMapping) -> IO[str]:
-    with ExitStack() as unless_it_fails:
-        file = unless_it_fails.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8", newline=""))
-        write_problems(file, all_problems([path], mapping))
-        file.seek(0)
-        unless_it_fails.pop_all()
-    return file
+def _write_all(file: RawIOBase, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def _plain(mapping: ColumnMapping) -> ColumnMapping:
+    """Return the columns that were named, without what else an upload or a split of the Hub says."""
+    return ColumnMapping.model_validate(mapping.model_dump(include=set(ColumnMapping.model_fields)))
 
 
 def _reading_of(dataset: Dataset) -> str:

@@ -39,6 +39,8 @@ from workers.lifecycle.actions import has_lost_its_start
 from workers.observations import JobFilter
 from workers.queue import JobQueue
 from workers.readiness import check_disk
+from workers.reading.documents import Bounds
+from workers.reading.readers import Readers
 from workers.reaper import Reaper
 from workers.recorded import install
 from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, StopMode
@@ -83,12 +85,16 @@ class Studio:
         self.sharing = Sharing(self.data, _location(settings.artefacts_url))
         self.secrets = Secrets(settings.hub_token)
         self.keys = Keys(database)
+        bounds = Bounds.for_files_of(settings.upload_limit_mb * _MEGABYTE)
+        self.readers = Readers(bounds, lambda: job_environment(threads=1))
         self.datasets = DatasetStore(
             self.data / "datasets",
             DatasetRecords(database),
             settings.upload_limit_mb * _MEGABYTE,
+            self.readers,
             lambda dataset: jobs_in_need(self.store, dataset),
             self.sharing,
+            self.check_room,
         )
         self.counts = Counts(self.store.database.read)
         self.sizes = FileSizes(self.data)
@@ -337,6 +343,7 @@ class Studio:
             raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
 
     def close(self) -> None:
+        self.readers.close()
         self.queue.close()
         self.store.close()
 

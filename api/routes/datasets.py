@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
 from api.caller import Caller
-from api.dataset_views import CheckOptions, DatasetDetail, UploadOptions
+from api.dataset_views import CheckOptions, DatasetDetail, UploadAllowance, UploadOptions
 from api.dependencies import InferenceDependency, ServicesDependency, StudioDependency
 from api.errors import documented
 from api.idempotency import KeyedDependency
@@ -39,7 +39,7 @@ _CSV: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.post("/datasets", status_code=201, openapi_extra=_RAW_BODY, responses=documented(400, 413))
+@router.post("/datasets", status_code=201, openapi_extra=_RAW_BODY, responses=documented(400, 413, 507))
 async def upload_dataset(
     request: Request,
     services: ServicesDependency,
@@ -61,11 +61,22 @@ async def upload_dataset(
     return DatasetDetail.of(dataset)
 
 
+@router.post("/datasets/allowances", responses=documented(507))
+def allow_upload(services: ServicesDependency, caller: Annotated[Caller, allow(Action.OFFER)]) -> UploadAllowance:
+    """Say how large a file may be that this caller is about to send. It counts as a change, as sending it does.
+
+    A page's file is received in front of the API, where its size is judged by this answer.
+    """
+    services.studio.check_room()
+    left = services.quotas.bytes_left(caller)
+    return UploadAllowance(account=caller.known_as, file_bytes=services.studio.datasets.limit_bytes, bytes_left=left)
+
+
 @router.post(
     "/datasets/checks",
     dependencies=[allow(Action.UPLOAD)],
     openapi_extra=_RAW_BODY,
-    responses=documented(400, 413) | _CSV,
+    responses=documented(400, 413, 507) | _CSV,
     response_class=StreamingResponse,
 )
 async def check_dataset(
@@ -78,7 +89,7 @@ async def check_dataset(
 
 
 # A plain function, which FastAPI runs in a thread: it downloads.
-@router.post("/datasets/hub", status_code=201, responses=documented(400, 409, 413))
+@router.post("/datasets/hub", status_code=201, responses=documented(400, 409, 413, 507))
 def fetch_dataset(
     source: HubSource,
     request: Request,

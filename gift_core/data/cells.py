@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from gift_core.data.formats import json_value
+from gift_core.data.formats import json_value, require_few_values
 from gift_core.data.texts import kind_of, text_of
 from gift_core.errors import DataError
 
@@ -50,6 +50,7 @@ def list_in(cell: object, what: str) -> object:
 def require_whole_json(text: str, what: str) -> None:
     """Raise `DataError` for JSON that ends too early, as a spreadsheet cuts off long cells."""
     try:
+        require_few_values(text)
         json.JSONDecoder().raw_decode(text.strip())
     except json.JSONDecodeError as error:
         if error.msg.startswith("Unterminated") or error.pos >= len(text.strip()):

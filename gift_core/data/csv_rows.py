@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from gift_core.data.formats import BYTE_ORDER_MARK, NOT_READ, Row, joined_files, text_lines, too_many_columns
-from gift_core.data.limits import LONGEST_CSV_LINE, MOST_COLUMNS
+from gift_core.data.limits import LONGEST_CSV_LINE, LONGEST_CSV_RECORD, MOST_COLUMNS
 from gift_core.data.texts import printable
 from gift_core.errors import DataError
 
@@ -51,6 +51,7 @@ class _Records:
         # Where the last record begins, and whether it begins with a byte order mark.
         self.line, self.is_marked, self._is_new = first_line, False, True
         self.last_line = first_line
+        self._length = 0
 
     def __iter__(self) -> Iterator[list[str]]:
         return self
@@ -64,6 +65,9 @@ class _Records:
             self.last_line = number
             if line is None:
                 raise csv.Error(f"it has more than {LONGEST_CSV_LINE:,} characters")
+            self._length = len(line) + (0 if self._is_new else self._length)
+            if self._length > LONGEST_CSV_RECORD:
+                raise csv.Error(f"the record that ends there has more than {LONGEST_CSV_RECORD:,} characters")
             if self._is_new:
                 self.line, self.is_marked, self._is_new = number, line.startswith(BYTE_ORDER_MARK), False
             # The mark would hide the quote that a cell begins with.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ class Turn(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Example:
     """`id` is the row (from 1 for files, from 0 for generated tasks) and keys the example's noise.
 
@@ -37,8 +38,13 @@ class Example:
         return len(self.prompt) + sum(len(turn.text) for turn in self.history)
 
 
-def prompt_key(example: Example) -> str:
-    """A text that examples share which ask the same: white space, capitals and the system turn make no difference."""
+def prompt_key(example: Example) -> bytes:
+    """Return a digest that examples share which ask the same.
+
+    White space, capitals and the system turn make no difference. The texts themselves, if they were kept, would take as
+    much memory as the examples.
+    """
     asked = "\n".join(turn.text for turn in example.history if turn.role != "system")
     text = f"{asked}\n{example.prompt}" if asked else example.prompt
-    return _SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip().casefold()
+    key = _SPACE.sub(" ", unicodedata.normalize("NFC", text)).strip().casefold()
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

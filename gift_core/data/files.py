@@ -12,10 +12,11 @@ from gift_core.data.csv_rows import csv_rows
 from gift_core.data.examples import Example
 from gift_core.data.formats import Row, json_rows, jsonl_rows, text_rows
 from gift_core.data.layouts import FOUND_BY_NAME, Layout, find_layout, require_object
-from gift_core.data.limits import LONGEST_NAME, MOST_COLUMNS, MOST_ROWS
+from gift_core.data.limits import LONGEST_NAME, MOST_COLUMNS, MOST_ROWS, MOST_UNPACKED
 from gift_core.data.parquet import parquet_rows
 from gift_core.data.sniffing import PARQUET, require_kind
 from gift_core.data.texts import file_name, printable
+from gift_core.data.unpacked import TooMuchUnpackedError, Unpacked
 from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, Problem
 
@@ -52,10 +53,11 @@ class Table:
     one data set, are counted through.
     """
 
-    def __init__(self, *paths: Path) -> None:
+    def __init__(self, *paths: Path, most_bytes: int = MOST_UNPACKED) -> None:
         self._paths = paths
+        self._most_bytes = most_bytes
         self._note = " (header not counted)" if paths[0].suffix.lower() == _CSV else ""
-        self.columns, self._has_objects = _columns(paths)
+        self.columns, self._has_objects = _columns(paths, most_bytes)
 
     def layout(self, mapping: ColumnMapping) -> Layout:
         """Where prompt and response are; raises `DataError`."""
@@ -65,7 +67,8 @@ class Table:
     def examples(self, layout: Layout, shown: int = SHOWN_PROBLEMS) -> list[Example]:
         """All rows as examples; raises one `DataError` that lists up to `shown` of those that cannot be used."""
         rest = "`gift check-data` lists all of them."
-        return read_each(self._rows(), partial(_example, layout), self._note, shown, rest)
+        read = partial(_counted_example, layout, Unpacked(self._most_bytes, _FIELD))
+        return read_each(self._rows(), read, self._note, shown, rest)
 
     def count(self, shown: int = SHOWN_PROBLEMS) -> int:
         """How many rows there are; raises one `DataError` where some are no objects."""
@@ -79,7 +82,7 @@ class Table:
                 yield read
 
     def _rows(self) -> Iterator[Row]:
-        return _numbered(self._paths, _FIELD)
+        return _numbered(self._paths, _FIELD, self._most_bytes)
 
 
 def read_examples(
@@ -95,12 +98,12 @@ def read_examples(
     return FileContents(table.columns, layout, table.examples(layout, shown))
 
 
-def read_rows(path: Path, field: str) -> Iterator[Row]:
+def read_rows(path: Path, field: str, most_bytes: int = MOST_UNPACKED) -> Iterator[Row]:
     """The rows of such a file one by one; `DataError` as `read_examples` raises it, about the `field` that named it."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise unknown_kind(file_name(path), field)
-    return _rows(path, suffix, field)
+    return _rows(path, suffix, field, most_bytes)
 
 
 def read_each(
@@ -159,23 +162,32 @@ def _example(layout: Layout, number: int, row: object) -> Example:
     return Example(number, *layout.read(row))
 
 
+def _counted_example(layout: Layout, unpacked: Unpacked, number: int, row: object) -> Example:
+    example = _example(layout, number, row)
+    unpacked.add_example(example)
+    return example
+
+
 def _read(read: Callable[[int, object], T], number: int, row: object | DataError, note: str) -> T | Problem:
     try:
         if isinstance(row, DataError):
             raise row
         return read(number, row)
+    except TooMuchUnpackedError:
+        # The file's problem, and not this row's.
+        raise
     except DataError as error:
         return replace(error.problems[0], field=f"row {number}{note}")
 
 
-def _columns(paths: Sequence[Path]) -> tuple[list[str], bool]:
+def _columns(paths: Sequence[Path], most_bytes: int) -> tuple[list[str], bool]:
     """Return the names of all columns in order of appearance, and whether any row is an object."""
     names: dict[str, None] = {}
     has_rows = has_objects = False
     before = 0
     for path in paths:
         number = 0
-        for number, row in _part(path, before, len(paths) > 1):
+        for number, row in _part(path, before, len(paths) > 1, _FIELD, most_bytes):
             has_rows = True
             if not isinstance(row, dict):
                 continue
@@ -208,19 +220,19 @@ def _require_few(names: Mapping[str, None], number: int) -> None:
     )
 
 
-def _numbered(paths: Sequence[Path], field: str) -> Iterator[Row]:
+def _numbered(paths: Sequence[Path], field: str, most_bytes: int) -> Iterator[Row]:
     before = 0
     for path in paths:
         number = before
-        for number, row in _part(path, before, len(paths) > 1, field):
+        for number, row in _part(path, before, len(paths) > 1, field, most_bytes):
             yield number, row
         before = number
 
 
-def _part(path: Path, before: int, is_one_of_several: bool, field: str = _FIELD) -> Iterator[Row]:
+def _part(path: Path, before: int, is_one_of_several: bool, field: str, most_bytes: int) -> Iterator[Row]:
     """Yield the rows of a file, counted on from those `before` it."""
     try:
-        for number, row in read_rows(path, field):
+        for number, row in read_rows(path, field, most_bytes):
             if before + number > MOST_ROWS:
                 raise DataError(
                     f"The file has more than {MOST_ROWS:,} rows.", field=field, remedy="Split it, or sample from it."
@@ -229,12 +241,12 @@ def _part(path: Path, before: int, is_one_of_several: bool, field: str = _FIELD)
     except DataError as error:
         if not is_one_of_several:
             raise
-        raise DataError.of([replace(p, message=f"{path.name}: {p.message}") for p in error.problems]) from error
+        raise type(error).of([replace(p, message=f"{path.name}: {p.message}") for p in error.problems]) from error
 
 
-def _rows(path: Path, suffix: str, field: str) -> Iterator[Row]:
+def _rows(path: Path, suffix: str, field: str, most_bytes: int) -> Iterator[Row]:
     try:
         require_kind(path, suffix, field)
-        yield from parquet_rows(path, field) if suffix == PARQUET else text_rows(path, _TEXT[suffix])
+        yield from parquet_rows(path, field, most_bytes) if suffix == PARQUET else text_rows(path, _TEXT[suffix])
     except OSError as error:
         raise unreadable(path, error, field) from error

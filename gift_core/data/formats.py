@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path, PurePath
-from typing import TextIO
+from typing import Any, TextIO
 
-from gift_core.data.limits import DEEPEST_NESTING, LONGEST_ROW, MOST_COLUMNS
+from gift_core.data.limits import DEEPEST_NESTING, LONGEST_ROW, MOST_COLUMNS, MOST_VALUES
 from gift_core.data.sniffing import require_text
 from gift_core.data.texts import printable
 from gift_core.data.wrapping import object_error, require_object_lines, table_error
@@ -23,6 +23,11 @@ BYTE_ORDER_MARK = "\ufeff"
 NOT_READ = "the rows after it were not read."
 _SPACE = re.compile(r"[ \t\n\r]*")
 _PIECE = 2**16
+# Read on in pieces of this size at most: what follows a long row may be many small ones.
+_LARGEST_PIECE = 2**20
+# What begins another value of a list or an object, and texts, in which it means nothing.
+_BEGINNINGS = (",", "[", "{")
+_TEXT = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 # -Infinity and \\u0000 are the longest that cannot be told before they are whole.
 _LONGEST_WORD = 16
 
@@ -98,6 +103,14 @@ def json_value(text: str) -> object:
     return value
 
 
+def require_few_values(text: str) -> None:
+    """Raise a `ValueError` for JSON of so many values that they take far more memory than the text."""
+    if sum(map(text.count, _BEGINNINGS)) > MOST_VALUES:
+        outside = _TEXT.sub("", text)
+        if sum(map(outside.count, _BEGINNINGS)) > MOST_VALUES:
+            raise _TooManyValuesError
+
+
 def checked(row: object) -> object | DataError:
     """Return the row, or what is wrong with it: too many columns, too deep nesting, one name twice in an object."""
     if isinstance(row, dict) and len(row) > MOST_COLUMNS:
@@ -157,7 +170,9 @@ class JsonWindow:
         self.text, self.at = self.text[self.at :], 0
         if len(self.text) > LONGEST_ROW:
             raise _TooLongError
-        piece = self._file.read(max(_PIECE, len(self.text)))
+        # All that is left belongs to one value, which has not ended.
+        require_few_values(self.text)
+        piece = self._file.read(max(_PIECE, min(len(self.text), _LARGEST_PIECE)))
         self.text, self.complete = self.text + piece, not piece
 
     def next(self) -> str:
@@ -229,6 +244,10 @@ class _TooLongError(ValueError):
     """A row of more characters than are taken in."""
 
 
+class _TooManyValuesError(ValueError):
+    """A row of more values than are taken in."""
+
+
 class _NotJsonError(ValueError):
     """What is wrong, with its place in the file."""
 
@@ -280,7 +299,15 @@ def text_lines(file: TextIO, longest: int) -> Iterator[str | None]:
 
 def _decoder() -> json.JSONDecoder:
     """Return a decoder that keeps a number's text, so that none is rounded or too long, and takes NaN for null."""
-    return json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=object_of)
+    return _Decoder(parse_int=str, parse_float=str, parse_constant=lambda _: None, object_pairs_hook=object_of)
+
+
+class _Decoder(json.JSONDecoder):
+    """Refuses a text of too many values before it makes any of them."""
+
+    def decode(self, s: str, *arguments: Any) -> Any:
+        require_few_values(s)
+        return super().decode(s, *arguments)
 
 
 def _not_json(error: ValueError | RecursionError, remedy: str, what: str = "The row") -> DataError:
@@ -288,6 +315,11 @@ def _not_json(error: ValueError | RecursionError, remedy: str, what: str = "The 
         return _nested_too_deeply()
     if isinstance(error, _TooLongError):
         return _too_long("The row", LONGEST_ROW)
+    if isinstance(error, _TooManyValuesError):
+        return DataError(
+            f"{what} has more than {MOST_VALUES:,} values.",
+            remedy="Split it, delete it, or leave out the columns that are not learned from.",
+        )
     if isinstance(error, json.JSONDecodeError):
         where = f"line {error.lineno}, column" if error.lineno > 1 else "column"
         return DataError(f"{what} is not JSON: {_reason(error)} at {where} {error.colno}.", remedy=remedy)

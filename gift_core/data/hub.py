@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gift_core.data.files import SUFFIXES, read_rows
+from gift_core.data.limits import MOST_UNPACKED
 from gift_core.data.texts import is_number, kind_of, number_text
 from gift_core.data_spec import HubSource
 from gift_core.dataset_summary import HubOrigin
@@ -106,22 +107,30 @@ def resolve_split(source: HubSource) -> list[Path]:
     return fetch_split(source)[1]
 
 
-def join_parts(parts: Sequence[Path], target: Path) -> None:
+def join_parts(
+    parts: Sequence[Path], target: Path, most_bytes: int | None = None, most_unpacked: int = MOST_UNPACKED
+) -> bool:
     """Write the parts of a split into one file: one part as it is, several as JSONL; raises `DataError`.
 
-    Each row keeps its number: rows that a part passes over are empty lines.
+    Each row keeps its number: rows that a part passes over are empty lines. Returns False as soon as the file has more
+    than `most_bytes`.
     """
     if len(parts) == 1:
         shutil.copyfile(parts[0], target)
-        return
+        return most_bytes is None or target.stat().st_size <= most_bytes
+    written = 0
     with target.open("w", encoding="utf-8") as file:
         for part in parts:
             last = 0
-            for number, row in read_rows(part, "data.source.dataset"):
+            for number, row in read_rows(part, "data.source.dataset", most_unpacked):
                 if isinstance(row, DataError):
                     raise DataError(row.problems[0].message, field=f"{part.name}, row {number}")
-                file.write("\n" * (number - last - 1) + json.dumps(_plain(row)) + "\n")
+                # All characters are ASCII, so that each is a byte.
+                written += file.write("\n" * (number - last - 1) + json.dumps(_plain(row)) + "\n")
+                if most_bytes is not None and written > most_bytes:
+                    return False
                 last = number
+    return True
 
 
 def _plain(value: object) -> object:

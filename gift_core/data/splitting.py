@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ def split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:
     """
     groups: defaultdict[bytes, list[Example]] = defaultdict(list)
     for example in examples:
-        groups[_digest(prompt_key(example))].append(example)
+        groups[prompt_key(example)].append(example)
     total = sum(map(len, groups.values()))
     room = min(held_out, int(total * _LARGEST_HELD_OUT_SHARE))
     training: list[Example] = []
@@ -41,7 +40,3 @@ def split_by_prompt(examples: Iterable[Example], held_out: int) -> Split:
         else:
             training += group
     return Split(sorted(training, key=lambda example: example.id), others)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -39,7 +39,8 @@ def require_object_lines(lines: Sequence[str | None], suffix: str, decoder: json
             _require_complete(text, after, suffix)
         if error.pos == 0 and (table := table_error([text, after or ""], suffix)):
             raise table from None
-    except RecursionError:
+    except (ValueError, RecursionError):
+        # Nested too deeply, or too many values: the row says so when it is read.
         return
     else:
         if after is None:

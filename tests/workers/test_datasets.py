@@ -9,9 +9,11 @@ from gift_core.errors import DataError
 from workers.database import Database
 from workers.dataset_records import DatasetRecords
 from workers.datasets import DatasetStore, TooLargeError
+from workers.reading.documents import Bounds
+from workers.reading.readers import Readers
 from workers.records import Dataset
 from workers.remote_artefacts import RemoteArtefacts
-from workers.settings import Settings
+from workers.settings import Settings, job_environment
 from workers.store import NotFoundError
 from workers.studio import Studio
 
@@ -22,7 +24,9 @@ GOOD = b'{"prompt": "p", "response": "r"}\n{"prompt": "q", "response": "s"}\n'
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[DatasetStore]:
     database = Database.in_file(tmp_path / "studio.sqlite3")
-    yield DatasetStore(tmp_path / "datasets", DatasetRecords(database), limit_bytes=5 * 2**20)
+    readers = Readers(Bounds.for_files_of(5 * 2**20), lambda: job_environment(threads=1))
+    yield DatasetStore(tmp_path / "datasets", DatasetRecords(database), 5 * 2**20, readers)
+    readers.close()
     database.close()
 
 

@@ -6,6 +6,7 @@
 (() => {
   const SLOTS = 3;
   const SLOW = /\/(gradio_api\/(queue\/data|upload)|api\/v1\/(evaluations\/|comparisons|evaluation-comparisons))/;
+  const UPLOAD = /\/gradio_api\/upload(\?|$)/;
   const UNQUEUED = /\/gradio_api\/run\//;
   const plain = window.fetch.bind(window);
 
@@ -59,6 +60,16 @@
     return new Response(body, { status, statusText, headers });
   }
 
+  /** A file that was refused: the problem document as text, which Gradio shows as it comes. */
+  async function inWords(response) {
+    if (response.ok) return response;
+    const { detail } = await response.clone().json().catch(() => ({}));
+    if (!detail) return response;
+    document.dispatchEvent(new CustomEvent('gs-failure', { detail, cancelable: true }));
+    const { status, statusText } = response;
+    return new Response(detail, { status, statusText, headers: { 'Content-Type': 'text/plain' } });
+  }
+
   async function announce(response) {
     if (response.ok) return;
     const { error } = await response.clone().json().catch(() => ({}));
@@ -74,7 +85,8 @@
     }
     const free = await acquire();
     try {
-      return freeing(await plain(input, init), free, init?.signal ?? input?.signal);
+      const response = freeing(await plain(input, init), free, init?.signal ?? input?.signal);
+      return UPLOAD.test(address) ? await inWords(response) : response;
     } catch (error) {
       free();
       throw error;

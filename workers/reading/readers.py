@@ -1,0 +1,185 @@
+"""The processes that read files for a studio: one that waits for the next file, and another while that one reads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from gift_core.data.unpacked import TooMuchUnpackedError
+from gift_core.errors import DataError, GiftError, SpecError
+from workers.reading.documents import ANSWERS, Answer, Bounds, Failed, Found, OutOfMemory, Refused, Request, Task
+
+logger = logging.getLogger(__name__)
+
+# Files that are read at once. Others wait: each may take gigabytes.
+AT_ONCE = 2
+_COMMAND = (sys.executable, "-m", "workers.reading.process")
+# The packages lie here, whatever folder the server was started in.
+_CODE = Path(__file__).resolve().parents[2]
+_FIELD = "data.source.dataset"
+_REMEDY = "Upload fewer rows, only the columns that are learned from, or another format such as JSONL."
+_ERRORS: Mapping[str, type[GiftError]] = {kind.code: kind for kind in (DataError, SpecError, TooMuchUnpackedError)}
+
+Process = subprocess.Popen[str]
+
+
+class Readers:
+    """Reads files in other processes, within `bounds`; safe in threads. `environment` is all that these see of it."""
+
+    def __init__(self, bounds: Bounds, environment: Callable[[], Mapping[str, str]]) -> None:
+        self._bounds = bounds
+        self._environment = environment
+        # Of its own: whoever waits here would otherwise take a thread from requests that wait for nothing.
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="reading")
+        self._lock = threading.Lock()
+        self._idle: list[_Reader] = []
+        self._busy: set[_Reader] = set()
+        self._is_closed = False
+
+    def warm(self) -> None:
+        """Start the first process, so that the first file does not wait for it."""
+        with suppress(RuntimeError):
+            # Closed already, or the interpreter is.
+            self._threads.submit(lambda: self._put_back(self._taken()))
+
+    async def read_async(self, path: Path, task: Task) -> Found:
+        """Do the task for a file. Raises the `GiftError` that doing it in this process would raise.
+
+        One that takes too much memory or time is a `DataError` about the file.
+        """
+        return await asyncio.wrap_future(self._threads.submit(self._read, path, task))
+
+    def read(self, path: Path, task: Task) -> Found:
+        """The same, for a thread that may wait."""
+        return self._threads.submit(self._read, path, task).result()
+
+    def close(self) -> None:
+        """End the processes; what they are reading is refused."""
+        with self._lock:
+            self._is_closed = True
+            readers = [*self._idle, *self._busy]
+            self._idle.clear()
+        for reader in readers:
+            reader.end()
+        self._threads.shutdown()
+
+    def _read(self, path: Path, task: Task) -> Found:
+        reader = self._taken()
+        try:
+            answer = reader.ask(Request(path=path, task=task, bounds=self._bounds))
+        finally:
+            self._put_back(reader)
+        return _found(answer)
+
+    def _taken(self) -> _Reader:
+        with self._lock:
+            while self._idle:
+                reader = self._idle.pop()
+                if reader.is_alive:
+                    self._busy.add(reader)
+                    return reader
+                reader.end()
+        reader = _Reader(self._environment())
+        with self._lock:
+            self._busy.add(reader)
+            is_closed = self._is_closed
+        if is_closed:
+            reader.end()
+        return reader
+
+    def _put_back(self, reader: _Reader) -> None:
+        """Keep a process for the next file, if it is well and none waits already."""
+        with self._lock:
+            self._busy.discard(reader)
+            is_kept = reader.is_alive and not self._idle and not self._is_closed
+            if is_kept:
+                self._idle.append(reader)
+        if not is_kept:
+            reader.end()
+
+
+class _Reader:
+    """One process, which ends with this object or with the program."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._process: Process = subprocess.Popen(
+            _COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            cwd=_CODE,
+            env=environment,
+            # An interrupt from the keyboard is for the server.
+            start_new_session=True,
+        )
+        self.end = weakref.finalize(self, _end, self._process)
+        self._is_ready = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, request: Request) -> Answer | str:
+        """Return the answer, or how the process ended before it gave one."""
+        slow = threading.Event()
+        timer = threading.Timer(request.bounds.wall_seconds, lambda: (slow.set(), self._process.kill()))
+        timer.daemon = True
+        timer.start()
+        try:
+            line = self._line_for(request)
+        finally:
+            timer.cancel()
+        if line.endswith("\n"):
+            return ANSWERS.validate_json(line)
+        code = self._process.wait()
+        return "too slow" if slow.is_set() or code == -signal.SIGXCPU else f"code {code}"
+
+    def _line_for(self, request: Request) -> str:
+        assert self._process.stdin
+        assert self._process.stdout
+        with suppress(BrokenPipeError):
+            if not self._is_ready:
+                self._process.stdout.readline()
+                self._is_ready = True
+            self._process.stdin.write(request.model_dump_json() + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline()
+        return ""
+
+
+def _end(process: Process) -> None:
+    process.kill()
+    # Closes its pipes as well, and leaves no zombie.
+    with suppress(BrokenPipeError, ValueError):
+        process.communicate()
+
+
+def _found(answer: Answer | str) -> Found:
+    match answer:
+        case Found():
+            return answer
+        case Refused():
+            raise _ERRORS.get(answer.code, DataError).of(answer.problems)
+        case Failed():
+            raise RuntimeError(f"A file could not be read:\n{answer.traceback}")
+        case OutOfMemory():
+            raise TooMuchUnpackedError("Reading the file takes more memory than it may.", field=_FIELD, remedy=_REMEDY)
+        case "too slow":
+            raise TooMuchUnpackedError("Reading the file takes longer than it may.", field=_FIELD, remedy=_REMEDY)
+    logger.error("a process that read a file ended with %s", answer)
+    raise TooMuchUnpackedError(
+        "The process that read the file ended before it had read it, most likely for lack of memory.",
+        field=_FIELD,
+        remedy=_REMEDY,
+    )
