@@ -30,9 +30,15 @@ _ON_LOAD = """
 const host = element.querySelector('.gift-host');
 const root = (window.gradio_config?.root ?? '').replace(/\\/$/, '');
 import(`${root}/components/%s.js`).then(({ mount }) => {
-  const read = () => (props.value ? JSON.parse(props.value) : null);
+  let taken;
+  const read = () => {
+    taken = props.value;
+    return taken ? JSON.parse(taken) : null;
+  };
   const view = mount(host, { data: read(), onAction: (name, payload) => trigger('submit', { name, ...payload }) });
-  watch('value', () => view.update(read()));
+  // Gradio also tells of a value that was there already when the module had loaded: drawn once more, it would take away
+  // what was done with it meanwhile.
+  watch('value', () => props.value === taken || view.update(read()));
 });
 """
 

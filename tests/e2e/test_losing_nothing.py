@@ -66,6 +66,11 @@ def row(page: Page, region: str) -> Locator:
     return page.get_by_role("region", name=region).get_by_role("listitem")
 
 
+def opens(page: Page, client: StudioClient, run: str) -> Locator:
+    """The link to the experiment of a run, which says whose row it is in."""
+    return page.locator(f'a[href$="experiment={client.run(run).experiment_id}"]')
+
+
 def weights(server: Server, run: str) -> dict[str, int]:
     folder: Path = server.data / "runs" / run
     return {str(path.relative_to(folder)): path.stat().st_size for path in folder.rglob("*.safetensors")}
@@ -147,7 +152,11 @@ def test_a_double_click_on_stop_stops_nothing(
 
 def test_a_discard_says_what_is_lost_and_is_taken_back(page: Page, server: Server, client: StudioClient) -> None:
     # On a busy machine, the training may not have the time to save once it is to be discarded.
-    (run,) = launch(client, "sft", checkpoint_every=2)
+    other, run = launch(client, "gift", "sft", checkpoint_every=2)
+    # This one can be brought back as well, and is not.
+    until_step(client, other, 3)
+    client.stop_job(other, "discard")
+    until(client, other, "stopped")
     until_step(client, run, 3)
     page.goto(f"{server.url}/queue")
     mine = row(page, "Running")
@@ -158,10 +167,12 @@ def test_a_discard_says_what_is_lost_and_is_taken_back(page: Page, server: Serve
     until(client, run, "stopped")
     job = client.job(run)
     assert (job.saved_step, job.step, job.actions) == (None, 0, ["retry", "undo", "delete"])
-    ended = row(page, "Ended").filter(has_text="can be brought back for a minute").first
+    # The newest of those that have ended is another one until the page is told of this one.
+    ended = row(page, "Ended").filter(has=page.get_by_text("SFT", exact=True)).filter(has=opens(page, client, run))
+    expect(ended).to_contain_text("can be brought back for a minute")
     ended.get_by_role("button", name="Undo").click()
-    wait_for(lambda: client.job(run).saved_step, "what was discarded")
+    expect(ended.get_by_role("button", name="Resume")).to_be_visible(timeout=LOADING)
     assert checkpoint(server, run) == client.job(run).saved_step
-    expect(row(page, "Ended").first.get_by_role("button", name="Resume")).to_be_visible()
+    assert client.job(other).saved_step is None
     client.resume_job(run)
     until_step(client, run, 4)

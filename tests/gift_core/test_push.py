@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.constants
 import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
@@ -93,6 +94,12 @@ class SmallHub:
             # A careless server: it repeats the token that it was sent.
             return JSONResponse({"error": f"{authorisation} will not do"}, self.refused[step])
         return JSONResponse(content, status)
+
+
+@pytest.fixture(autouse=True)
+def _online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that may reach the Hub, whatever the environment was when huggingface_hub was imported."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.api.conftest import client, create, studio, trainer, url
 from tests.ui.mounting import browser, mount, site
-from workers.settings import prepare_environment
 
 __all__ = ["browser", "client", "create", "mount", "site", "studio", "trainer", "url"]
 
-# Gradio reads the environment when it is imported, which the test modules do after this.
-prepare_environment()
+# Gradio reads it when it is imported, which the test modules do after this. Nothing that other tests read is set here:
+# whichever folders are chosen, all of them are collected into one process.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")

@@ -10,15 +10,19 @@ export class AnswerTable {
   #rows;
   #evaluations;
   #condition;
-  #page = 0;
+  #place;
   #body = el('tbody');
   #where = el('span', { class: 'gs-note', role: 'status' });
   #before = el('button', { type: 'button', onclick: () => this.#turn(-1) }, 'Previous');
   #after = el('button', { type: 'button', onclick: () => this.#turn(1) }, 'Next');
 
-  /** `rows` as `loadAnswers` gives them; `condition` is the {length, seed} that they were asked at. */
-  constructor(rows, evaluations, condition) {
-    [this.#rows, this.#evaluations, this.#condition] = [rows, evaluations, condition];
+  /**
+   * `rows` as `loadAnswers` gives them; `condition` is the {length, seed} that they were asked at. `place` is {page, open}: the page
+   * to begin with and the items whose texts are open, both kept up to date for the next table.
+   */
+  constructor(rows, evaluations, condition, place) {
+    [this.#rows, this.#evaluations, this.#condition, this.#place] = [rows, evaluations, condition, place];
+    place.page = Math.min(place.page, Math.max(0, Math.ceil(rows.length / PAGE) - 1));
     const names = evaluations.map(({ name, index }) => el('th', { scope: 'col' },
       el('span', { class: 'gs-swatch gs-themed', style: seriesStyle(index) }), name));
     this.root = el('div', { class: 'gs-answers' },
@@ -31,26 +35,33 @@ export class AnswerTable {
   }
 
   #turn(by) {
-    this.#page += by;
-    const start = this.#page * PAGE;
+    this.#place.page += by;
+    const start = this.#place.page * PAGE;
     const shown = this.#rows.slice(start, start + PAGE);
     this.#body.replaceChildren(...shown.flatMap((row) => this.#item(row)));
     this.#where.textContent = `${integer(start + 1)} to ${integer(start + shown.length)} of ${integer(this.#rows.length)}`;
-    this.#before.disabled = !this.#page;
+    this.#before.disabled = !this.#place.page;
     this.#after.disabled = start + PAGE >= this.#rows.length;
   }
 
   #item(row) {
     const id = uniqueId();
     const below = el('tr', { id, hidden: true }, el('td', { colspan: 2 + this.#evaluations.length, class: 'gs-texts' }));
+    const { open } = this.#place;
+    const show = (visible) => {
+      below.hidden = !visible;
+      button.setAttribute('aria-expanded', String(visible));
+      if (visible) below.firstChild.replaceChildren(texts(row, this.#evaluations, this.#condition));
+    };
     const button = el('button', {
       type: 'button', class: 'gs-inline', 'aria-expanded': 'false', 'aria-controls': id, title: row.item,
       onclick: () => {
-        below.hidden = !below.hidden;
-        button.setAttribute('aria-expanded', String(!below.hidden));
-        if (!below.hidden) below.firstChild.replaceChildren(texts(row, this.#evaluations, this.#condition));
+        if (below.hidden) open.add(row.item);
+        else open.delete(row.item);
+        show(below.hidden);
       },
     }, String(row.number));
+    if (open.has(row.item)) show(true);
     const verdicts = row.answers.map((answer) => el('td', {}, verdict(answer, row.expected)));
     return [el('tr', {}, el('th', { scope: 'row' }, button), el('td', { class: 'gs-answer' }, row.expected), verdicts), below];
   }

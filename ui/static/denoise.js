@@ -22,14 +22,26 @@ export function mount(host, { data, onAction }) {
   // Kept over updates, so that the next traces are seen the way the last ones were left.
   const view = { layer: 'entropy', range: FITTED, alignment: 'step', pair: [0, 1], comparisons: new Map() };
   let known = new Map();
+  // The trace whose edits a branch was asked for with: they are done once there is the branch.
+  let branching = null;
 
   function draw(next, signal) {
     if (next === null) return [loading('the steps')];
     if (!next.traces?.length) return [empty()];
     const traces = next.traces.map((each) => taken(each));
     if (next.compare) view.pair = next.compare;
+    if (branching && traces.some(({ id }) => !known.has(id))) {
+      known.get(branching)?.edits.clear();
+      branching = null;
+    }
     known = new Map(traces.map((trace) => [trace.id, trace]));
-    const player = new Player(traces, { ...next, view, onAction, onClose: (index) => close(next, index) }, signal);
+    const act = onAction && ((name, payload) => {
+      if (name === 'branch') branching = payload.trace;
+      onAction(name, payload);
+    });
+    const player = new Player(traces, {
+      ...next, view, onAction: act, onClose: (index) => close({ ...next, step: player.step }, index),
+    }, signal);
     const left = traces.filter((trace) => !trace.settled);
     if (left.length) follow(next.api, left, player, signal);
     return player.nodes;

@@ -61,6 +61,16 @@ export function loading(what) {
   return el('p', { class: 'gs-empty gs-loading', role: 'status' }, `Loading ${what}…`);
 }
 
+/** Puts `children` into `parent` in their order. Those that are in place are not touched, and the focus stays where it is. */
+export function arrange(parent, children) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
+  [...parent.children].filter((child) => !children.includes(child)).forEach((child) => child.remove());
+  children.forEach((child, index) => {
+    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+  });
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true });
+}
+
 export function isDark() {
   return document.body.classList.contains('dark');
 }

@@ -6,9 +6,11 @@ import { el } from './dom.js';
 const BREAK = '⏎';
 const HINT = 'Click a token to edit.';
 
-/** `onBranch` gets the edits, [{position, text}] with text null for the mask; `onHover` a position or null. */
-export function editor({ onBranch, onHover, popover }) {
-  const edits = new Map();
+/**
+ * `edits` are those so far, text or null for the mask by position, and are changed in place. `onBranch` gets them as
+ * [{position, text}], `onHover` a position or null.
+ */
+export function editor(edits, { onBranch, onHover, popover }) {
   const hint = el('span', { class: 'gs-note' }, HINT);
   const chips = el('ul', { class: 'gs-edit-chips', 'aria-label': 'Edits' });
   const branch = el('button', {
@@ -41,6 +43,7 @@ export function editor({ onBranch, onHover, popover }) {
       el('button', { type: 'button', 'aria-label': `Undo the edit at position ${position}`, onclick: () => remove(position) }, '×'));
   }
 
+  show();
   return {
     root,
     /** What a card offers for the token at `position`. */

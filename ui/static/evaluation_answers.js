@@ -21,7 +21,8 @@ export class Answers {
   #asking;
   #condition = el('select', { onchange: (event) => this.#choose(event.target.value) });
   #choice = el('label', { class: 'gs-choice' }, 'Length and seed', this.#condition);
-  #filter = el('select', { 'aria-label': 'Which items', onchange: (event) => this.#show(event.target.value) });
+  #place = { page: 0, open: new Set() };
+  #filter = el('select', { 'aria-label': 'Which items', onchange: (event) => this.#narrow(event.target.value) });
   #note = el('p', { class: 'gs-note', role: 'status' });
   #load = el('button', { type: 'button', hidden: true, onclick: () => this.#read() }, 'Show the answers so far');
   #table = el('div');
@@ -58,7 +59,14 @@ export class Answers {
 
   #choose(condition) {
     this.#view.condition = condition;
+    this.#place.page = 0;
     this.#read();
+  }
+
+  #narrow(filter) {
+    this.#view.filter = filter;
+    this.#place.page = 0;
+    this.#show();
   }
 
   #chosen() {
@@ -85,7 +93,7 @@ export class Answers {
       if (signal.aborted) return;
       this.#rows = rows;
       this.#offer(evaluations.length > 1 ? LABELS : ALONE);
-      this.#show(this.#view.filter);
+      this.#show();
     } catch (error) {
       if (!signal.aborted) this.#note.textContent = `The answers cannot be shown: ${error.message}`;
     }
@@ -100,13 +108,12 @@ export class Answers {
     this.#tools.hidden = false;
   }
 
-  #show(filter) {
-    this.#view.filter = filter;
-    const rows = this.#rows.filter(({ answers }) => FILTERS[filter](answers));
+  #show() {
+    const rows = this.#rows.filter(({ answers }) => FILTERS[this.#view.filter](answers));
     const same = this.#same();
     const others = this.#evaluations.filter((each) => each.conditions?.length && !same.includes(each)).map(({ name }) => name);
     this.#note.textContent = others.length ? `${others.join(', ')}: other items, which stand in no row of this table.` : '';
-    this.#table.replaceChildren(new AnswerTable(rows, same, this.#chosen()).root);
+    this.#table.replaceChildren(new AnswerTable(rows, same, this.#chosen(), this.#place).root);
   }
 }
 

@@ -1,6 +1,6 @@
 /** Lists of jobs on the page of the queue, and what can be done with each. */
 
-import { el } from './dom.js';
+import { arrange, el } from './dom.js';
 import { JobActions } from './job_actions.js';
 import { inWords } from './requests.js';
 import { isLive, stateShape } from './run_state.js';
@@ -34,10 +34,7 @@ export class JobList {
       rows.get(job.id).place(index);
     });
     this.#rows = rows;
-    const wanted = [...rows.values()].map(({ root }) => root);
-    if (wanted.some((root, index) => this.#list.children[index] !== root) || wanted.length !== this.#list.children.length) {
-      this.#list.replaceChildren(...wanted);
-    }
+    arrange(this.#list, [...rows.values()].map(({ root }) => root));
     this.#empty.hidden = jobs.length > 0;
   }
 
@@ -67,6 +64,7 @@ class JobRow {
   };
   #names;
   #elapsed = () => 0;
+  #leads;
   #actions;
   #first;
   #later;
@@ -93,7 +91,10 @@ class JobRow {
       job.attempt > 1 ? `attempt ${job.attempt}` : null].filter(Boolean).join(' · ');
     failure.hidden = !job.failure;
     failure.textContent = job.failure ? inWords(job.failure) : '';
-    links.replaceChildren(...opened(job));
+    // A link that is drawn anew between pressing and letting go is not followed.
+    const leads = JSON.stringify([job.state === 'finished', job.started]);
+    if (leads !== this.#leads) links.replaceChildren(...opened(job));
+    this.#leads = leads;
     this.#elapsed = ticking(job);
     this.#actions.update(job);
     this.tick();

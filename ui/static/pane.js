@@ -15,9 +15,9 @@ const FAILED = { failed: 'It could not be denoised', lost: 'This trace is not th
  */
 export function pane(trace, index, { popover, signal, api, onHover, onBranch, onClose }) {
   const { replay } = trace;
-  let [cursor, stepped, strip, drawnTo, final, waits] = [0, true, null, 0, false, false];
+  let [cursor, stepped, strip, drawnTo, final, waits, gone] = [0, true, null, 0, false, false, false];
   let paint = { layer: null, marks: null };
-  const edits = onBranch ? editor({ onBranch: (list) => onBranch(cursor, list), onHover: (at) => strip.highlight(at), popover }) : null;
+  const edits = onBranch ? editor(trace.edits, { onBranch: (list) => onBranch(cursor, list), onHover: (at) => strip.highlight(at), popover }) : null;
   const title = el('span', { class: 'gs-name' });
   const chip = el('span', { class: 'gs-chip' });
   const verdict = el('span', { class: 'gs-verdict', hidden: true });
@@ -75,16 +75,19 @@ export function pane(trace, index, { popover, signal, api, onHover, onBranch, on
     refresh: () => {
       title.textContent = trace.label;
       closer?.setAttribute('aria-label', `Close ${trace.label}`);
-      root.dataset.state = trace.state;
+      root.dataset.state = trace.doing;
       chip.textContent = progress(trace);
       verdict.textContent = replay.end?.verdict ?? '';
       verdict.hidden = !verdict.textContent;
-      waiting.textContent = trace.settled ? 'It ended before the first step.' : 'Waiting for its turn, or for the model to load…';
+      waiting.textContent = waitingFor(trace);
       facts.textContent = replay.start ? summary(replay) : '';
       if (trace.complete && api && !links.childElementCount) links.append(download(trace, api));
       if (replay.start && !strip) open();
       if (strip) tell();
-      if (trace.problems.length) body.replaceChildren(problemBox(FAILED[trace.state] ?? 'It went wrong', trace.problems, trace.edits));
+      if (trace.problems.length && !gone) {
+        body.replaceChildren(problemBox(FAILED[trace.state] ?? 'It went wrong', trace.problems, trace.names));
+        gone = true;
+      }
     },
     /** `fresh` says whether this trace took a step to get here, or waits for others. */
     seek: (next, fresh) => {
@@ -100,9 +103,14 @@ export function pane(trace, index, { popover, signal, api, onHover, onBranch, on
   };
 }
 
-function progress({ state, replay }) {
-  if (state === 'running') return `step ${integer(replay.offset + replay.steps)}`;
-  return state === 'finished' ? replay.end?.outcome ?? state : state;
+function waitingFor({ settled, doing }) {
+  if (settled) return 'It ended before the first step.';
+  return doing === 'loading' ? 'Loading the steps…' : 'Waiting for its turn, or for the model to load…';
+}
+
+function progress({ doing, replay }) {
+  if (doing === 'running') return `step ${integer(replay.offset + replay.steps)}`;
+  return doing === 'finished' ? replay.end?.outcome ?? doing : doing;
 }
 
 function summary(replay) {

@@ -34,6 +34,7 @@ export class Player {
   #popover;
   #panes;
   #maps;
+  #compared = null;
   #charts = stepCharts();
   #density = commitDensity();
   #transport;
@@ -89,6 +90,11 @@ export class Player {
   onStatus(state) {
     this.#status.textContent = state === 'reconnecting' ? 'reconnecting…' : '';
     this.#status.dataset.state = state;
+  }
+
+  /** The step that is shown, which another drawing can begin at; null while the newest is followed. */
+  get step() {
+    return this.#making.length && this.#transport.following ? null : this.#stepAt(this.#transport.cursor);
   }
 
   get nodes() {
@@ -243,6 +249,10 @@ export class Player {
     if (!second || !first.complete || !second.complete) return;
     const comparison = await this.#comparison(...pair);
     if (!comparison || this.#signal.aborted || String(pair) !== String(this.#pair())) return;
+    const shown = [comparison, ...pair, ...this.#traces.map(({ label }) => label)];
+    // Drawn anew it would close a choice that is open, and other traces bring news several times a second.
+    if (this.#compared?.every((part, index) => part === shown[index])) return;
+    this.#compared = shown;
     this.#comparing.replaceChildren(comparisonPanel(this.#traces, pair, comparison, {
       onStep: (step) => this.#seekStep(step),
       onPair: (chosen) => {

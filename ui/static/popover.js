@@ -64,6 +64,11 @@ export class Popover {
     cell.setAttribute('aria-selected', 'true');
   }
 
+  /** Lets go of a cell inside `strip`, and leaves the card of another strip as it is. */
+  release(strip) {
+    if (strip.contains(this.#cell)) this.unpin();
+  }
+
   unpin() {
     this.#pinned?.setAttribute('aria-selected', 'false');
     this.#pinned = null;

@@ -57,8 +57,10 @@ export class TokenStrip {
   retell(tokens) {
     const cells = cellsOf(tokens);
     if (cells.length !== this.#cells.length) {
-      this.#options.popover.unpin();
+      const focused = this.root.contains(document.activeElement);
+      this.#options.popover.release(this.root);
       this.#draw(tokens, cells);
+      if (focused) this.#nodes[this.#current]?.focus({ preventScroll: true });
       return;
     }
     cells.forEach((cell, index) => {

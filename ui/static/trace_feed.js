@@ -10,11 +10,13 @@ const ENDED = ['finished', 'cancelled', 'failed'];
 export class Watched {
   state = 'queued';
   problems = [];
+  // What a user has changed and not gone on from yet, text or null by position: it outlives each drawing.
+  edits = new Map();
   replay = new Replay();
   #had = 0;
 
-  constructor({ id, label, state = 'queued', edits = [], document = null }) {
-    Object.assign(this, { id, title: label, state, edits });
+  constructor({ id, label, state = 'queued', edits: names = [], document = null }) {
+    Object.assign(this, { id, title: label, state, names });
     if (!document) return;
     this.replay = Replay.of(document);
     this.state = 'finished';
@@ -23,6 +25,11 @@ export class Watched {
 
   get label() {
     return this.replay.start ? this.replay.label : this.title;
+  }
+
+  /** What it is doing, in a word: one that has ended elsewhere is loading until all of it is here. */
+  get doing() {
+    return ENDED.includes(this.state) && !this.settled ? 'loading' : this.state;
   }
 
   /** Whether nothing more will come. */

@@ -25,6 +25,7 @@ export class Transport {
   #timer = null;
   #play = button('Play', 'play', () => this.toggle());
   #scrubber;
+  #moves;
   #count = el('output', { class: 'gs-count' });
   #speed = el('select', { 'aria-label': 'Speed' }, SPEEDS.map((speed) =>
     el('option', { value: speed, selected: speed === 1 }, `${speed}×`)));
@@ -37,10 +38,13 @@ export class Transport {
       type: 'range', min: 0, max: 0, step: 1, value: 0, 'aria-label': 'Step',
       oninput: (event) => this.seek(event.target.valueAsNumber),
     });
-    this.root = el('div', { class: 'gs-transport' },
+    this.#moves = [
       this.#play,
       button('Step back', 'back', () => this.seek(this.#cursor - 1)),
       button('Step forward', 'forward', () => this.seek(this.#cursor + 1)),
+    ];
+    this.root = el('div', { class: 'gs-transport' },
+      this.#moves,
       el('div', { class: 'gs-scrub' }, this.#scrubber, under), this.#count, this.#speed);
     signal.addEventListener('abort', () => clearTimeout(this.#timer));
   }
@@ -59,6 +63,8 @@ export class Transport {
     this.#steps = steps;
     this.#edge = edge;
     this.#scrubber.max = steps;
+    // Where there is no step yet, none can be chosen: what is chosen is not lost when steps come.
+    [this.#scrubber, ...this.#moves].forEach((each) => { each.disabled = !steps; });
     this.#move(this.#following ? edge : this.#cursor);
   }
 
@@ -85,7 +91,7 @@ export class Transport {
 
   /** Handles the player's keys, except where the focused control has a use for them itself. */
   key(event) {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    if (!this.#steps || event.altKey || event.ctrlKey || event.metaKey) return;
     const own = event.target.closest('button, select, input');
     const moves = { ArrowLeft: this.#cursor - 1, ArrowRight: this.#cursor + 1, Home: 0, End: this.#steps };
     if (event.key === ' ' && !own?.matches('button, select')) this.toggle();
