@@ -13,13 +13,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from api.serving.descriptors import raise_limit
 from gift_core.errors import GiftError
 from workers.disk import GIGABYTE, check_room
 from workers.logs import set_up_logs
@@ -150,11 +150,13 @@ def _proxy(settings: Settings) -> FastAPI:
     from api.middleware.well_formed import WellFormed
     from api.origins import SameOrigin
     from api.security_headers import SecurityHeaders
+    from api.serving.streams import StreamLimit
     from ui.proxy import create_proxy
     from ui.visitor import Visitors
 
     behind_hub = settings.space_id is not None
     app = create_proxy(settings.api_url or "", Visitors(behind_hub=behind_hub))
+    app.add_middleware(StreamLimit, settings=settings)
     app.add_middleware(BodyTime, whole=(), streamed=frozenset(), seconds=settings.body_seconds)
     app.add_middleware(Methods)
     app.add_middleware(SameOrigin, base_url=settings.base_url)
@@ -205,6 +207,7 @@ def main() -> None:
             settings = read_settings()
             set_up_logs(settings.log_format, settings.log_level)
             check_listening(settings)
+            raise_limit()
             claim_folders(settings, held)
             app = create_app(settings)
         except GiftError as error:
@@ -218,18 +221,20 @@ def main() -> None:
 
 def serve(app: FastAPI, settings: Settings) -> None:
     """Serve until interrupted."""
+    from api.serving.server import StudioServer, configuration
+
     logging.getLogger("uvicorn.error").addFilter(_OpenTabs())
     print(f"GIFT Studio: {own_url(settings)} (Ctrl-C stops it)", flush=True)
-    uvicorn.run(
+    config = configuration(
         app,
-        host=settings.host,
-        port=settings.port,
+        settings,
+        trusted_forwarders(settings),
         log_level="warning",
         # Its own handlers would write what ours leave out.
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        forwarded_allow_ips=trusted_forwarders(settings),
     )
+    StudioServer(config).run()
 
 
 if __name__ == "__main__":

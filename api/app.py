@@ -45,6 +45,7 @@ from api.routes import (
     traces,
 )
 from api.security_headers import SecurityHeaders
+from api.serving.streams import StreamLimit
 from gift_core.machine import Machine
 from workers.copies import CopyService
 from workers.dataset_inspections import DatasetInspectionService
@@ -123,6 +124,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     )
     streamed = frozenset(f"{PREFIX}{path}" for path in datasets.STREAMED)
     documents = (PREFIX, "/sign-in")
+    app.add_middleware(StreamLimit, settings=settings)
     app.add_middleware(Conditional, prefix=PREFIX)
     app.add_middleware(BodyTime, whole=documents, streamed=streamed, seconds=settings.body_seconds)
     app.add_middleware(BodyLimit, prefix=documents, streamed=streamed)

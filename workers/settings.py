@@ -168,6 +168,13 @@ class Settings(BaseSettings):
     body_seconds: PositiveFloat = Field(
         30.0, description="A request's body, or the next part of a file, comes in this."
     )
+    connections: PositiveInt = Field(2000, description="Connections at once; half of the descriptors at most.")
+    address_connections: PositiveInt = Field(
+        200, description="Connections of one address at once; of proxies and of this machine, any number of them."
+    )
+    head_seconds: PositiveFloat = Field(15.0, description="The head of a request comes in this, from its first wait.")
+    streams: PositiveInt = Field(500, description="Streams of events at once; a quarter of the connections at most.")
+    account_streams: PositiveInt = Field(64, description="Of one account, or of one address without one.")
     # Set by a Hugging Face Space, under these names.
     space_id: str | None = Field(None, validation_alias="space_id", description="Set on a Space.")
     space_host: str | None = Field(None, validation_alias="space_host", description="The Space's own host name.")

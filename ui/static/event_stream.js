@@ -1,6 +1,8 @@
 /** One EventSource over everything that is wanted. It goes on where it was when that changes, or when the connection is lost. */
 
 const RETRY_MILLISECONDS = 3000;
+// A server that refuses is asked less and less often.
+const LONGEST_RETRY_MILLISECONDS = 30000;
 // Parts of a page, and tabs, come one after the other: together they need one connection.
 const GATHER_MILLISECONDS = 50;
 const EVENTS = ['run', 'job', 'metrics', 'queue', 'part', 'ended'];
@@ -15,6 +17,7 @@ export class EventStream {
   #tell;
   #source = null;
   #connecting = null;
+  #retry = RETRY_MILLISECONDS;
   #wanted = [];
   #watched = [];
   // Topics of which not all that came before the place has come.
@@ -55,11 +58,16 @@ export class EventStream {
     EVENTS.forEach((name) => source.addEventListener(name, (event) => this.#take(name, event)));
     source.addEventListener('complete', (event) => JSON.parse(event.data).topics.forEach((topic) => this.#lacking.delete(topic)));
     source.addEventListener('unknown', (event) => this.#leaveOut(JSON.parse(event.data)));
-    source.addEventListener('open', () => this.#tell('status', 'connected'));
+    source.addEventListener('open', () => {
+      this.#retry = RETRY_MILLISECONDS;
+      this.#tell('status', 'connected');
+    });
     source.addEventListener('error', () => {
       this.#tell('status', 'reconnecting');
       // The browser retries a dropped connection, but gives up on one that was refused, as a restarting proxy does.
-      if (source.readyState === EventSource.CLOSED) this.#connectIn(RETRY_MILLISECONDS);
+      if (source.readyState !== EventSource.CLOSED) return;
+      this.#connectIn(this.#retry);
+      this.#retry = Math.min(2 * this.#retry, LONGEST_RETRY_MILLISECONDS);
     });
   }
 
