@@ -77,7 +77,8 @@ class Heart:
             else:
                 self._stood_still = self.stood_still
                 self._until = now + self._lease_seconds * _OWN_SHARE
-                write_atomically(self._lease, f"{self._until:.3f}")
+                # It means nothing after a restart, and a slow disk must not make it late.
+                write_atomically(self._lease, f"{self._until:.3f}", durable=False)
 
     @property
     def stood_still(self) -> bool:
