@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError
-from gift_core.recovery import last_checkpoint, step_of
+from gift_core.recovery import checkpoint_to_resume, step_of
 from gift_core.section import read_typed
 from gift_core.spec import RunSpec
 
@@ -57,7 +57,7 @@ def fetch(name: str) -> None:
 
 def check_resumable(directory: Path, *, finished: bool, resume: bool) -> bool:
     """Whether a folder holds a run, finished or to be resumed; raises `SpecError` if it does and may not be used."""
-    checkpoint = None if finished else last_checkpoint(directory)
+    checkpoint = None if finished else checkpoint_to_resume(directory)
     if (finished or checkpoint) and not resume:
         held = f"a run that stopped after step {step_of(checkpoint)}" if checkpoint else "a finished run"
         raise SpecError(

@@ -10,6 +10,7 @@ import typer
 
 from gift_core.cli_common import Changes, console, parse_changes
 from gift_core.errors import SpecError
+from gift_core.reporting import write_atomically
 from gift_core.spec import METHODS
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def submit(
         sys.stdout.write(script)
         return
     spec.parent.mkdir(parents=True, exist_ok=True)
-    spec.write_text(experiment.run.to_yaml(), "utf-8")
+    write_atomically(spec, experiment.run.to_yaml())
     job = hand_over(script, folder, sbatch or [])
     sys.stdout.write(f"{job}\n")
     where = folder / f"slurm-{job}.out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -108,7 +109,11 @@ _EXPECTED = {
     "string_type": ("text", "Put it in quotes."),
 }
 _BOUNDS = ("less_than", "greater_than")
+# Mistakes that the value says nothing about; that of an unknown field may be a secret under a misspelt name.
+_SILENT = ("missing", "value_error", "extra_forbidden")
 _LONGEST_SHOWN = 80
+# Fields that hold a secret, by the end of their names, and those that are close to one by a slip of the pen.
+_SECRET = re.compile(r"(^|[_.-])(token|secret|password|passwd|key|credential|authorization|cookie)s?$", re.IGNORECASE)
 
 
 def problems_of(error: ValidationError, prefix: tuple[str, ...] = ()) -> list[Problem]:
@@ -132,10 +137,14 @@ def problems_in(items: Sequence[Mapping[str, Any]], prefix: Sequence[str | int] 
     return list(dict.fromkeys(found))
 
 
-def problem_of(item: Mapping[str, Any], path: Sequence[str | int]) -> Problem:
-    """One of pydantic's complaints, about the field at `path`."""
+def problem_of(item: Mapping[str, Any], path: Sequence[str | int], *, repeats: bool = True) -> Problem:
+    """One of pydantic's complaints, about the field at `path`.
+
+    It `repeats` what was given, if that is a single value of a known field whose name is not that of a secret.
+    """
     kind, message = item["type"], item["msg"].removeprefix("Value error, ")
-    shown = "" if kind in ("missing", "value_error") else _shown(item["input"])
+    may_be_shown = repeats and path and kind not in _SILENT and not _is_secret(path)
+    shown = _shown(item["input"]) if may_be_shown else ""
     is_short = 0 < len(shown) <= _LONGEST_SHOWN
     if kind in _EXPECTED:
         message = f"{shown if is_short else 'This'} is not {_EXPECTED[kind][0]}"
@@ -170,7 +179,7 @@ def _of_alternatives(items: Sequence[Mapping[str, Any]], path: Sequence[str | in
         wanted = f"a number {numbers[0]['msg'].removeprefix('Input should be ')}"
     else:
         wanted = "a finite number"
-    shown = _shown(numbers[0]["input"])
+    shown = "" if _is_secret(path) else _shown(numbers[0]["input"])
     value = shown if 0 < len(shown) <= _LONGEST_SHOWN else "This"
     return Problem(
         _encodable(f"{value} is not {words[0]}, nor {wanted}."),
@@ -180,13 +189,18 @@ def _of_alternatives(items: Sequence[Mapping[str, Any]], path: Sequence[str | in
 
 
 def _shown(value: object) -> str:
-    """A value as it would be typed; "" for one that Python itself cannot write, being too deep or too large."""
+    """A single value as it would be typed; "" for one that Python itself cannot write, being too large, and for lists
+    and objects, which may hold anything."""
     try:
         if value is None or isinstance(value, bool | str):
             return json.dumps(value, ensure_ascii=False)
-        return repr(value)
-    except (RecursionError, ValueError):
+        return repr(value) if isinstance(value, int | float) else ""
+    except ValueError:
         return ""
+
+
+def _is_secret(path: Sequence[str | int]) -> bool:
+    return any(_SECRET.search(part) for part in path if isinstance(part, str))
 
 
 def _encodable(text: str) -> str:

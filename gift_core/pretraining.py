@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +24,15 @@ from gift_core.models.saving import save_checkpoint
 from gift_core.models.special_tokens import end_of_turn_id
 from gift_core.models.tiny import CONTEXT_LENGTH, new_network, train_tokenizer
 from gift_core.provenance import ExampleSet, Provenance, package_versions
-from gift_core.recovery import all_reported_values, begin, check_inputs_of, last_checkpoint, write_inputs
-from gift_core.reporting import CHECKPOINT, RECORD_FILE, TRAINER_DIRECTORY, Line, Reporter, write_atomically
+from gift_core.recovery import (
+    all_reported_values,
+    begin,
+    check_inputs_of,
+    checkpoint_to_resume,
+    drop_checkpoints,
+    write_inputs,
+)
+from gift_core.reporting import CHECKPOINT, RECORD_FILE, Line, Reporter, write_atomically
 from gift_core.spec import RunSpec
 from gift_core.tasks import algebra, countdown, sudoku, word_problems
 from gift_core.tasks.arithmetic import Size
@@ -158,7 +164,7 @@ def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOption
     model = new_model(seed)
     training, held_out, inputs = _problems(model, spec, count, seed)
     target.mkdir(parents=True, exist_ok=True)
-    resumed_from = last_checkpoint(target) if options.resume else None
+    resumed_from = checkpoint_to_resume(target) if options.resume else None
     if resumed_from:
         check_inputs_of(target, spec, lambda _: inputs)
     begin(target, spec, resumed_from)
@@ -183,7 +189,7 @@ def pretrain(target: Path, count: int, seed: int = 0, options: PretrainingOption
         "scores": scores(load_checkpoint(target / CHECKPOINT), spec, seed, options.scored),
     }
     write_atomically(target / RECORD_FILE, json.dumps(record, indent=2))
-    shutil.rmtree(target / TRAINER_DIRECTORY)
+    drop_checkpoints(target)
     return record
 
 

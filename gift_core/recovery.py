@@ -15,8 +15,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from gift_core.errors import Problem, SpecError
+from gift_core.files import bring_back, sync_all
 from gift_core.provenance import Provenance
 from gift_core.reporting import (
+    CHECKPOINT,
     INPUTS_FILE,
     METRICS_FILE,
     RECORD_FILE,
@@ -25,6 +27,7 @@ from gift_core.reporting import (
     TRAINER_DIRECTORY,
     write_atomically,
 )
+from gift_core.scratch import scratch_folder
 from gift_core.spec import RunSpec
 
 _SEAL = "seal.json"
@@ -34,6 +37,8 @@ PREFIX_CHECKPOINT_DIR = "checkpoint"
 
 def seal(directory: Path) -> None:
     """Write down what a finished checkpoint consists of, last of all: without it a checkpoint does not count."""
+    # What is on the disk only in part after a loss of power must not look finished.
+    sync_all(directory)
     write_atomically(directory / _SEAL, json.dumps(_contents(directory), indent=1))
 
 
@@ -75,9 +80,29 @@ def last_checkpoint(run: Path) -> Path | None:
     return next(iter(complete_checkpoints(run / TRAINER_DIRECTORY)), None)
 
 
+def checkpoint_to_resume(run: Path) -> Path | None:
+    """The same, for one that is about to be resumed. Raises `SpecError` where checkpoints were finished, and none of
+    them is whole any more: to begin at step 0 would lose what the run has learned without a word."""
+    found = last_checkpoint(run)
+    if found is None and (step := last_sealed_step(run)) is not None:
+        raise SpecError(
+            f"{run} holds a run that was saved at step {step}, and none of its checkpoints is whole any more.",
+            field="resume",
+            remedy=f"Put the files of {run / TRAINER_DIRECTORY} back from a copy, or start over.",
+        )
+    return found
+
+
 def is_finished(run: Path) -> bool:
-    """Whether the run in a directory has come to its end; one that was stopped may have left a result so far."""
-    return (run / RESULT_FILE).exists() and last_checkpoint(run) is None
+    """Whether the run in a directory has come to its end. One that was stopped may have left a result so far, beside
+    what it is resumed from, whether or not that is still whole."""
+    return (run / RESULT_FILE).exists() and not (run / TRAINER_DIRECTORY).exists()
+
+
+def drop_checkpoints(run: Path) -> None:
+    """Remove what a run could be resumed from: all of it is gone, whenever the process is killed, or nothing."""
+    with scratch_folder(run / TRAINER_DIRECTORY) as scratch, suppress(FileNotFoundError):
+        (run / TRAINER_DIRECTORY).rename(scratch)
 
 
 def last_sealed_step(run: Path) -> int | None:
@@ -87,13 +112,17 @@ def last_sealed_step(run: Path) -> int | None:
 
 
 def begin(run: Path, spec: RunSpec, resumed_from: Path | None) -> None:
-    """Make a directory ready for a run that starts anew, or goes on from a checkpoint in it."""
+    """Make a directory ready for a run that starts anew, or goes on from a checkpoint in it.
+
+    What was reported after that checkpoint is removed, so compare the inputs first: see `check_inputs`.
+    """
+    bring_back(run / CHECKPOINT)
+    if not resumed_from:
+        drop_checkpoints(run)
     write_atomically(run / SPEC_FILE, spec.to_yaml())
     forget_after(run, step_of(resumed_from) if resumed_from else -1)
     if resumed_from:
         remove_others(resumed_from)
-    else:
-        shutil.rmtree(run / TRAINER_DIRECTORY, ignore_errors=True)
 
 
 def write_inputs(run: Path, inputs: Provenance) -> None:

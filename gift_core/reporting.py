@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+
+from gift_core.files import write_whole
 
 Phase = Literal["loading", "probing", "training", "saving", "evaluating"]
 
@@ -73,8 +74,6 @@ def rounded(value: float) -> float:
     return float(f"{value:.7g}")
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader sees the old file or the new one, never half of one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, "utf-8")
-    beside.replace(path)
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a text so that a reader sees the old file or the new one: see `write_whole`."""
+    write_whole(path, text.encode("utf-8"), durable=durable)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -42,7 +41,8 @@ from gift_core.recovery import (
     begin,
     check_inputs,
     check_spec,
-    last_checkpoint,
+    checkpoint_to_resume,
+    drop_checkpoints,
     read_inputs,
     step_of,
     write_inputs,
@@ -50,7 +50,6 @@ from gift_core.recovery import (
 from gift_core.reporting import (
     CHECKPOINT,
     RESULT_FILE,
-    TRAINER_DIRECTORY,
     Line,
     Reporter,
     write_atomically,
@@ -98,12 +97,12 @@ def run_training(
     started = time.perf_counter()
     process = PartialState(cpu=not torch.accelerator.is_available())
     directory.mkdir(parents=True, exist_ok=True)
-    resumed_from = last_checkpoint(directory) if options.resume else None
+    resumed_from = checkpoint_to_resume(directory) if options.resume else None
     if resumed_from:
         check_spec(directory, spec)
     recorded = read_inputs(directory) if resumed_from else None
-    if process.is_main_process:
-        begin(directory, spec, resumed_from)
+    if process.is_main_process and not resumed_from:
+        begin(directory, spec, None)
     process.wait_for_everyone()
     begin_anew()
     reporter = Reporter(directory if process.is_main_process else None, options.listener)
@@ -112,6 +111,12 @@ def run_training(
         prepared = prepare(spec, resolve_dataset, options.resolve_run, recorded)
         if resumed_from:
             check_inputs(directory, prepared.provenance)
+            if process.is_main_process:
+                # Not before: a run that is refused keeps what it has reported.
+                reporter.close()
+                begin(directory, spec, resumed_from)
+                reporter = Reporter(directory, options.listener)
+            process.wait_for_everyone()
         if process.is_main_process:
             write_inputs(directory, prepared.provenance)
         rates = options.rate_cache or directory / _OWN_RATES
@@ -138,7 +143,7 @@ def run_training(
                 result["score"] = _score(model, spec, source, reporter, steps, options.should_stop)
             result["seconds"] = time.perf_counter() - started
             write_atomically(directory / RESULT_FILE, json.dumps(result, indent=2))
-            shutil.rmtree(directory / TRAINER_DIRECTORY, ignore_errors=True)
+            drop_checkpoints(directory)
         return result
     finally:
         reporter.close()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from gift_core.data.collation import Batch, NoisyExample, collate
 from gift_core.data.tokenisation import TokenisedExample
+from gift_core.files import sync
 from gift_core.models.forward import evaluating, read_head
 from gift_core.models.head import probe_scores
 from gift_core.models.loading import DiffusionModel
@@ -153,6 +154,7 @@ class ScoreCache:
         path = self.directory / f"{name}.safetensors"
         beside = self.directory / f".{name}.{os.getpid()}"
         save_file(self._pending, beside)
+        sync(beside)
         beside.replace(path)
         self._open.pop(path, None)
         self._files |= dict.fromkeys(self._pending, path)

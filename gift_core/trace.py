@@ -7,7 +7,6 @@ imports neither torch nor transformers.
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import model_validator as check
 
 from gift_core.documents import Document, PackedBytes, Token, unpack
 from gift_core.errors import SpecError
+from gift_core.files import write_whole
 from gift_core.section import Seed
 from gift_core.spec import SamplingSpec
 
@@ -176,10 +176,8 @@ class Trace(Document):
 def save_trace(trace: Trace, path: Path) -> None:
     """Write a trace as gzipped JSON; the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    # mtime 0: equal traces are equal files.
-    beside.write_bytes(gzip.compress(trace.model_dump_json().encode(), mtime=0))
-    beside.replace(path)
+    # mtime 0: equal traces are equal files. It can be computed again, so the disk need not hold it at once.
+    write_whole(path, gzip.compress(trace.model_dump_json().encode(), mtime=0), durable=False)
 
 
 def load_trace(path: Path) -> Trace:

@@ -45,7 +45,7 @@ def foreign(path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"GIFT_HOST": "nowhere.invalid"}, "GIFT_HOST: This machine cannot find the host nowhere.invalid."),
+        ({"GIFT_HOST": "nowhere.invalid"}, "GIFT_HOST: This machine cannot find this host."),
         ({"GIFT_DATA_DIR": "/proc/nowhere"}, "GIFT_DATA_DIR: /proc/nowhere cannot be written to"),
         ({"GIFT_API_URL": f"http://me:{PLANTED}@studio"}, "GIFT_API_URL: An address must not hold a user"),
         ({"GIFT_STORE_URL": "sqlite:////proc/nowhere/x.db"}, "GIFT_STORE_URL: /proc/nowhere cannot be written to"),

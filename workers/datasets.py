@@ -22,6 +22,7 @@ from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
+from gift_core.files import sync
 from gift_core.section import clean_name
 from gift_core.tasks.items import EvaluationTaskName
 from workers.dataset_records import DatasetRecords
@@ -314,6 +315,7 @@ class DatasetStore:
                 fingerprint=checked.summary.fingerprint if checked.summary else "",
                 task=checked.task,
             )
+            sync(arrived.path)
             kept = arrived.path.replace(self._file(dataset))
             # Before anybody can ask for it: a worker on another host needs the file.
             if self._shared:

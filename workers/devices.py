@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 from collections.abc import Collection, Mapping, Sequence
@@ -14,6 +15,9 @@ from pydantic import BaseModel, ConfigDict
 from gift_core.errors import SpecError
 from workers.line import Reach
 from workers.records import Job
+
+# What an error repeats of a setting: anything else may be a password in the wrong variable.
+_NAME = re.compile(r"(cpu|cuda|mps|xpu)(:\d{1,3})?")
 
 
 class Device(BaseModel):
@@ -56,7 +60,9 @@ def find_devices(asked: str = "auto", visible: str | None = None) -> list[Device
     names = [name.strip() for name in asked.split(",")]
     if missing := [name for name in names if name not in known]:
         raise SpecError(
-            f"This machine has no device {', '.join(missing)}.",
+            f"This machine has no device {', '.join(missing)}."
+            if all(map(_NAME.fullmatch, missing))
+            else "This machine has no device of such a name.",
             field="GIFT_DEVICES",
             remedy=f"Choose from {', '.join(known)}, or auto.",
         )

@@ -98,7 +98,8 @@ class Heart:
             if time.monotonic() - now > lasts:
                 # The store took that long.
                 self.was_hindered = True
-            write_atomically(self._lease, f"{now + lasts:.3f}")
+            # It means nothing after a restart, and a slow disk must not make it late.
+            write_atomically(self._lease, f"{now + lasts:.3f}", durable=False)
             # Not before: what the process has not been told does not count.
             self._until = now + lasts
         if unread is not None:

@@ -12,14 +12,16 @@ from pathlib import Path
 import psutil
 from sqlmodel import col, select
 
+from gift_core.files import is_set_aside, settle
 from workers.context import is_lease
 from workers.database import Database
 from workers.kinds import KINDS
 from workers.records import ACTIVE, Job
 from workers.sharing import STAGED
 
-# As `gift_core.scratch` and `write_atomically` call what takes its place when it is whole: its name, and who writes it.
-_SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)")
+# As `gift_core.scratch` and `gift_core.files` call what takes its place when it is whole, and what it replaces: its
+# name, and who writes it.
+_SCRATCH = re.compile(r"\.(?P<name>.+?)(\.before)?\.(?P<process>\d+)")
 _PARTIAL_UPLOADS = ".partial-*"
 # Nobody sends a part of an upload this much later than the last one.
 _UPLOAD_SECONDS = 3600
@@ -27,6 +29,8 @@ _UPLOAD_SECONDS = 3600
 
 def clear_leftovers(data: Path, database: Database) -> int:
     """Remove scratch folders and files, partial uploads and leases that belong to nobody any more; how many.
+
+    A folder that was set aside, and has lost its place to no other, gets its name again.
 
     What belongs to a job that some worker has stays, be it on another host.
     """
@@ -61,7 +65,8 @@ def _partial_uploads(folder: Path) -> Iterator[Path]:
 
 
 def clear_scratch(directory: Path) -> None:
-    """Remove what processes that are gone have left half written in a job's directory."""
+    """Remove what processes that are gone have left half written in a job's directory, and bring back what they have
+    set aside and not replaced."""
     for path in _children(directory):
         if _is_abandoned(path):
             _remove(path)
@@ -81,7 +86,9 @@ def _is_alive(process: int) -> bool:
 
 def _remove(path: Path) -> bool:
     with suppress(OSError):
-        if path.is_dir() and not path.is_symlink():
+        if is_set_aside(path):
+            settle(path)
+        elif path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()

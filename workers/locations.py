@@ -58,7 +58,7 @@ def _checked(url: str, field: str, named: Collection[str], others: Collection[st
     if not found or not _well_formed(url):
         raise LocationError("This is not a URL.", field=field, remedy=remedy)
     if scheme not in {*named, *others}:
-        raise LocationError(f"The scheme {scheme!r} is not known.", field=field, remedy=remedy)
+        raise LocationError("The scheme of this URL is not known.", field=field, remedy=remedy)
     if scheme in _NEED_A_PATH and not without_secrets(url).partition("://")[2].strip("/"):
         raise LocationError("This URL names no place.", field=field, remedy="Add the path or the bucket.")
     return url

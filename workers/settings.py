@@ -295,22 +295,14 @@ def read_settings() -> Settings:
 
 
 def _problem(item: Mapping[str, Any]) -> Problem:
-    """What is wrong with a variable, without the value of one that may hold a secret."""
+    """What is wrong with a variable, without its value: a password may stand in the wrong variable as well."""
     name = next((str(part) for part in item["loc"]), "")
     variable = variable_of(name)
-    if not _is_secret(name):
-        found = problem_of(item, [name])
-        return Problem(found.message, variable, _REMEDIES.get(name, found.remedy))
     if item["type"] == "too_short":
         least = item["ctx"]["min_length"]
         return Problem(f"It needs at least {least} character{'s' if least > 1 else ''}.", variable, _TOO_SHORT)
-    found = problem_of({**item, "input": ""}, [name])
-    return Problem(found.message.replace("got ''", ""), variable, found.remedy)
-
-
-def _is_secret(field: str) -> bool:
-    known = Settings.model_fields.get(field)
-    return known is not None and SecretStr.__name__ in str(known.annotation)
+    found = problem_of(item, [name], repeats=False)
+    return Problem(found.message, variable, _REMEDIES.get(name, found.remedy))
 
 
 def variable_of(field: str) -> str:

@@ -10,7 +10,7 @@ _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 
 
 class PathError(ValueError):
-    """A path cannot be used as it is written."""
+    """A path cannot be used as it is written. The message never repeats the path, which may be anything."""
 
 
 def expand_path(text: str | Path) -> Path:
@@ -22,12 +22,12 @@ def expand_path(text: str | Path) -> Path:
     if "\0" in given:
         raise PathError("A path has no null character in it.")
     expanded = os.path.expandvars(given)
-    if missing := _VARIABLE.search(expanded):
-        raise PathError(f"{missing[0]} is not set in the environment.")
+    if _VARIABLE.search(expanded):
+        raise PathError("It names a variable that is not set in the environment.")
     try:
         return Path(expanded).expanduser()
     except RuntimeError:
-        raise PathError(f"There is no user {Path(expanded).parts[0].removeprefix('~')!r}.") from None
+        raise PathError("There is no user of the name after ~.") from None
 
 
 def absolute_path(text: str) -> str:

@@ -43,7 +43,7 @@ def test_every_mistake_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch)
         read_settings()
     said = [(problem.field, problem.message) for problem in refused.value.problems]
     assert [field for field, _ in said] == ["GIFT_PORT", "GIFT_STORE_URL", "GIFT_QUEUE_URL", "GIFT_ARTEFACTS_URL"]
-    assert "'mysql' is not known. Begin it with sqlite:// or postgresql://" in said[1][1]
+    assert "The scheme of this URL is not known. Begin it with sqlite:// or postgresql://" in said[1][1]
     assert PASSWORD not in str(refused.value)
     with pytest.raises(ValueError, match="port") as plain:
         Settings()
@@ -56,7 +56,7 @@ def test_the_studio_says_so_instead_of_starting() -> None:
     assert done.returncode == 1
     said, why = done.stderr.splitlines()
     assert said == "The studio was not started."
-    assert why.startswith("GIFT_QUEUE_URL: The scheme 'amqp' is not known.")
+    assert why.startswith("GIFT_QUEUE_URL: The scheme of this URL is not known.")
 
 
 def test_every_setting_is_documented() -> None:
@@ -80,7 +80,7 @@ def test_every_setting_is_documented() -> None:
         ("GIFT_PUBLIC_URL", "https://[::1", "not valid"),
         ("OPENID_PROVIDER_URL", "huggingface.co", "Write it like https://huggingface.co."),
         ("GIFT_DATA_DIR", "~no-such-user/data", "There is no user"),
-        ("GIFT_DATA_DIR", "$NO_SUCH_VARIABLE/data", "$NO_SUCH_VARIABLE is not set"),
+        ("GIFT_DATA_DIR", "$NO_SUCH_VARIABLE/data", "a variable that is not set"),
         ("GIFT_SECRET", "hunter22", "It needs at least 16 characters."),
         ("GIFT_SECRET", "", "It needs at least 16 characters."),
         ("GIFT_WEBHOOK_SECRET", "", "It needs at least 1 character."),

@@ -213,7 +213,7 @@ def test_what_the_store_could_not_take_is_told_with_the_next_sign_of_life(
 def test_a_job_that_has_no_room_for_a_lease_fails_with_its_cause_and_leaves_its_device_free(
     store: JobStore, run_ids, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("workers.heart.write_atomically", full)

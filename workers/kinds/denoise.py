@@ -10,6 +10,7 @@ from typing import Any
 
 from gift_core.errors import StoppedError
 from gift_core.evaluation import check_lengths, generate
+from gift_core.files import write_whole
 from gift_core.reporting import Line
 from gift_core.tasks.items import Item
 from workers.context import JobContext
@@ -59,6 +60,6 @@ def whole_lines(path: Path) -> Iterator[dict[str, Any]]:
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if whole != text:
-        path.write_bytes(whole)
+        write_whole(path, whole)
     for line in whole.splitlines():
         yield json.loads(line)

@@ -43,7 +43,7 @@ def check_listening(settings: Settings) -> None:
         found = _resolve(settings)
     except OSError:
         raise ConfigurationError(
-            f"This machine cannot find the host {settings.host}.",
+            "This machine cannot find this host.",
             field=_HOST,
             remedy="Check its spelling, or write 127.0.0.1 to serve this machine alone.",
         ) from None
