@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
+import logging
 from collections.abc import Sequence
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +18,11 @@ from starlette.requests import ClientDisconnect
 from api.conditional import CACHE_CONTROL
 from api.schemas import ProblemDocument
 from gift_core.errors import GiftError, Problem, problems_in
+from workers.disk import no_room
+from workers.failures import is_want_of_room
+from workers.health.faults import fault_of_machine
+
+logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -36,11 +42,6 @@ _STATUS = {
     "busy": 503,
     "disk_full": 507,
 }
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_FULL = Problem(
-    "The disk is full, so this could not be written.",
-    remedy="Remove runs or data sets that are no longer needed, or ask whoever runs the studio to make room.",
-)
 _CODES = {status: code for code, status in _STATUS.items()}
 _TITLES = {
     "spec": "The settings cannot be used",
@@ -103,11 +104,17 @@ def _of_disconnect(_: Request, __: ClientDisconnect) -> JSONResponse:
     return problem_response(400, "request", [Problem("The connection was closed before the body was complete.")])
 
 
-def _of_system(_: Request, error: OSError) -> JSONResponse:
-    # Whatever was being written: the studio looks for room beforehand, but others write to the disk as well.
-    if error.errno in _NO_ROOM:
-        return problem_response(507, "disk_full", [_FULL])
-    raise error
+def _of_os_error(request: Request, error: OSError) -> JSONResponse:
+    """Answer where the machine did not let the studio use its own files; nothing is wrong with the request."""
+    data: Path = request.app.state.services.studio.data
+    if is_want_of_room(error):
+        return _of_gift_error(request, no_room())
+    fault = fault_of_machine(error, data)
+    if fault is None:
+        raise error
+    logger.error("The studio's files cannot be used: %s", error)
+    problem = Problem(f"The studio cannot use its files: {fault}.", remedy="Try again when its machine is in order.")
+    return problem_response(503, "not_ready", [problem])
 
 
 def _of_unexpected(request: Request, _: Exception) -> JSONResponse:
@@ -124,7 +131,7 @@ def add_error_handlers(app: FastAPI) -> None:
         RequestValidationError: _of_invalid_request,
         HTTPException: _of_http_exception,
         ClientDisconnect: _of_disconnect,
-        OSError: _of_system,
+        OSError: _of_os_error,
         Exception: _of_unexpected,
     }
     for kind, handler in handlers.items():

@@ -24,6 +24,14 @@ class DiskFullError(GiftError):
     code = "disk_full"
 
 
+def no_room() -> DiskFullError:
+    """The error of a disk, or of a user's share of it, that takes nothing more."""
+    return DiskFullError(
+        "There is no room left on the disk of the data folder.",
+        remedy="Remove runs that are no longer needed, or ask whoever runs the studio to make room.",
+    )
+
+
 def check_room(folder: Path, floor_bytes: int) -> None:
     """Raises `DiskFullError` where less than `floor_bytes` are free."""
     free = shutil.disk_usage(folder).free

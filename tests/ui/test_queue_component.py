@@ -94,6 +94,20 @@ def test_a_refusal_says_what_to_do(mount: Mount, site: Site) -> None:
     expect(page.get_by_role("status")).to_contain_text("Check the link.")
 
 
+def test_why_nothing_is_taken_is_said_until_something_is(mount: Mount, site: Site) -> None:
+    publish(site)
+    why = "The data folder cannot be written to: Read-only file system. Look at its disk."
+    site.documents["queue"] |= {"held_up": why}
+    site.documents["devices"][0]["devices"][0] |= {"held_up": why}
+    page = mount("queue", {"api": "api"})
+    expect(page.get_by_role("status")).to_have_text(f"Nothing is taken: {why}")
+    expect(page.get_by_role("list", name="Devices")).to_contain_text("takes nothing")
+    publish(site)
+    # Nothing tells of its end.
+    expect(page.get_by_role("status")).to_have_text("live", timeout=60_000)
+    expect(page.get_by_role("list", name="Devices")).to_contain_text("free")
+
+
 def test_news_are_shown_and_an_open_question_stays_open(mount: Mount, site: Site) -> None:
     publish(site)
     page = mount("queue", {"api": "api"})

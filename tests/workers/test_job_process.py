@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -16,13 +19,14 @@ import torch
 from gift_core.errors import DataError, Problem
 from gift_core.spec import RunSpec
 from tests import forked
+from tests.faults.unprivileged import obey_permissions
 from workers import outcome
-from workers.context import EXIT_LOST, JobContext, JobFile
+from workers.context import EXIT_LOST, EXIT_MACHINE, JobContext, JobFile
 from workers.failures import failure_of
-from workers.job_process import StopWish, main
+from workers.job_process import StopWish, _Lease, main
 from workers.kinds import KINDS
 from workers.outcome import Failure
-from workers.records import JobKind
+from workers.records import JobKind, JobState
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path("/studio/data")
@@ -60,6 +64,9 @@ def context_in(data: Path) -> JobContext:
         (RuntimeError("I/O error: No space left on device (os error 28)"), "disk_full"),
         (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), "disk_full"),
         (OSError(errno.ENOENT, os.strerror(errno.ENOENT)), "internal"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/anywhere"), "machine"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), str(DATA / "runs" / "run_1" / "x")), "machine"),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "/anywhere"), "internal"),
         (ValueError("a secret detail"), "internal"),
         (DataError("Row 3 is empty.", field="row 3", remedy="Fill it."), "data"),
     ],
@@ -126,11 +133,15 @@ def test_it_does_not_start_without_its_worker(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _end_on_a_full_disk(directory: Path, number: int) -> None:
-    def full(*_: object) -> None:
+def _end_without_a_word(directory: Path, number: int) -> None:
+    def unwritable(*_: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    outcome.write_atomically = full
+    outcome.write_atomically = unwritable
+    _carry_out(directory)
+
+
+def _carry_out(directory: Path) -> None:
     arguments = {"directory": directory, "data": directory, "attempt": 1, "parent": os.getppid()}
     main([part for name, value in arguments.items() for part in (f"--{name}", str(value))])
 
@@ -140,10 +151,64 @@ def test_where_a_failure_cannot_be_written_down_its_exit_code_says_that_the_disk
     tmp_path: Path, number: int
 ) -> None:
     renew(tmp_path, 60)
-    process = forked.start(_end_on_a_full_disk, tmp_path, number)
+    process = forked.start(_end_without_a_word, tmp_path, number)
     process.join(60)
     assert process.exitcode is not None
     assert outcome.outcome_of(tmp_path, process.exitcode).failure == outcome.DISK_FULL
+
+
+def test_where_a_failure_cannot_be_written_down_its_exit_code_says_that_the_machine_is_at_fault(tmp_path: Path) -> None:
+    renew(tmp_path, 60)
+    process = forked.start(_end_without_a_word, tmp_path, errno.EROFS)
+    process.join(60)
+    assert process.exitcode == EXIT_MACHINE
+    ended = outcome.outcome_of(tmp_path, EXIT_MACHINE)
+    assert (ended.state, ended.failure and ended.failure.code) == (JobState.INTERRUPTED, "machine")
+
+
+def _work_without_descriptors(directory: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+    _carry_out(directory)
+
+
+def _work_where_nothing_may_be_written(directory: Path) -> None:
+    obey_permissions()
+    _carry_out(directory)
+
+
+@pytest.mark.parametrize("work", [_work_without_descriptors, _work_where_nothing_may_be_written])
+def test_a_process_that_its_machine_keeps_from_its_work_has_not_failed(
+    tmp_path: Path, work: Callable[[Path], None]
+) -> None:
+    ask(tmp_path, RunSpec().model_dump(mode="json"))
+    renew(tmp_path, 60)
+    tmp_path.chmod(0o555)
+    process = forked.start(work, tmp_path)
+    process.join(60)
+    tmp_path.chmod(0o755)
+    assert process.exitcode is not None
+    ended = outcome.outcome_of(tmp_path, process.exitcode)
+    assert (ended.state, ended.failure and ended.failure.code) == (JobState.INTERRUPTED, "machine")
+
+
+def _lose_sight_of_the_lease(directory: Path, connection: Connection) -> None:
+    """The lease cannot be read any more while it lasts, and then it is over."""
+    lease = _Lease(directory / "lease-1")
+    connection.send(lease.end_if_over() > 0)
+    (directory / "lease-1").unlink()
+    # As for a disk that does not answer: there is something, and it cannot be read.
+    (directory / "lease-1").mkdir()
+    connection.send(lease.end_if_over() > 0)
+    while True:
+        lease.end_if_over()
+
+
+def test_a_lease_that_cannot_be_read_lasts_as_long_as_was_last_known(tmp_path: Path) -> None:
+    renew(tmp_path, 3)
+    process, told = forked.start_telling(_lose_sight_of_the_lease, tmp_path)
+    assert [told.recv(), told.recv()] == [True, True]
+    process.join(60)
+    assert process.exitcode == EXIT_MACHINE
 
 
 def test_signals_say_whether_the_result_is_kept_and_at_the_end_nothing() -> None:

@@ -17,6 +17,7 @@ const ENDED_SHOWN = 20;
 const CALM_MILLISECONDS = 500;
 const RETRY_MILLISECONDS = 3000;
 const DEVICES_MILLISECONDS = 30_000;
+const HELD_UP_MILLISECONDS = 5000;
 
 export function mount(host, { data, onAction }) {
   return component(host, 'queue', data, (next, signal) => (next ? draw(next, onAction, signal) : []));
@@ -59,7 +60,12 @@ function draw({ api }, onAction, signal) {
     look: refresh,
   }, signal);
   // Nothing tells of a worker that comes or goes.
-  const clocks = [setInterval(() => board.tick(), 1000), setInterval(() => document.hidden || refresh(), DEVICES_MILLISECONDS)];
+  const clocks = [
+    setInterval(() => board.tick(), 1000),
+    setInterval(() => document.hidden || refresh(), DEVICES_MILLISECONDS),
+    // Nor of the end of what holds it up.
+    setInterval(() => document.hidden || !board.isHeldUp || refresh(), HELD_UP_MILLISECONDS),
+  ];
   signal.addEventListener('abort', () => clocks.forEach(clearInterval));
   return board.parts;
 }
@@ -67,6 +73,7 @@ function draw({ api }, onAction, signal) {
 /** Everything that is shown. */
 class Board {
   isShown = false;
+  isHeldUp = false;
   #status = el('p', { class: 'gs-status', role: 'status' }, 'connecting…');
   #devices = el('ul', { class: 'gs-devices', 'aria-label': 'Devices' });
   #pause;
@@ -87,7 +94,7 @@ class Board {
     ];
   }
 
-  async show({ paused, running, waiting }, workers, ended, signal) {
+  async show({ paused, held_up: heldUp, running, waiting }, workers, ended, signal) {
     await this.#names.learn([...running, ...waiting, ...ended], signal);
     this.#running.show(running);
     this.#waiting.show(waiting);
@@ -96,7 +103,9 @@ class Board {
       ...workers.flatMap((worker) => worker.devices.map((device) => deviceEntry(worker, device, running))));
     this.#pause.show(paused);
     this.isShown = true;
-    if (paused) this.say('paused: what runs goes on, nothing else is taken', 'paused');
+    this.isHeldUp = Boolean(heldUp);
+    if (heldUp) this.say(`Nothing is taken: ${heldUp}`, 'held-up');
+    else if (paused) this.say('paused: what runs goes on, nothing else is taken', 'paused');
     else this.say('live', 'connected');
   }
 
@@ -151,10 +160,10 @@ class PauseButton {
   }
 }
 
-function deviceEntry({ host }, { name, title, job }, running) {
+function deviceEntry({ host }, { name, title, job, held_up: heldUp }, running) {
   const label = running.find(({ id }) => id === job)?.label ?? job;
   return el('li', { 'data-busy': String(Boolean(job)) },
-    el('b', {}, name), el('span', { class: 'gs-note' }, `${title} · ${host}`), el('span', {}, label ?? 'free'));
+    el('b', {}, name), el('span', { class: 'gs-note' }, `${title} · ${host}`), el('span', { title: heldUp || null }, label ?? (heldUp ? 'takes nothing' : 'free')));
 }
 
 /** What the experiments of runs are called; each is asked for once, and again where that failed. */

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from gift_core.errors import GiftError, Problem
-from workers.disk import DiskFullError, check_room
+from workers.disk import check_room, no_room
 from workers.kinds import KINDS
 from workers.records import JobKind
 
@@ -155,10 +155,7 @@ def _check_folder(data: Path) -> None:
             os.fsync(probe.fileno())
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise DiskFullError(
-                "There is no room left on the disk of the data folder.",
-                remedy=f"Make room, or ask whoever runs the studio to. {_GOES_ON}",
-            ) from None
+            raise no_room() from None
         raise _not_ready(
             f"The data folder cannot be written to: {error.strerror or type(error).__name__}.",
             "Look at its disk, how it is mounted and who may write to it.",
