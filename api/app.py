@@ -38,6 +38,7 @@ from api.routes import (
     outputs,
     preflights,
     runs,
+    sessions,
     sign_in,
     traces,
 )
@@ -73,6 +74,7 @@ api_routers = (
     outputs.router,
     jobs.router,
     sign_in.router,
+    sessions.router,
     accounts.router,
 )
 
