@@ -13,8 +13,9 @@ from api.dependencies import ServicesDependency
 from gift_core.config.addresses import canonical_ip
 from gift_core.config.headers import SESSION_COOKIE, UNKNOWN, bearer_token, cookie_token
 from gift_core.errors import GiftError
+from workers.access.identity import Identity
 from workers.account_records import Role, Scope
-from workers.accounts import LOCAL_ACCOUNT, AccountStore, Identity
+from workers.accounts import LOCAL_ACCOUNT, AccountStore
 from workers.logs import note
 from workers.settings import Settings
 
@@ -48,6 +49,16 @@ def is_forwarded(request: Request) -> bool:
     return request.client is not None and any(request.client.host in line for line in named)
 
 
+def session_token(request: Request) -> str | None:
+    """The browser's session as its cookie has it; None if there is no cookie or it holds no token."""
+    return cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE)
+
+
+def _given_key(request: Request) -> str | None:
+    """The key that was sent, "" for one that is no token."""
+    return bearer_token(request.headers.get("authorization", ""))
+
+
 _bearer = HTTPBearer(auto_error=False, description="An API key.", scheme_name="key")
 _cookie = APIKeyCookie(
     name=SESSION_COOKIE, auto_error=False, description="A browser that is signed in.", scheme_name="session"
@@ -78,19 +89,37 @@ def caller_of(
     quotas = {name: getattr(account, name) for name in ("queued_runs", "upload_mb", "computations")}
     prefix = identity.key.prefix if identity.key else None
     note(account=account.id)
-    return Caller(account.id, account.name, Role(account.role), identity.scopes, prefix, address, quotas=quotas)
+    return Caller(
+        account.id,
+        account.name,
+        Role(account.role),
+        identity.scopes,
+        prefix,
+        identity.session_id,
+        address,
+        quotas=quotas,
+    )
 
 
 def _proven(accounts: AccountStore, request: Request) -> Identity | None:
-    text = bearer_token(request.headers.get("authorization", ""))
-    if text is not None:
-        identity = accounts.identify_key(text) if text else None
+    if (key := _given_key(request)) is not None:
+        identity = accounts.identify_key(key) if key else None
         if identity is None:
             raise UnauthenticatedError("This API key is not valid, or not any more.", remedy=_ADVICE)
         return identity
-    token = cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE)
+    token = session_token(request)
     # A session that is over is like none: the browser cannot take its cookie back by itself.
-    return accounts.identify_session(token) if token else None
+    return accounts.sessions.identify(token) if token else None
+
+
+def is_still_proven(request: Request, accounts: AccountStore, caller: Caller) -> bool:
+    """Whether what identified the caller when the request came still does. Nothing is written."""
+    if (key := _given_key(request)) is not None:
+        identity = accounts.find_key(key) if key else None
+    else:
+        found = accounts.sessions.find(session_token(request) or "")
+        identity = found[1] if found else None
+    return identity is not None and identity.account.id == caller.account_id
 
 
 def require_known(caller: Caller, *, public: bool) -> None:

@@ -64,6 +64,8 @@ class Action(Enum):
     SEE_KEYS = Rule(Role.OWNER, Scope.MANAGE)
     MAKE_KEYS = Rule(Role.OWNER, Scope.MANAGE, changes=True, logged=True)
     REVOKE_KEYS = Rule(Role.OWNER, Scope.MANAGE, own=True, changes=True, logged=True)
+    SEE_SESSIONS = Rule(Role.VISITOR, Scope.READ)
+    END_SESSIONS = Rule(Role.VISITOR, Scope.MANAGE, own=True, changes=True, logged=True)
     SEE_ACCOUNTS = Rule(Role.ADMIN, Scope.ADMIN)
     CHANGE_ACCOUNTS = Rule(Role.ADMIN, Scope.ADMIN, changes=True, logged=True)
 
@@ -132,6 +134,15 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
     allowed.action = action  # type: ignore[attr-defined]
     # The place is free again when the answer is there, not when it has been read.
     return Depends(allowed, scope="function")
+
+
+def open_to_all() -> Any:
+    """The dependency of what has to answer when nothing else does: it identifies nobody, and needs no thread."""
+
+    async def welcome() -> None: ...
+
+    welcome.action = Action.ENTER  # type: ignore[attr-defined]
+    return Depends(welcome)
 
 
 def _place(limits: Limits, caller: Caller, rule: Rule) -> AbstractContextManager[None]:

@@ -15,7 +15,7 @@ from fastapi.routing import iter_route_contexts
 from api.app import create_api
 from api.permissions import Action, allow
 from gift_core.spec import ExperimentSpec
-from tests.api.secured import Asker, askers_of, person, secured_studio
+from tests.api.secured import Asker, askers_of, person, secured_studio, session_of
 from tests.serving import serve
 from workers.account_records import Role, Scope
 from workers.live_traces import LiveTrace
@@ -85,6 +85,8 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
     account = person(studio.accounts, name).id
     experiment, _ = studio.store.create_experiment(ExperimentSpec(), None, by=account)
     key, _ = studio.accounts.create_key(account, "spare", [Scope.READ], None)
+    session_of(studio.accounts, person(studio.accounts, name))
+    session = studio.accounts.sessions.all(account, 1)[0]
     studio.accounts.claim(f"dataset/dataset-of-{name}", account)
     jobs = {}
     for kind in (JobKind.INSPECT, JobKind.EVALUATE, JobKind.EXPORT):
@@ -100,6 +102,7 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
         "job_id": jobs[JobKind.EXPORT],
         "name": "a-file",
         "prefix": key.prefix,
+        "session_id": session.id,
         "account_id": account,
     }
 
