@@ -37,7 +37,7 @@ def parquet_rows(path: Path, field: str, most_bytes: int = MOST_UNPACKED) -> Ite
                     yield number, row if isinstance(row, DataError) else checked(row)
     except MemoryError as error:
         raise DataError(
-            f"{file_name(path)} cannot be read: a part of it asks for more memory than there is ({_first_line(error)}).",
+            f"{file_name(path)} cannot be read: a part of it asks for more memory than there is.",
             field=field,
             remedy="Write it again with smaller groups of rows, or as JSONL.",
         ) from error
