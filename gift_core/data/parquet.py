@@ -35,8 +35,14 @@ def parquet_rows(path: Path, field: str, most_bytes: int = MOST_UNPACKED) -> Ite
                 for row in _group_rows(file, group, unpacked):
                     number += 1
                     yield number, row if isinstance(row, DataError) else checked(row)
-    # Damaged files also make it say that a number is too large, or that memory is short.
-    except (pyarrow.ArrowException, ValueError, OverflowError, MemoryError, OSError) as error:
+    except MemoryError as error:
+        raise DataError(
+            f"{file_name(path)} cannot be read: a part of it asks for more memory than there is.",
+            field=field,
+            remedy="Write it again with smaller groups of rows, or as JSONL.",
+        ) from error
+    # Damaged files also make it say that a number is too large.
+    except (pyarrow.ArrowException, ValueError, OverflowError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise DataError(

@@ -50,7 +50,7 @@ def rows_at_once(file: Any, group: int, most_rows: int, most_bytes: int) -> int:
     for place in range(found.num_columns):
         # Such a value repeats the one before it, and is as long as all of its column at the most.
         if _is_continued(found, place):
-            rows = min(rows, 16 * most_bytes // max(1, found.column(place).total_uncompressed_size))
+            rows = min(rows, 4 * most_bytes // max(1, found.column(place).total_uncompressed_size))
         rows = min(rows, most_bytes // _width(file.schema.column(place)))
     return max(1, min(rows, most_rows))
 

@@ -241,4 +241,4 @@ def _declared(scope: Scope) -> int:
 
 def _path_of(scope: Scope) -> str:
     path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", "").rstrip("/"))
+    return "/" + path.removeprefix(scope.get("root_path", "").rstrip("/")).lstrip("/")

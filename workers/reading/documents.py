@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping
@@ -113,4 +113,10 @@ class OutOfMemory(Document):
 
 
 Answer = Annotated[Found | Refused | Failed | OutOfMemory, Field(discriminator="kind")]
-ANSWERS: TypeAdapter[Answer] = TypeAdapter(Answer)
+
+
+class Reply(Document):
+    """An answer; the process ends after its `is_last`."""
+
+    answer: Answer
+    is_last: bool

@@ -34,6 +34,7 @@ from workers.reading.documents import (
     OutOfMemory,
     ReadItems,
     Refused,
+    Reply,
     Request,
 )
 
@@ -57,8 +58,10 @@ def main() -> None:
     for line in sys.stdin:
         request = Request.model_validate_json(line)
         _limit(request.bounds)
-        _write(replies, _answered(request).model_dump_json() + "\n")
-        if _is_large():
+        answer = _answered(request)
+        reply = Reply(answer=answer, is_last=_is_large() or isinstance(answer, Failed))
+        _write(replies, reply.model_dump_json() + "\n")
+        if reply.is_last:
             return
 
 
@@ -108,7 +111,11 @@ def _limit(bounds: Bounds) -> None:
 
 
 def _is_large() -> bool:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > _LARGE_BYTES
+    # Not the largest size so far: that begins with the size of the server, which this process was made from.
+    with suppress(OSError):
+        pages = Path("/proc/self/statm").read_text("ascii").split()[1]
+        return int(pages) * resource.getpagesize() > _LARGE_BYTES
+    return False
 
 
 def _write(replies: TextIO, line: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gift_core.data.unpacked import TooMuchUnpackedError
 from gift_core.errors import DataError, GiftError, SpecError
-from workers.reading.documents import ANSWERS, Answer, Bounds, Failed, Found, OutOfMemory, Refused, Request, Task
+from workers.reading.documents import Answer, Bounds, Failed, Found, OutOfMemory, Refused, Reply, Request, Task
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Readers:
         with self._lock:
             while self._idle:
                 reader = self._idle.pop()
-                if reader.is_alive:
+                if reader.is_usable:
                     self._busy.add(reader)
                     return reader
                 reader.end()
@@ -97,12 +97,13 @@ class Readers:
         return reader
 
     def _put_back(self, reader: _Reader) -> None:
-        """Keep a process for the next file, if it is well and none waits already."""
+        """Keep a process for the next file, or another in place of one that has ended."""
         with self._lock:
             self._busy.discard(reader)
-            is_kept = reader.is_alive and not self._idle and not self._is_closed
-            if is_kept:
-                self._idle.append(reader)
+            is_wanted = not self._idle and not self._is_closed
+            is_kept = is_wanted and reader.is_usable
+            if is_wanted:
+                self._idle.append(reader if is_kept else _Reader(self._environment()))
         if not is_kept:
             reader.end()
 
@@ -124,11 +125,12 @@ class _Reader:
             start_new_session=True,
         )
         self.end = weakref.finalize(self, _end, self._process)
-        self._is_ready = False
+        self._is_ready = self._is_last = False
 
     @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
+    def is_usable(self) -> bool:
+        """Whether it may be asked again: it has not ended, and has not said that it is about to."""
+        return not self._is_last and self._process.poll() is None
 
     def ask(self, request: Request) -> Answer | str:
         """Return the answer, or how the process ended before it gave one."""
@@ -141,7 +143,10 @@ class _Reader:
         finally:
             timer.cancel()
         if line.endswith("\n"):
-            return ANSWERS.validate_json(line)
+            reply = Reply.model_validate_json(line)
+            self._is_last = reply.is_last
+            return reply.answer
+        self._is_last = True
         code = self._process.wait()
         return "too slow" if slow.is_set() or code == -signal.SIGXCPU else f"code {code}"
 
