@@ -12,10 +12,21 @@ import httpx
 import pytest
 
 from app import SHUTDOWN_SECONDS, create_app
+from gift_core.config.headers import PROXY_HEADERS
 from tests.api.secured import SECRET
 from tests.reverse_proxy import reverse_proxy
 from tests.serving import free_port, serve_on
 from workers.settings import Settings
+
+# What a proxy says in headers that hold no address.
+SAID = {"forwarded": "for=192.0.2.7;proto=https", "via": "1.1 proxy", "x-forwarded-proto": "https"}
+# Pages, Gradio's addresses, streams, files and the API.
+ASKED = [
+    *(("GET", path) for path in ("/", "/runs", "/config", "/gradio_api/queue/data?session_hash=x", "/healthz")),
+    *(("GET", path) for path in ("/components/dom.js", "/api/v1/events?topic=queue", "/offline.html?trace=x")),
+    *(("POST", path) for path in ("/gradio_api/queue/join", "/gradio_api/upload")),
+    ("GET", "/api/v1/runs"),
+]
 
 
 @contextmanager
@@ -123,9 +134,29 @@ def test_cookies_are_secure_where_the_studio_can_know_of_tls(
 @pytest.mark.parametrize("is_known", [True, False])
 def test_without_accounts_a_proxy_that_says_whom_it_asks_for_lets_nobody_in(tmp_path: Path, is_known: bool) -> None:
     with behind(tmp_path, is_known=is_known, keeps_host=False, forwards=False) as address:
-        for header in ("X-Forwarded-For", "X-Real-IP", "CF-Connecting-IP", "Forwarded", "Via"):
-            value = {"Forwarded": "for=192.0.2.7;proto=https", "Via": "1.1 proxy"}.get(header, "192.0.2.7")
-            answer = httpx.get(f"{address}/api/v1/runs", headers={header: value}, trust_env=False)
-            assert (answer.status_code, answer.json()["code"]) == (403, "not_local"), header
-            assert header.lower() in answer.text.lower()
-            assert "GIFT_SECRET" in json.dumps(answer.json()["problems"])
+        expect_refused(address, ASKED)
+
+
+def expect_refused(address: str, asked: list[tuple[str, str]]) -> None:
+    """Whatever a proxy says of itself or of its clients, nothing answers."""
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as http:
+        for header in PROXY_HEADERS:
+            value = SAID.get(header, "192.0.2.7")
+            for method, path in asked:
+                answer = http.request(method, path, headers={header: value})
+                assert answer.status_code == 403, f"{header}: {method} {path}"
+                assert "GIFT_SECRET" in json.dumps(answer.json()["problems"])
+            assert header in answer.text.lower() or header.endswith("-host")
+
+
+def test_a_front_end_of_its_own_passes_on_what_a_proxy_says(tmp_path: Path) -> None:
+    """The backend judges it: behind such a front end it hears of the proxy only from there."""
+    with free_port() as back, free_port() as front:
+        studio = Settings(data_dir=tmp_path / "data", port=back.getsockname()[1], embedded_worker=False)
+        with serve_on(back, create_app(studio), shutdown_seconds=SHUTDOWN_SECONDS) as url:
+            pages = Settings(api_url=url, data_dir=tmp_path / "pages", port=front.getsockname()[1])
+            with serve_on(front, create_app(pages), shutdown_seconds=SHUTDOWN_SECONDS) as address:
+                assert httpx.get(f"{address}/config", trust_env=False).status_code == 200
+                assert httpx.get(f"{address}/api/v1/runs", trust_env=False).status_code == 200
+                through = [each for each in ASKED if each[1] not in ("/healthz", "/components/dom.js")]
+                expect_refused(address, through)

@@ -52,12 +52,14 @@ class Visitors:
         tokens = {name: cookie_token(given.get("cookie", ""), name) for name in _COOKIES}
         peer = visit.client.host if visit.client else ""
         forwarded = given.get("x-forwarded-for", "").rsplit(",", 1)[-1].strip() if self._behind_hub else ""
+        hosts = given.get("x-forwarded-host", "")
         authorization = given.get("authorization", "")
         headers = {
             "Authorization": authorization if is_plain(authorization) else "",
             "Cookie": "; ".join(f"{name}={token}" for name, token in tokens.items() if token),
             "X-Forwarded-For": canonical_ip(forwarded or peer) or UNKNOWN,
-            "X-Forwarded-Host": _sendable(given.get("host", "")),
+            # The page's own, and what a proxy in front says that the browser asked for.
+            "X-Forwarded-Host": ", ".join(filter(None, map(_sendable, (given.get("host", ""), hosts)))),
         }
         # What a proxy in front says of itself is for the backend to judge as well.
         headers |= {name: _sendable(given.get(name, "")) for name in _OF_PROXIES}

@@ -39,7 +39,7 @@ def secured_studio(directory: Path, **changes: Any) -> Studio:
 def stop_the_clock(app: FastAPI) -> None:
     """No time passes for its limits: nobody is given more because a test takes long."""
     limits = app.state.services.limits
-    for buckets in (limits._requests, limits._changes, limits._sign_ins):
+    for buckets in (limits._requests, limits._changes, limits._sign_ins, limits._forwarded_sign_ins):
         buckets._clock = lambda: 0.0
 
 
