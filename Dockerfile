@@ -28,4 +28,5 @@ RUN pip install --no-cache-dir --no-deps --editable . && mkdir -p /home/user/dat
 
 EXPOSE 7860
 HEALTHCHECK CMD python -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=3)"
-CMD ["python", "app.py"]
+# The kernel drops a signal that comes to the first process before it has a handler; a blocked one waits for that.
+CMD ["env", "--block-signal=TERM,INT", "python", "app.py"]

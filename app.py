@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from workers.startup.ending import end_when_asked
+
+if __name__ == "__main__":
+    # What follows takes seconds, in which a signal must not be lost.
+    end_when_asked()
+
 import asyncio
 import logging
 import sys
@@ -52,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.pages.not_found import NotFound
     from ui.server.identity import Identities
     from ui.server.known_events import KnownEvents, event_names
+    from ui.server.stale import StaleStreams, exception_handlers
     from ui.server.uploads import UploadLimit
     from ui.visitor import Visitors
 
@@ -85,6 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
             check_room=lambda: check_room(uploads, int(settings.disk_floor_gb * GIGABYTE)),
             kept_seconds=UPLOADS_KEPT_SECONDS,
         ),
+        Middleware(StaleStreams, demo=demo),
     ]
     if has_accounts:
         is_private = not settings.api_url and not settings.is_public
@@ -97,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
             app,
             demo,
             path="/",
+            app_kwargs={"exception_handlers": exception_handlers()},
             theme=theme(),
             head=HEAD,
             # Behind a proxy that writes a Host of its own, Gradio would send browsers to that.
@@ -203,6 +212,7 @@ def main() -> None:
 
         commands(sys.argv[2:], prog_name="python app.py keys")
     with ExitStack() as held:
+        end_when_asked(held.close)
         try:
             settings = read_settings()
             set_up_logs(settings.log_format, settings.log_level)

@@ -30,6 +30,10 @@ _MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 # The age at which Gradio's own copy of an uploaded file goes, and the seconds between looks for such files.
 UPLOADS_KEPT_SECONDS = 600
 _UPLOADS_LOOK_SECONDS = 60
+# Gradio looks a thousand times a second whether an event has come, which takes a twentieth of a core. So many seconds
+# between two looks are not noticed; of progress, no page shows any.
+_EVENT_SECONDS = 0.04
+_PROGRESS_SECONDS = 1.0
 
 
 def build_ui(client: StudioClient, *, account_link: bool = False) -> gr.Blocks:
@@ -52,6 +56,9 @@ def build_ui(client: StudioClient, *, account_link: bool = False) -> gr.Blocks:
     guard(demo)
     # Gradio runs one call per event at a time by default: two visitors would wait for each other.
     demo.queue(default_concurrency_limit=8, max_size=64)
+    # There is no setting for these.
+    demo._queue.sleep_when_free = _EVENT_SECONDS
+    demo._queue.progress_update_sleep_when_free = _PROGRESS_SECONDS
     return demo
 
 

@@ -1,0 +1,1 @@
+"""How the front end is served: what stands between Gradio's addresses and the requests to them."""
