@@ -134,6 +134,15 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
     return Depends(allowed, scope="function")
 
 
+def open_to_all() -> Any:
+    """The dependency of what has to answer when nothing else does: it identifies nobody, and needs no thread."""
+
+    async def welcome() -> None: ...
+
+    welcome.action = Action.ENTER  # type: ignore[attr-defined]
+    return Depends(welcome)
+
+
 def _place(limits: Limits, caller: Caller, rule: Rule) -> AbstractContextManager[None]:
     if rule.examines:
         return limits.look(caller.known_as)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from fsspec import available_protocols
@@ -27,6 +27,7 @@ class ServiceUnavailable(GiftError):  # noqa: N818
     """A server that the studio needs does not answer now; what it holds is still there."""
 
     code = "service_unavailable"
+    headers: Mapping[str, str] = {"Retry-After": "5"}
 
 
 def check_store_url(url: str) -> str:
