@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.views import View
 from gift_core.section import Name as CleanName
-from workers.account_records import Role, Scope, Source
+from workers.account_records import Means, Role, Scope, Source
 
 Name = Annotated[CleanName, Field(min_length=1, max_length=100, pattern=r"^[\w][\w .@-]*$")]
 Quota = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -76,12 +76,31 @@ class KeyView(View):
     expires: float | None
     revoked: float | None
     last_used: float | None
+    ends_with_secret: bool = Field(
+        False, description="Whether it was made by a session begun with the studio's secret, and ends with that."
+    )
+    has_ended: bool = Field(False, description="Whether it is refused: revoked, expired, or made with a former secret.")
 
 
 class NewKeyView(KeyView):
     """A key, with its secret for this once."""
 
     key: str = Field(description="Keep it: it is not shown again.")
+
+
+class BrowserSessionView(View):
+    """A browser that is signed in."""
+
+    id: str
+    account_id: str
+    means: Means = Field(description="What it was begun with: the studio's secret, a key, or the Hub.")
+    key_prefix: str | None = Field(description="Of the key that it was begun with.")
+    created: float
+    last_used: float = Field(description="To within a minute or so.")
+    expires: float
+    ended: float | None
+    address: str = Field(description="Where it was begun.")
+    browser: str = Field(description="What the browser calls itself, in short.")
 
 
 class AuditEntryView(View):
@@ -95,6 +114,8 @@ class AuditEntryView(View):
     outcome: str
     request_id: str
     address: str
+    count: int = Field(description="How many times; like refusals of one hour are one entry.")
+    last: float | None = Field(description="When the last of several was.")
 
 
 class AuditPage(View):

@@ -41,6 +41,7 @@ from api.routes import (
     outputs,
     preflights,
     runs,
+    sessions,
     sign_in,
     traces,
 )
@@ -77,6 +78,7 @@ api_routers = (
     outputs.router,
     jobs.router,
     sign_in.router,
+    sessions.router,
     accounts.router,
 )
 

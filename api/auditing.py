@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.caller import Caller
@@ -58,7 +58,7 @@ class Auditing:
                 address=caller.address,
             )
             try:
-                await asyncio.to_thread(self._audit.add, entry)
+                await run_in_threadpool(self._audit.add, entry)
             except Exception:
                 # What was done is done. The answer says so, and the server's log that its trace is missing.
                 _log.exception("The audit log could not be written: %s", entry)

@@ -13,8 +13,9 @@ from api.dependencies import ServicesDependency
 from gift_core.config.addresses import canonical_ip
 from gift_core.config.headers import SESSION_COOKIE, UNKNOWN, bearer_token, cookie_token
 from gift_core.errors import GiftError
+from workers.access.identity import Identity
 from workers.account_records import Role, Scope
-from workers.accounts import LOCAL_ACCOUNT, AccountStore, Identity
+from workers.accounts import LOCAL_ACCOUNT, AccountStore
 from workers.logs import note
 from workers.settings import Settings
 
@@ -78,19 +79,38 @@ def caller_of(
     quotas = {name: getattr(account, name) for name in ("queued_runs", "upload_mb", "computations")}
     prefix = identity.key.prefix if identity.key else None
     note(account=account.id)
-    return Caller(account.id, account.name, Role(account.role), identity.scopes, prefix, address, quotas=quotas)
+    return Caller(
+        account.id,
+        account.name,
+        Role(account.role),
+        identity.scopes,
+        prefix,
+        identity.session_id,
+        address,
+        quotas=quotas,
+    )
 
 
 def _proven(accounts: AccountStore, request: Request) -> Identity | None:
-    text = bearer_token(request.headers.get("authorization", ""))
-    if text is not None:
-        identity = accounts.identify_key(text) if text else None
+    if (key := bearer_token(request.headers.get("authorization", ""))) is not None:
+        identity = accounts.identify_key(key) if key else None
         if identity is None:
             raise UnauthenticatedError("This API key is not valid, or not any more.", remedy=_ADVICE)
         return identity
     token = cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE)
     # A session that is over is like none: the browser cannot take its cookie back by itself.
-    return accounts.identify_session(token) if token else None
+    return accounts.sessions.identify(token) if token else None
+
+
+def is_still_proven(request: Request, accounts: AccountStore, caller: Caller) -> bool:
+    """Whether what identified the caller when the request came still does. Nothing is written."""
+    if (key := bearer_token(request.headers.get("authorization", ""))) is not None:
+        identity = accounts.find_key(key) if key else None
+    else:
+        token = cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE)
+        found = accounts.sessions.find(token) if token else None
+        identity = found[1] if found else None
+    return identity is not None and identity.account.id == caller.account_id
 
 
 def require_known(caller: Caller, *, public: bool) -> None:

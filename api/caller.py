@@ -17,6 +17,7 @@ class Caller:
     role: Role
     scopes: frozenset[Scope] = frozenset(Scope)
     key_prefix: str | None = None
+    session_id: str | None = None
     address: str = ""
     is_limited: bool = True
     quotas: Mapping[str, int | None] = field(default_factory=dict)

@@ -42,6 +42,10 @@ def owner_of_key(prefix: str, studio: StudioDependency) -> str:
     return studio.accounts.key(prefix).account_id
 
 
+def owner_of_session(session_id: str, studio: StudioDependency) -> str:
+    return studio.accounts.sessions.session(session_id).account_id
+
+
 def check_taken_up(studio: Studio, caller: Caller, ids: Collection[str]) -> None:
     """Asking again goes on with a job that ended without finishing, and so it needs what resuming it does.
 

@@ -74,6 +74,7 @@ def create_proxy(api_url: str, visitors: Visitors) -> FastAPI:
     app.add_api_route("/api/v1/{path:path}", forward, methods=["GET"])
     for path in _SIGNING_IN:
         app.add_api_route(path, forward, methods=["GET", "POST"])
+    app.add_api_route("/sign-in/sessions/{session_id}/end", forward, methods=["POST"])
     return app
 
 

@@ -38,6 +38,14 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class Means(StrEnum):
+    """What a browser session was begun with."""
+
+    SECRET = "secret"  # noqa: S105 (no password)
+    KEY = "key"
+    HUB = "hub"
+
+
 class Account(SQLModel, table=True):
     """A person or program. The id says where it comes from: `local`, `hub:…` (the Hub's own number), `key:…`."""
 
@@ -53,7 +61,10 @@ class Account(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """A key without the key: `digest` recognises it, `prefix` finds it and tells a person which one it is."""
+    """A key without the key: `digest` recognises it, `prefix` finds it and tells a person which one it is.
+
+    `secret_mark`: of the secret, if a session that was begun with it made the key. It ends when the secret changes.
+    """
 
     __tablename__ = "api_key"
 
@@ -66,18 +77,34 @@ class ApiKey(SQLModel, table=True):
     expires: float | None = None
     revoked: float | None = None
     last_used: float | None = None
+    secret_mark: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was revoked, or its time is over."""
+        return self.revoked is not None or (self.expires is not None and self.expires <= time.time())
 
 
 class BrowserSession(SQLModel, table=True):
-    """A browser that is signed in. Ends with the key that it was begun with."""
+    """A browser that is signed in. Ends with what it was begun with: the key, or the secret of `secret_mark`.
+
+    `digest` recognises the cookie; `id` is not secret.
+    """
 
     __tablename__ = "browser_session"
 
     digest: str = Field(primary_key=True)
+    id: str = Field(unique=True)
     account_id: str = Field(foreign_key="account.id", index=True)
     key_prefix: str | None = Field(default=None, foreign_key="api_key.prefix")
+    means: str
+    secret_mark: str | None = None
     created: float = Field(default_factory=time.time)
     expires: float
+    ended: float | None = None
+    last_used: float = Field(default_factory=time.time)
+    address: str = ""
+    browser: str = ""
 
 
 class Ownership(SQLModel, table=True):
@@ -88,7 +115,7 @@ class Ownership(SQLModel, table=True):
 
 
 class AuditEntry(SQLModel, table=True):
-    """Something that was done, or that was refused. Entries are only added."""
+    """Something that was done, or that was refused. Like refusals of one hour are one entry."""
 
     __tablename__ = "audit_entry"
 
@@ -100,3 +127,6 @@ class AuditEntry(SQLModel, table=True):
     outcome: str = Field(description="The HTTP status, or a word where there was no request.")
     request_id: str = ""
     address: str = ""
+    count: int = Field(default=1, description="How many times; above 1 only for refusals.")
+    last: float | None = Field(default=None, description="When the last of several was.")
+    refusal: str | None = Field(default=None, unique=True, description="What like refusals share.")

@@ -1,44 +1,38 @@
-"""Accounts, their API keys and their browser sessions."""
+"""Accounts and their API keys."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, tuple_
+from sqlalchemy import delete, tuple_, update
 from sqlmodel import Session, col, select
 
-from workers.account_records import Account, ApiKey, BrowserSession, Ownership, Role, Scope, Source
+from workers.access.identity import Identity, is_valid
+from workers.access.secret_marks import SecretMarks
+from workers.access.sessions import LAST_USED_SECONDS, SessionStore, end_sessions_of, mark_of_session
+from workers.account_records import Account, ApiKey, Ownership, Role, Scope, Source
 from workers.database import Database
-from workers.secret_texts import NewKey, digest_of, new_key, new_token, prefix_of, same
+from workers.secret_texts import NewKey, digest_of, new_key, prefix_of, same
 from workers.store import ConflictError, NotFoundError
 
 # Who works on the studio's own machine, with nobody to be told apart from.
 LOCAL_ACCOUNT = "local"
-# How stale `last_used` may be: a key that is used all the time is not written all the time.
-_LAST_USED_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Identity:
-    """A proven account, with the key that proved it where it was one."""
-
-    account: Account
-    key: ApiKey | None = None
-
-    @property
-    def scopes(self) -> frozenset[Scope]:
-        return frozenset(Scope) if self.key is None else frozenset(map(Scope, self.key.scopes))
 
 
 class AccountStore:
-    """Who there is. Records come back detached; times are seconds since the epoch."""
+    """Who there is. Records come back detached; times are seconds since the epoch.
 
-    def __init__(self, database: Database) -> None:
+    `secret` is the studio's password; what was begun with another one counts no more.
+    """
+
+    def __init__(self, database: Database, secret: str | None = None) -> None:
         self._read = database.read
         self._write = database.write
+        self._beside = database.beside
+        self._marks = SecretMarks(database, secret)
+        self.sessions = SessionStore(database, self._marks)
 
     def ensure(self, source: Source, subject: str, name: str, role: Role) -> Account:
         """The account of this subject of a source, made where there is none; a new name replaces the old one."""
@@ -65,22 +59,38 @@ class AccountStore:
             return list(session.exec(query))
 
     def change(self, account_id: str, changes: dict[str, Any]) -> Account:
-        """Role, quotas, or whether it is disabled. Raises `NotFoundError`."""
+        """Change role, quotas, or whether it is disabled. Raises `NotFoundError`.
+
+        Its browser sessions end when it is disabled or may do less than before.
+        """
         with self._write() as session:
             account = _account(session, account_id)
+            before = Role(account.role)
             account.sqlmodel_update(changes)
             session.add(account)
+            if account.disabled or not Role(account.role).reaches(before):
+                end_sessions_of(session, account_id=account_id)
         return account
 
     # Keys
 
     def create_key(
-        self, account_id: str, name: str, scopes: Collection[Scope], expires: float | None
+        self,
+        account_id: str,
+        name: str,
+        scopes: Collection[Scope],
+        expires: float | None,
+        in_session: str | None = None,
     ) -> tuple[ApiKey, NewKey]:
-        """A key and, this once, its text. Raises `NotFoundError` when there is no such account."""
+        """Return a new key and, this once, its text.
+
+        One that is made `in_session`, the id of a browser session that was begun with the studio's secret, ends with
+        that secret. Raises `NotFoundError` if there is no such account, or the session has ended.
+        """
         made = new_key()
         with self._write() as session:
             _account(session, account_id)
+            mark = mark_of_session(session, in_session) if in_session is not None else None
             key = ApiKey(
                 prefix=made.prefix,
                 account_id=account_id,
@@ -88,6 +98,7 @@ class AccountStore:
                 digest=digest_of(made.text),
                 scopes=[scope.value for scope in Scope if scope in scopes],
                 expires=expires,
+                secret_mark=mark,
             )
             session.add(key)
         return key, made
@@ -115,56 +126,37 @@ class AccountStore:
             key = _key(session, prefix)
             key.revoked = key.revoked or time.time()
             session.add(key)
-            session.connection().execute(delete(BrowserSession).where(col(BrowserSession.key_prefix) == prefix))
+            end_sessions_of(session, key_prefix=prefix)
         return key
 
     def identify_key(self, text: str) -> Identity | None:
-        """Whose key this is; None when there is no such key, or it has ended."""
+        """Return whose key this is, and note that it was used; None when there is no such key, or it has ended."""
+        identity = self.find_key(text)
+        if identity is not None and identity.key is not None:
+            self._note_use(identity.key)
+        return identity
+
+    def find_key(self, text: str) -> Identity | None:
+        """Return whose key this is, without a note."""
         prefix = prefix_of(text)
         if prefix is None:
             return None
         with self._read() as session:
             key = session.get(ApiKey, prefix)
             account = session.get(Account, key.account_id) if key else None
-        if key is None or account is None or not same(key.digest, digest_of(text)) or not _is_valid(account, key):
+        if key is None or account is None or not same(key.digest, digest_of(text)):
             return None
-        self._note_use(key)
-        return Identity(account, key)
+        return Identity(account, key) if is_valid(account, key) and self.has_its_secret(key) else None
+
+    def has_its_secret(self, key: ApiKey) -> bool:
+        """Whether the secret of the session that made a key is still the studio's; true of keys made otherwise."""
+        return self._marks.fits(key.secret_mark)
 
     def _note_use(self, key: ApiKey) -> None:
         now = time.time()
-        if key.last_used is None or abs(now - key.last_used) > _LAST_USED_SECONDS:
-            with self._write() as session:
-                session.add(_key(session, key.prefix).sqlmodel_update({"last_used": now}))
-
-    # Browser sessions
-
-    def open_session(self, identity: Identity, seconds: float) -> str:
-        """The text of the cookie of a new session. Sessions that are over are cleared away with it."""
-        token, now = new_token(), time.time()
-        key = identity.key.prefix if identity.key else None
-        with self._write() as session:
-            session.connection().execute(delete(BrowserSession).where(col(BrowserSession.expires) < now))
-            session.add(
-                BrowserSession(
-                    digest=digest_of(token), account_id=identity.account.id, key_prefix=key, expires=now + seconds
-                )
-            )
-        return token
-
-    def identify_session(self, token: str) -> Identity | None:
-        """Whose session this is; None when it has ended, or the key that it was begun with has."""
-        with self._read() as session:
-            found = session.get(BrowserSession, digest_of(token))
-            if found is None or found.expires < time.time():
-                return None
-            account = _account(session, found.account_id)
-            key = session.get(ApiKey, found.key_prefix) if found.key_prefix else None
-        return Identity(account, key) if _is_valid(account, key) else None
-
-    def close_session(self, token: str) -> None:
-        with self._write() as session:
-            session.connection().execute(delete(BrowserSession).where(col(BrowserSession.digest) == digest_of(token)))
+        if key.last_used is None or abs(now - key.last_used) > LAST_USED_SECONDS:
+            used = update(ApiKey).where(col(ApiKey.prefix) == key.prefix).values(last_used=now)
+            self._beside.add(("key", key.prefix), lambda session: session.exec(used))
 
     # Who made what
 
@@ -206,12 +198,6 @@ def named_account(store: AccountStore, name: str, role: Role | None) -> Account:
             remedy="Leave the role out, or choose another name.",
         )
     return account
-
-
-def _is_valid(account: Account, key: ApiKey | None) -> bool:
-    if account.disabled:
-        return False
-    return key is None or (key.revoked is None and (key.expires is None or key.expires > time.time()))
 
 
 def _account(session: Session, account_id: str) -> Account:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from gift_core.errors import GiftError
+from workers.access import session_commands
+from workers.access.command_store import opened, record
 from workers.account_records import ApiKey, Role, Scope
 from workers.accounts import AccountStore, named_account
-from workers.settings import read_settings
 
 _DAY = 86_400
 
 commands = typer.Typer(help="API keys of this studio's data folder.", no_args_is_help=True)
+commands.add_typer(session_commands.commands, name="sessions")
 
 
 @commands.command()
@@ -29,10 +28,11 @@ def create(
     days: Annotated[float | None, typer.Option(min=0.01, help="Days until it ends; never when left out.")] = None,
 ) -> None:
     """Make a key and show it, once."""
-    with _accounts() as accounts:
+    with opened() as (accounts, audit):
         owner = named_account(accounts, account or name, role)
         expires = time.time() + days * _DAY if days else None
         key, made = accounts.create_key(owner.id, name, scope or [Scope.READ], expires)
+        record(audit, "make_keys", f"key {key.prefix} of {owner.id}")
     typer.echo(made.text)
     typer.echo(f"Key {key.prefix} of {owner.name} ({owner.role}). It is not shown again.", err=True)
 
@@ -40,44 +40,28 @@ def create(
 @commands.command("list")
 def list_keys() -> None:
     """Show all keys, without their secrets."""
-    with _accounts() as accounts:
+    with opened() as (accounts, _):
         names = {account.id: f"{account.name} ({account.role})" for account in accounts.accounts()}
         for key in accounts.api_keys():
-            parts = [key.prefix, key.name, names[key.account_id], ",".join(key.scopes), _state(key)]
+            parts = [key.prefix, key.name, names[key.account_id], ",".join(key.scopes), _state(key, accounts)]
             typer.echo("\t".join(parts))
 
 
 @commands.command()
 def revoke(prefix: Annotated[str, typer.Argument(help="The key's prefix, as `list` shows it.")]) -> None:
     """End a key at once, and every browser session that was begun with it."""
-    with _accounts() as accounts:
-        accounts.revoke(prefix)
+    with opened() as (accounts, audit):
+        key = accounts.revoke(prefix)
+        record(audit, "revoke_keys", f"key {prefix} of {key.account_id}")
     typer.echo(f"Key {prefix} is revoked.")
 
 
-def _state(key: ApiKey) -> str:
+def _state(key: ApiKey, accounts: AccountStore) -> str:
     if key.revoked is not None:
         return "revoked"
+    if not accounts.has_its_secret(key):
+        return "made under another GIFT_SECRET"
     if key.expires is None:
         return "valid"
     until = f"{datetime.fromtimestamp(key.expires, UTC):%Y-%m-%d %H:%M} UTC"
     return f"ended {until}" if key.expires < time.time() else f"until {until}"
-
-
-@contextmanager
-def _accounts() -> Iterator[AccountStore]:
-    # Imported here: `--help` needs no studio.
-    from workers.studio import database_of
-
-    try:
-        database = database_of(read_settings())
-    except GiftError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    try:
-        yield AccountStore(database)
-    except GiftError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    finally:
-        database.close()

@@ -30,6 +30,11 @@ def new_token() -> str:
     return secrets.token_urlsafe(_RANDOM_BYTES)
 
 
+def new_session_id() -> str:
+    """What a session is called in lists; not secret."""
+    return secrets.token_hex(_PREFIX_BYTES)
+
+
 def prefix_of(text: str) -> str | None:
     """The prefix of what has a key's form."""
     found = _KEY.fullmatch(text)

@@ -24,7 +24,7 @@ from api.owners import owner_of_key
 from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, ForbiddenError, allow
 from gift_core.errors import SpecError
-from workers.account_records import Account, Role, Source
+from workers.account_records import Account, ApiKey, Role, Source
 from workers.accounts import LOCAL_ACCOUNT, named_account
 from workers.studio import Studio
 
@@ -67,7 +67,7 @@ def list_keys(
     """One's own keys, for admins everybody's; the newest first."""
     whose = None if caller.is_admin else caller.account_id
     found = studio.accounts.api_keys(whose, limit + 1, decode(cursor, TIME_PLACE))
-    return page_of(found, limit, KeyView.from_record, lambda each: (each.created, each.prefix))
+    return page_of(found, limit, lambda key: _view(studio, key), lambda each: (each.created, each.prefix))
 
 
 @router.post("/keys", status_code=201, responses=documented(400, 401, 403, 409))
@@ -80,6 +80,9 @@ def create_key(
 ) -> NewKeyView:
     """Make a key for oneself; admins also for an account that they name. Its secret is in this answer only.
 
+    One that is made in a session begun with the studio's secret ends with that secret: otherwise who has had the
+    secret could stay for ever. `python app.py keys create` makes keys that outlive it.
+
     It takes no Idempotency-Key: the secret is kept nowhere, so a second answer could not have it. Where the answer was
     lost, revoke the key that was made, and make another.
     """
@@ -90,10 +93,10 @@ def create_key(
         )
     account = _account_for(studio, caller, asked)
     expires = time.time() + asked.expires_in_days * _DAY if asked.expires_in_days else None
-    key, made = studio.accounts.create_key(account.id, asked.name, asked.scopes, expires)
+    key, made = studio.accounts.create_key(account.id, asked.name, asked.scopes, expires, caller.session_id)
     request.state.thing = f"key {key.prefix} of {account.id}"
     response.headers["Cache-Control"] = NO_STORE
-    return NewKeyView(**dict(KeyView.from_record(key)), key=made.text)
+    return NewKeyView(**dict(_view(studio, key)), key=made.text)
 
 
 @router.delete(
@@ -101,7 +104,7 @@ def create_key(
 )
 def revoke_key(prefix: str, studio: StudioDependency) -> KeyView:
     """End a key at once, and every session that was begun with it."""
-    return KeyView.from_record(studio.accounts.revoke(prefix))
+    return _view(studio, studio.accounts.revoke(prefix))
 
 
 @router.get("/audit", dependencies=[allow(Action.SEE_ACCOUNTS)], responses=documented(401, 403))
@@ -115,6 +118,12 @@ def list_audit(
     found = studio.audit.page(limit + 1, int(cursor) if cursor else None, account)
     items = [AuditEntryView.from_record(entry) for entry in found[:limit]]
     return AuditPage(items=items, next=str(items[-1].id) if len(found) > limit else None)
+
+
+def _view(studio: Studio, key: ApiKey) -> KeyView:
+    has_ended = key.has_ended or not studio.accounts.has_its_secret(key)
+    ends_with_secret = key.secret_mark is not None
+    return KeyView.from_record(key).model_copy(update={"ends_with_secret": ends_with_secret, "has_ended": has_ended})
 
 
 def _account_for(studio: Studio, caller: Caller, asked: KeyRequest) -> Account:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Response
 
 from api import event_response
+from api.access.stream_check import StreamCheck
 from api.dependencies import HubDependency, StudioDependency, TracesDependency
 from api.errors import documented
 from api.event_response import EventResponse
@@ -75,6 +76,7 @@ def _look_up(name: str, studio: Studio, traces: TraceService) -> list[LiveTrace]
 async def stream_events(
     hub: HubDependency,
     watched: Annotated[Watched, Depends(_watched)],
+    is_allowed: StreamCheck,
     last_event_id: Annotated[str | None, Header(pattern=EVENT_ID)] = None,
     after: Annotated[str | None, Query(pattern=EVENT_ID, description="An event id to go on from.")] = None,
     anew: Annotated[
@@ -97,7 +99,7 @@ async def stream_events(
     events = multiplexed(
         hub, watched.topics, watched.traces, place, _those_in(watched.topics, Topics.parse(anew or ()))
     )
-    return EventResponse(after_unknown(watched.unknown, events) if watched.unknown else events)
+    return EventResponse(after_unknown(watched.unknown, events) if watched.unknown else events, is_allowed)
 
 
 def _those_in(topics: Topics, some: Topics) -> Topics:

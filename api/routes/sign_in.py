@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 from urllib.parse import parse_qs, urlencode
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
+from api.access.browsers import browser_name
+from api.access.sign_in_page import sign_in_page, signed_in_page
 from api.account_views import SessionView
 from api.auth import is_forwarded, request_address
 from api.caller import Caller
@@ -16,18 +18,21 @@ from api.cookies import set_cookie
 from api.dependencies import ServicesDependency
 from api.errors import documented
 from api.oauth import SignInError
+from api.owners import owner_of_session
 from api.permissions import Action, allow
 from api.rate_limits import TooManyError
-from api.sign_in_page import sign_in_page, signed_in_page
 from gift_core.config.headers import SESSION_COOKIE, STATE_COOKIE, cookie_token
-from workers.account_records import AuditEntry, Role, Source
-from workers.accounts import Identity
+from workers.access.identity import Identity
+from workers.account_records import AuditEntry, BrowserSession, Role, Source
+from workers.audit import REFUSED
 from workers.secret_texts import same
 from workers.studio import Studio
 
 ADMIN = "admin"
 _STATE_SECONDS = 600
 _HOUR = 3600
+# Sessions on the page; the API lists all.
+_MOST_SHOWN = 50
 
 router = APIRouter(tags=["accounts"])
 # Pages and the ways to and from the Hub: for browsers, beside the API.
@@ -58,7 +63,7 @@ async def show(request: Request, caller: Entering, services: ServicesDependency,
     if not settings.has_accounts:
         return RedirectResponse(_below(request, destination), 303)
     if caller.is_known:
-        return signed_in_page(_below(request, ""), _below(request, destination), caller.name, caller.role)
+        return await run_in_threadpool(_signed_in, request, caller, services.studio, destination)
     return _form(request, services.studio, destination)
 
 
@@ -74,9 +79,9 @@ async def sign_in(request: Request, _: Entering, services: ServicesDependency) -
         answer = _form(request, studio, destination, str(error), 429)
         answer.headers.update(error.headers)
         return answer
-    identity = await asyncio.to_thread(_identify, studio, given)
+    identity = await run_in_threadpool(_identify, studio, given)
     if identity is None:
-        await _note(request, studio, "", "refused")
+        await _note(request, studio, "", REFUSED)
         return _form(request, studio, destination, "This is neither the password nor a valid key.", 401)
     return await _enter(request, studio, identity, destination)
 
@@ -84,11 +89,21 @@ async def sign_in(request: Request, _: Entering, services: ServicesDependency) -
 @pages.post("/sign-out")
 async def sign_out(request: Request, _: Entering, services: ServicesDependency) -> Response:
     """End this browser's session, everywhere its cookie may have got to."""
+    studio = services.studio
     if token := cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE):
-        await asyncio.to_thread(services.studio.accounts.close_session, token)
+        ended = await run_in_threadpool(studio.accounts.sessions.close, token)
+        if ended is not None:
+            await _note(request, studio, ended.account_id, "done", "sign_out", f"session {ended.id}")
     answer = RedirectResponse(_below(request, "/sign-in"), 303)
-    set_cookie(answer, request, services.studio.settings, SESSION_COOKIE, "", 0)
+    set_cookie(answer, request, studio.settings, SESSION_COOKIE, "", 0)
     return answer
+
+
+@pages.post("/sign-in/sessions/{session_id}/end", dependencies=[allow(Action.END_SESSIONS, owner_of_session)])
+async def end_session(session_id: str, request: Request, services: ServicesDependency) -> Response:
+    """End a session of the list, and show the list again; who ends their own is asked to sign in."""
+    await run_in_threadpool(services.studio.accounts.sessions.end, session_id)
+    return RedirectResponse(_below(request, "/sign-in"), 303)
 
 
 @pages.get("/oauth/login")
@@ -121,12 +136,12 @@ async def return_from_hub(
     try:
         person, destination = await services.hub_sign_in.finish(code, state, kept, _callback(request, studio))
     except SignInError as error:
-        await _note(request, studio, "", "refused")
+        await _note(request, studio, "", REFUSED)
         return _form(request, studio, "/", str(error), 401)
     role = Role.ADMIN if person.sub == studio.settings.space_creator_user_id else Role.OWNER
-    account = await asyncio.to_thread(studio.accounts.ensure, Source.HUB, person.sub, person.preferred_username, role)
+    account = await run_in_threadpool(studio.accounts.ensure, Source.HUB, person.sub, person.preferred_username, role)
     if account.disabled:
-        await _note(request, studio, account.id, "refused")
+        await _note(request, studio, account.id, REFUSED)
         return _form(request, studio, "/", "This account is disabled. An admin of this studio can say why.", 403)
     answer = await _enter(request, studio, Identity(account), destination)
     set_cookie(answer, request, studio.settings, STATE_COOKIE, "", 0)
@@ -137,29 +152,57 @@ def _identify(studio: Studio, given: str) -> Identity | None:
     password = studio.settings.secret
     if password is not None and same(given, password.get_secret_value()):
         admin = studio.accounts.ensure(Source.LOCAL, ADMIN, ADMIN, Role.ADMIN)
-        return Identity(admin)
+        return Identity(admin, by_secret=True)
     return studio.accounts.identify_key(given)
 
 
 async def _enter(request: Request, studio: Studio, identity: Identity, destination: str) -> Response:
     seconds = studio.settings.session_hours * _HOUR
-    token = await asyncio.to_thread(studio.accounts.open_session, identity, seconds)
+    token = await run_in_threadpool(
+        studio.accounts.sessions.open,
+        identity,
+        seconds,
+        address=request_address(request, studio.settings),
+        browser=browser_name(request.headers.get("user-agent", "")),
+        # Whatever this browser had is over. The new cookie is always a new one, never one that it came with.
+        former=cookie_token(request.headers.get("cookie", ""), SESSION_COOKIE),
+    )
     await _note(request, studio, identity.account.id, "done")
     answer = RedirectResponse(_below(request, destination), 303)
     set_cookie(answer, request, studio.settings, SESSION_COOKIE, token, seconds)
     return answer
 
 
-async def _note(request: Request, studio: Studio, account_id: str, outcome: str) -> None:
+def _signed_in(request: Request, caller: Caller, studio: Studio, destination: str) -> Response:
+    sessions = studio.accounts.sessions
+    own = sessions.all(caller.account_id, _MOST_SHOWN + 1)
+    others: list[BrowserSession] = []
+    if caller.is_admin:
+        others = sessions.all(limit=_MOST_SHOWN + 1, not_of=caller.account_id)
+    return signed_in_page(
+        _below(request, ""),
+        _below(request, destination),
+        caller.name,
+        caller.role,
+        current=caller.session_id,
+        own=own,
+        others=others,
+        most=_MOST_SHOWN,
+    )
+
+
+async def _note(
+    request: Request, studio: Studio, account_id: str, outcome: str, action: str = "sign_in", thing: str = ""
+) -> None:
     entry = AuditEntry(
         account_id=account_id,
-        action="sign_in",
-        thing=request.url.path,
+        action=action,
+        thing=thing or request.url.path,
         outcome=outcome,
         request_id=request.state.request_id,
         address=request_address(request, studio.settings),
     )
-    await asyncio.to_thread(studio.audit.add, entry)
+    await run_in_threadpool(studio.audit.add, entry)
 
 
 def _form(request: Request, studio: Studio, destination: str, problem: str = "", status: int = 200) -> Response:

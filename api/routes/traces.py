@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import TypeAdapter
 
 from api import event_response
+from api.access.stream_check import StreamCheck
 from api.caller import Caller
 from api.dependencies import StudioDependency, TracesDependency
 from api.errors import documented
@@ -78,10 +79,11 @@ def list_traces(
 )
 async def stream_traces(
     watched: Annotated[list[LiveTrace], Depends(_watched)],
+    is_allowed: StreamCheck,
     last_event_id: Annotated[str | None, Header(pattern=_EVENT_ID)] = None,
 ) -> EventResponse:
     """All parts of these traces, or those after the event named, and then each as soon as it is there."""
-    return EventResponse(sent(stream(watched, parse_position(last_event_id, len(watched)))))
+    return EventResponse(sent(stream(watched, parse_position(last_event_id, len(watched)))), is_allowed)
 
 
 @router.get("/traces/{trace_id}", dependencies=[allow(Action.EXAMINE)], responses=documented(404, 409))

@@ -11,8 +11,9 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from workers.access.identity import Identity
 from workers.account_records import Account, Role, Scope, Source
-from workers.accounts import AccountStore, Identity
+from workers.accounts import AccountStore
 from workers.settings import Settings
 from workers.studio import Studio
 
@@ -48,7 +49,7 @@ def person(accounts: AccountStore, name: str, role: Role = Role.OWNER) -> Accoun
 
 def session_of(accounts: AccountStore, account: Account) -> dict[str, str]:
     """The headers of a browser that is signed in."""
-    return {"Cookie": f"gift_session={accounts.open_session(Identity(account), 3600)}"}
+    return {"Cookie": f"gift_session={accounts.sessions.open(Identity(account), 3600)}"}
 
 
 def key_of(

@@ -17,8 +17,9 @@ from sqlmodel import SQLModel
 from typer.testing import CliRunner
 
 from workers import migrations
+from workers.access.identity import Identity
 from workers.account_records import AuditEntry, Role, Scope, Source
-from workers.accounts import AccountStore, Identity, named_account
+from workers.accounts import AccountStore, named_account
 from workers.audit import AuditLog
 from workers.database import Database
 from workers.key_commands import commands
@@ -52,12 +53,16 @@ def test_no_other_text_has_a_keys_form(text: str) -> None:
     assert len(digest_of(text)) == 64
 
 
-def test_a_key_is_recognised_whole_and_kept_as_a_digest(accounts: AccountStore, tmp_path: Path) -> None:
+def test_a_key_is_recognised_whole_and_kept_as_a_digest(
+    accounts: AccountStore, database: Database, tmp_path: Path
+) -> None:
     account = named_account(accounts, "ci", None)
     key, made = accounts.create_key(account.id, "nightly", [Scope.LAUNCH, Scope.READ], None)
     before = time.time()
     found = accounts.identify_key(made.text)
     assert found is not None
+    # Notes of use are written beside the request.
+    assert database.beside.flush(60)
     assert (found.account.id, found.scopes) == ("key:ci", {Scope.READ, Scope.LAUNCH})
     assert accounts.identify_key(made.text[:-1] + ("a" if made.text[-1] != "a" else "b")) is None
     with closing(sqlite3.connect(tmp_path / "studio.sqlite3")) as connection:
@@ -74,8 +79,8 @@ def test_a_key_that_has_ended_takes_its_sessions_along(
     key, made = accounts.create_key(account.id, "nightly", [Scope.READ], expires)
     found = accounts.identify_key(made.text)
     assert found is not None
-    token = accounts.open_session(found, 60)
-    assert accounts.identify_session(token) is not None
+    token = accounts.sessions.open(found, 60)
+    assert accounts.sessions.identify(token) is not None
     if ended == "revoked":
         accounts.revoke(key.prefix)
     elif ended == "disabled":
@@ -83,14 +88,14 @@ def test_a_key_that_has_ended_takes_its_sessions_along(
     else:
         monkeypatch.setattr(time, "time", lambda: expires)
     assert accounts.identify_key(made.text) is None
-    assert accounts.identify_session(token) is None
+    assert accounts.sessions.identify(token) is None
 
 
 def test_a_session_that_is_over_counts_no_more_and_goes(accounts: AccountStore, tmp_path: Path) -> None:
     identity = Identity(accounts.ensure(Source.HUB, "1", "alice", Role.OWNER))
-    over = accounts.open_session(identity, -1)
-    assert accounts.identify_session(over) is None
-    accounts.open_session(identity, 60)
+    over = accounts.sessions.open(identity, -1)
+    assert accounts.sessions.identify(over) is None
+    accounts.sessions.open(identity, 60)
     with closing(sqlite3.connect(tmp_path / "studio.sqlite3")) as connection:
         assert connection.execute("SELECT count(*) FROM browser_session").fetchone() == (1,)
 
