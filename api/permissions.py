@@ -64,7 +64,7 @@ class Action(Enum):
     SEE_KEYS = Rule(Role.OWNER, Scope.MANAGE)
     MAKE_KEYS = Rule(Role.OWNER, Scope.MANAGE, changes=True, logged=True)
     REVOKE_KEYS = Rule(Role.OWNER, Scope.MANAGE, own=True, changes=True, logged=True)
-    SEE_SESSIONS = Rule(Role.VISITOR, Scope.MANAGE)
+    SEE_SESSIONS = Rule(Role.VISITOR, Scope.READ)
     END_SESSIONS = Rule(Role.VISITOR, Scope.MANAGE, own=True, changes=True, logged=True)
     SEE_ACCOUNTS = Rule(Role.ADMIN, Scope.ADMIN)
     CHANGE_ACCOUNTS = Rule(Role.ADMIN, Scope.ADMIN, changes=True, logged=True)

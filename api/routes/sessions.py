@@ -13,6 +13,7 @@ from api.errors import documented
 from api.owners import owner_of_session
 from api.pages import TIME_PLACE, Cursor, Limit, Page, decode, page_of
 from api.permissions import Action, allow
+from workers.account_records import Scope
 
 router = APIRouter(tags=["accounts"])
 
@@ -24,8 +25,11 @@ def list_sessions(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[BrowserSessionView]:
-    """The browsers that are signed in with one's own account, for admins everybody's; the newest first."""
-    whose = None if caller.is_admin else caller.account_id
+    """The browsers that are signed in with one's own account, for admins everybody's; the newest first.
+
+    A key of an admin needs the scope `admin` for those of others.
+    """
+    whose = None if caller.is_admin and Scope.ADMIN in caller.scopes else caller.account_id
     found = studio.accounts.sessions.all(whose, limit + 1, decode(cursor, TIME_PLACE))
     return page_of(found, limit, BrowserSessionView.from_record, lambda each: (each.created, each.id))
 

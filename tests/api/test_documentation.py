@@ -81,6 +81,8 @@ ROUTES = {
     ("get", "/keys"),
     ("post", "/keys"),
     ("delete", "/keys/{prefix}"),
+    ("get", "/sessions"),
+    ("delete", "/sessions/{session_id}"),
     ("get", "/audit"),
 }
 

@@ -85,6 +85,8 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
     account = person(studio.accounts, name).id
     experiment, _ = studio.store.create_experiment(ExperimentSpec(), None, by=account)
     key, _ = studio.accounts.create_key(account, "spare", [Scope.READ], None)
+    session_of(studio.accounts, person(studio.accounts, name))
+    session = studio.accounts.sessions.all(account, 1)[0]
     studio.accounts.claim(f"dataset/dataset-of-{name}", account)
     jobs = {}
     for kind in (JobKind.INSPECT, JobKind.EVALUATE, JobKind.EXPORT):
@@ -100,6 +102,7 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
         "job_id": jobs[JobKind.EXPORT],
         "name": "a-file",
         "prefix": key.prefix,
+        "session_id": session.id,
         "account_id": account,
     }
 
