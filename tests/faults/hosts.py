@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -20,6 +21,7 @@ import uvicorn
 from api.app import create_api
 from tests import forked
 from tests.faults import unprivileged
+from workers import accounts
 from workers.database import Database
 from workers.devices import Device, DevicePool
 from workers.health.gate import Gate
@@ -122,9 +124,15 @@ def train(data: Path) -> None:
     studio.close()
 
 
-def serve(data: Path, port: int) -> None:
-    """The backend with its embedded worker, until SIGTERM."""
-    studio = Studio(Settings(data_dir=data, recorded_example=False))
+def serve(data: Path, port: int, secret: str | None = None) -> None:
+    """The backend with its embedded worker, until SIGTERM; with accounts if there is a `secret`."""
+    often = 1_000_000
+    settings = {"requests_per_minute": often, "changes_per_minute": often} if secret else {}
+    studio = Studio(Settings(data_dir=data, recorded_example=False, secret=secret, **settings))
+    # Each request has a use to note, as if its key had not been used for long.
+    accounts.LAST_USED_SECONDS = 0.0
+    # What a launch is checked for takes an import of torch, and is not what is tried here.
+    studio.check = lambda _: None
     app = create_api(studio, events_interval=0.05)
     worker = light_worker(studio.store, studio.queue, light_supervisor(studio.store, data))
     worker.start()
@@ -135,6 +143,19 @@ def serve(data: Path, port: int) -> None:
     finally:
         worker.stop()
         studio.close()
+
+
+def hold(data: Path, seconds: float, *, is_killed: bool) -> None:
+    """Hold the lock of the store's writers for so long; the file `held` is there meanwhile. It may end by SIGKILL."""
+    held = data / "held"
+    with closing(sqlite3.connect(data / "studio.sqlite3", timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        held.touch()
+        time.sleep(seconds)  # How long it is held is what is tried.
+        if is_killed:
+            os.kill(os.getpid(), signal.SIGKILL)
+        connection.execute("ROLLBACK")
+    held.unlink()
 
 
 def open_store(data: Path, urls: Mapping[str, str]) -> JobStore:

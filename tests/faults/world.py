@@ -46,7 +46,8 @@ class World:
         self.store = hosts.open_store(data, self.urls)
         self.queue = hosts.open_queue(data, self.urls)
         self.processes: list[BaseProcess] = []
-        self._kept: socket.socket | None = None
+        # Ports that servers of this world listen on, for as long as it lasts.
+        self.kept: list[socket.socket] = []
 
     def launch(self, experiments: int = 1) -> list[str]:
         """Queue experiments of two runs; the runs' ids."""
@@ -65,12 +66,13 @@ class World:
 
     def start_web(self, run_id: str) -> tuple[BaseProcess, AbstractContextManager[object]]:
         """A web server with a worker, and a stream that somebody has open there."""
-        self._kept = bound(0)
-        port = self._kept.getsockname()[1]
+        kept = bound(0)
+        self.kept.append(kept)
+        port = kept.getsockname()[1]
         process = hosts.start("serve", self.data, port)
         self.processes.append(process)
         address = f"http://127.0.0.1:{port}"
-        self.until(lambda: _answers(address), "the server's answer")
+        self.until(lambda: answers(address), "the server's answer")
         experiment = self.job(run_id).experiment_id or ""
         topic = {"topic": f"experiment:{experiment}"}
         return process, httpx.stream("GET", f"{address}/api/v1/events", params=topic, timeout=60)
@@ -158,7 +160,7 @@ class World:
         for run_id in run_ids:
             job = self.job(run_id)
             assert job.state == JobState.FINISHED, self.states()
-            assert job.result == {"value": UNDISTURBED}, "it ends as if nothing had happened"
+            assert job.result == {"value": UNDISTURBED, "seconds": 0.2}, "it ends as if nothing had happened"
             self._check_ledger(job)
             self._check_history(job)
             self._check_log(job)
@@ -212,13 +214,14 @@ class World:
             process.join()
         for child in self.left_behind():
             child.kill()
-        if self._kept is not None:
-            self._kept.close()
+        for kept in self.kept:
+            kept.close()
         self.queue.close()
         self.store.close()
 
 
-def _answers(address: str) -> bool:
+def answers(address: str) -> bool:
+    """Whether a server answers there."""
     try:
         return httpx.get(f"{address}/healthz", timeout=1).is_success
     except httpx.TransportError:

@@ -139,6 +139,23 @@ def test_the_audit_log_is_read_page_by_page(database: Database) -> None:
     assert [entry.thing for entry in log.page(10, account_id="hub:1")] == ["3", "1"]
 
 
+def test_refusals_are_counted_and_do_not_grow_the_log_without_end(database: Database) -> None:
+    log = AuditLog(database, most_refusals=5)
+    log.add(AuditEntry(account_id="local", action="sign_in", thing="/sign-in", outcome="done"))
+    for number in range(20):
+        log.add(AuditEntry(account_id="", action="sign_in", thing="/sign-in", outcome="refused", time=7200.0 + number))
+    log.add(AuditEntry(account_id="hub:1", action="stop", thing="run_1", outcome="403", time=7300.0))
+    log.add(AuditEntry(account_id="", action="sign_in", thing="/sign-in", outcome="refused", time=10_800.0))
+    kept = [(entry.outcome, entry.time, entry.count, entry.last) for entry in log.page(10)][:-1]
+    assert kept == [("refused", 10_800.0, 1, None), ("403", 7300.0, 1, None), ("refused", 7200.0, 20, 7219.0)]
+    for number in range(20):
+        entry = AuditEntry(account_id="", action="sign_in", thing="/", outcome="refused", address=f"10.0.0.{number}")
+        log.add(entry)
+    found = log.page(100)
+    assert [entry.address for entry in found[:-1]] == [f"10.0.0.{number}" for number in range(19, 14, -1)]
+    assert found[-1].outcome == "done", "what was done stays"
+
+
 def test_keys_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIFT_DATA_DIR", str(tmp_path))
     run = CliRunner().invoke

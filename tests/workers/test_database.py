@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from sqlmodel import SQLModel
 from gift_core.spec import ExperimentSpec, RunSpec
 from tests.services import PASSWORD, PostgresService
 from workers import records
+from workers.connections import engines
+from workers.connections.errors import StoreBusy, StoreFull
 from workers.database import Database, StoreUnavailable
 from workers.keys import Claim, Keys
 from workers.lifecycle.actions import JobAction, actions_of
@@ -285,6 +287,90 @@ def _write_while_it_dies(database: Database, server: PostgresService) -> None:
         session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
         session.flush()
         server.kill()
+
+
+def test_a_reader_writes_nothing_and_does_not_wait_for_a_writer(tmp_path: Path) -> None:
+    with closing(Database.in_file(tmp_path / "studio.sqlite3")) as database, database.write() as writing:
+        writing.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+        writing.flush()
+        with database.read() as session:
+            assert _datasets(session) == 0
+        with pytest.raises(StoreUnavailable, match="readonly"), database.read() as session:
+            session.execute(text("DELETE FROM dataset"))
+
+
+def test_whoever_may_not_wait_to_write_is_told_at_once(database_url: str) -> None:
+    with closing(Database(database_url)) as first, closing(Database(database_url)) as second:
+        with first.write() as session:
+            session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+            session.flush()
+            # Another thread of the same process, and another process.
+            for database in (first, second):
+                with ThreadPoolExecutor(1) as thread, pytest.raises(StoreBusy) as busy:
+                    thread.submit(_add_dataset, database, "ds_2").result()
+                assert busy.value.headers["Retry-After"]
+        _add_dataset(second, "ds_2")
+        with first.read() as session:
+            assert _datasets(session) == 2
+
+
+def _add_dataset(database: Database, identity: str) -> None:
+    with database.write(patience=0.0) as session:
+        session.add(records.Dataset(id=identity, name="", suffix="", bytes=0, rows=0))
+
+
+def test_writes_beside_requests_are_done_when_the_database_is_free(database_url: str) -> None:
+    with closing(Database(database_url)) as database, database.write() as session:
+        session.add(records.Dataset(id="ds_1", name="", suffix="", bytes=0, rows=0))
+        session.flush()
+        dataset = records.Dataset(id="ds_2", name="", suffix="", bytes=0, rows=0)
+        assert database.beside.add("one", lambda session: session.merge(dataset))
+        assert database.beside.add("one", lambda session: session.merge(dataset))
+        with ThreadPoolExecutor(1) as thread:
+            assert not thread.submit(database.beside.flush).result(), "it is kept"
+    with closing(Database(database_url)) as database, database.read() as session:
+        assert _datasets(session) == 2, "closing has written it"
+
+
+def test_more_readers_than_connections_are_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(engines._READERS, "pool_timeout", 0.1)
+    with closing(Database.in_file(tmp_path / "studio.sqlite3")) as database, ExitStack() as stack:
+        most = engines._READERS["pool_size"] + engines._READERS["max_overflow"]
+        for _ in range(int(most)):
+            stack.enter_context(database.read()).connection()
+        with pytest.raises(StoreBusy, match="Too many requests") as busy:
+            database.ping()
+        assert busy.value.headers["Retry-After"]
+
+
+def test_a_full_disk_is_said(tmp_path: Path) -> None:
+    with closing(Database.in_file(tmp_path / "studio.sqlite3")) as database:
+        with pytest.raises(StoreFull) as full:
+            _fill(database)
+        assert full.value.code == "disk_full"
+        with database.read() as session:
+            assert _datasets(session) == 0
+
+
+def _fill(database: Database) -> None:
+    with database.write() as session:
+        session.execute(text(f"PRAGMA max_page_count={session.scalar(text('PRAGMA page_count'))}"))
+        session.add(records.Dataset(id="ds_1", name="x" * 100_000, suffix="", bytes=0, rows=0))
+        session.flush()
+
+
+def test_a_file_that_is_damaged_while_it_is_used_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "studio.sqlite3"
+    with closing(Database.in_file(path)) as database:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with path.open("r+b") as file:
+            # Behind the first page, which says what the file is.
+            file.seek(4096)
+            file.write(b"noise" * (path.stat().st_size // 5))
+        with pytest.raises(StoreUnavailable) as damaged, database.read() as session:
+            _datasets(session)
+        assert damaged.value.problems[0].remedy
 
 
 def test_a_database_that_is_not_known_is_refused() -> None:
