@@ -20,6 +20,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 
 from gift_core.errors import GiftError
+from gift_core.escaping import escaped
 from workers.logs import set_up_logs
 from workers.settings import UPLOADS_VARIABLE, Settings, prepare_environment, read_settings, uploads_folder
 from workers.startup.data_folder import check_data_folder, check_folder, clear_uploads, only_server_of
@@ -181,7 +182,7 @@ def main() -> None:
             claim_folders(settings, held)
             app = create_app(settings)
         except GiftError as error:
-            raise SystemExit(f"The studio was not started.\n{error}") from None
+            raise SystemExit(f"The studio was not started.\n{escaped(str(error))}") from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             remedy = "Check who may write there, and the free space."

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gift_core.errors import GiftError
+from gift_core.escaping import escaped, escaped_line
 from workers.account_records import ApiKey, Role, Scope
 from workers.accounts import AccountStore, named_account
 from workers.settings import read_settings
@@ -34,7 +35,7 @@ def create(
         expires = time.time() + days * _DAY if days else None
         key, made = accounts.create_key(owner.id, name, scope or [Scope.READ], expires)
     typer.echo(made.text)
-    typer.echo(f"Key {key.prefix} of {owner.name} ({owner.role}). It is not shown again.", err=True)
+    typer.echo(escaped_line(f"Key {key.prefix} of {owner.name} ({owner.role}). It is not shown again."), err=True)
 
 
 @commands.command("list")
@@ -44,7 +45,7 @@ def list_keys() -> None:
         names = {account.id: f"{account.name} ({account.role})" for account in accounts.accounts()}
         for key in accounts.api_keys():
             parts = [key.prefix, key.name, names[key.account_id], ",".join(key.scopes), _state(key)]
-            typer.echo("\t".join(parts))
+            typer.echo("\t".join(map(escaped_line, parts)))
 
 
 @commands.command()
@@ -72,12 +73,12 @@ def _accounts() -> Iterator[AccountStore]:
     try:
         database = database_of(read_settings())
     except GiftError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None
     try:
         yield AccountStore(database)
     except GiftError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None
     finally:
         database.close()
