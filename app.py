@@ -27,6 +27,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api.serving.descriptors import raise_limit
 from gift_core.errors import GiftError
+from gift_core.escaping import escaped
 from workers.disk import GIGABYTE, check_room
 from workers.logs import set_up_logs
 from workers.settings import UPLOADS_VARIABLE, Settings, prepare_environment, read_settings, uploads_folder
@@ -221,7 +222,7 @@ def main() -> None:
             claim_folders(settings, held)
             app = create_app(settings)
         except GiftError as error:
-            raise SystemExit(f"The studio was not started.\n{error}") from None
+            raise SystemExit(f"The studio was not started.\n{escaped(str(error))}") from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             remedy = "Check who may write there, and the free space."

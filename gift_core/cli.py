@@ -30,6 +30,7 @@ from gift_core.cli_inspect import inspect, inspect_data
 from gift_core.cli_preflight import check
 from gift_core.cli_submit import submit
 from gift_core.errors import GiftError, ModelError, SpecError, StoppedError
+from gift_core.escaping import escaped
 from gift_core.recovery import check_inputs_of, is_finished
 from gift_core.reporting import RECORD_FILE
 from gift_core.spec import METHODS, ExperimentSpec, RunSpec, field_table
@@ -52,16 +53,16 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except StoppedError as error:
-        console.print(str(error), highlight=False)
+        console.print(escape(escaped(str(error))), highlight=False)
         sys.exit(130)
     except GiftError as error:
         for problem in error.problems:
-            console.print(f"[red]{error.code}[/red]", escape(str(problem)), highlight=False)
+            console.print(f"[red]{error.code}[/red]", escape(escaped(str(problem))), highlight=False)
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         remedy = "Check the path, who may write there, and the free space."
-        console.print("[red]files[/red]", escape(f"{where}. {remedy}"), highlight=False)
+        console.print("[red]files[/red]", escape(escaped(f"{where}. {remedy}")), highlight=False)
         sys.exit(1)
 
 

@@ -22,6 +22,7 @@ from gift_core.data.texts import printable
 from gift_core.data_spec import ColumnMapping, HubSource
 from gift_core.dataset_summary import DatasetSummary, Duplicates, ExampleText, Quantiles
 from gift_core.errors import Problem
+from gift_core.escaping import escaped, escaped_json, escaped_line
 
 _KINDS_SHOWN = 5
 Name = Annotated[str | None, typer.Option(help="Its name; found by name when left out.")]
@@ -83,13 +84,13 @@ def check_data(
             write_problems(file, problems)
     else:
         for problem in problems:
-            sys.stdout.write(f"{problem}\n")
+            sys.stdout.write(f"{escaped_line(str(problem))}\n")
     if kinds:
         _print_kinds(kinds)
         raise typer.Exit(1)
     summary = summary_of(paths, mapping)
     if as_json:
-        sys.stdout.write(summary.model_dump_json(indent=2) + "\n")
+        sys.stdout.write(escaped_json(summary.model_dump_json(indent=2)) + "\n")
     else:
         _print(summary)
 
@@ -131,7 +132,7 @@ def _counted(problems: Iterator[Problem], kinds: Counter[str]) -> Iterator[Probl
 def _print_kinds(kinds: Counter[str]) -> None:
     console.print(f"[red]{kinds.total():,} problems[/red], most often:", highlight=False)
     for message, count in kinds.most_common(_KINDS_SHOWN):
-        console.print(f"{count:>9,}  {escape(message)}", highlight=False)
+        console.print(f"{count:>9,}  {escape(escaped_line(message))}", highlight=False)
 
 
 def _print(summary: DatasetSummary) -> None:
@@ -149,7 +150,7 @@ def _print(summary: DatasetSummary) -> None:
     }
     for name, value in facts.items():
         if value:
-            table.add_row(name, escape(value))
+            table.add_row(name, escape(escaped(value)))
     output = Console(highlight=False)
     output.print(table)
     if summary.first_example:
@@ -177,13 +178,8 @@ def _print_example(output: Console, example: ExampleText) -> None:
     parts = [*((turn.role, turn.text) for turn in example.history), ("prompt", example.prompt)]
     output.print(f"\nRow {example.row}, before the model's chat template:")
     for name, text in [*parts, ("response, learned", example.response)]:
-        output.print(f"\n[bold]{name}[/bold]")
-        output.print(Text(_without_controls(text)), soft_wrap=True)
-
-
-def _without_controls(text: str) -> str:
-    """Replace what a terminal would act on: a data set may hold escape sequences."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in printable(text))
+        output.print(f"\n[bold]{escape(escaped_line(name))}[/bold]")
+        output.print(Text(escaped(text)), soft_wrap=True)
 
 
 def _sizes(sizes: Quantiles | None) -> str:

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from gift_core.data_spec import TaskSource
 from gift_core.errors import SpecError
+from gift_core.escaping import escaped_line
 from gift_core.recovery import checkpoint_to_resume, step_of
 from gift_core.section import read_typed
 from gift_core.spec import RunSpec
@@ -51,7 +52,9 @@ def fetch(name: str) -> None:
     hub_name = HubName.parse(name)
     if hub_name is None or Path(name).exists() or cached(hub_name):
         return
-    console.print(f"Downloading {escape(name)} from the Hub: weights, config and tokenizer.", highlight=False)
+    console.print(
+        f"Downloading {escape(escaped_line(name))} from the Hub: weights, config and tokenizer.", highlight=False
+    )
     download(hub_name)
 
 

@@ -24,6 +24,7 @@ from gift_core.cli_common import (
     prompt_and_response,
 )
 from gift_core.errors import SpecError, problems_of
+from gift_core.escaping import escaped_json, escaped_line
 from gift_core.spec import SamplingSpec, field_table
 from gift_core.trace import Edit, Trace, load_trace, save_trace
 
@@ -93,7 +94,7 @@ def denoise(
         if save:
             path = save / f"{len(traces)}-{Path(name).name}.trace.json.gz"
             save_trace(traces[-1], path)
-            console.print(f"Saved {escape(str(path))}", highlight=False)
+            console.print(f"Saved {escape(escaped_line(str(path)))}", highlight=False)
     if as_json:
         sys.stdout.write(json.dumps([item.model_dump(mode="json") for item in traces], indent=2) + "\n")
 
@@ -109,7 +110,7 @@ def compare(first: TraceFile, second: TraceFile, as_json: AsJson = False) -> Non
     traces = load_trace(first), load_trace(second)
     found = compare_traces(*traces)
     if as_json:
-        sys.stdout.write(found.model_dump_json(indent=2) + "\n")
+        sys.stdout.write(escaped_json(found.model_dump_json(indent=2)) + "\n")
     else:
         print_comparison(found, *traces)
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from gift_core.escaping import escaped_line
 from gift_core.spec import ExportLayout, WeightDtype
 
 Run = Annotated[Path, typer.Argument(help="Folder of a finished run, such as runs/gift.")]
@@ -41,7 +42,7 @@ def export(
     from gift_core.export import export as write_export
 
     exported = write_export(run, target, ExportOptions(layout, dtype))
-    sys.stdout.write(f"{target}: {exported.layout}\n")
+    sys.stdout.write(f"{escaped_line(str(target))}: {exported.layout}\n")
 
 
 def push(
@@ -77,7 +78,7 @@ def push(
         write_export(run, folder, ExportOptions(layout, dtype, location=repository))
         _print_upload(folder, files_of(folder), repository, private)
         if token:
-            sys.stdout.write(upload(folder, repository, private=private, token=token) + "\n")
+            sys.stdout.write(escaped_line(upload(folder, repository, private=private, token=token)) + "\n")
 
 
 def _print_upload(folder: Path, files: list[str], repository: str, private: bool) -> None:
@@ -86,7 +87,7 @@ def _print_upload(folder: Path, files: list[str], repository: str, private: bool
     table.add_column("bytes", justify="right")
     sizes = {name: (folder / name).stat().st_size for name in files}
     for name, size in sizes.items():
-        table.add_row(escape(name), f"{size:,}")
+        table.add_row(escape(escaped_line(name)), f"{size:,}")
     table.add_section()
     table.add_row(f"{len(files)} files", f"{sum(sizes.values()):,}")
     Console().print(table)

@@ -22,6 +22,7 @@ from gift_core.cli_common import (
     prompt_and_response,
 )
 from gift_core.errors import SpecError
+from gift_core.escaping import escaped_json
 from gift_core.positions import parse_positions
 from gift_core.reporting import SPEC_FILE
 from gift_core.spec import ObjectiveSpec, RunSpec, Weighting
@@ -61,7 +62,7 @@ def inspect(
     models = [(name, name, open_model(name)) for name in checkpoints]
     result = inspect_text(models, prompt, response, objective, masked=positions, times=[t])
     if as_json:
-        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
+        sys.stdout.write(escaped_json(result.model_dump_json(indent=2)) + "\n")
     else:
         print_inspection(result, weighting)
 
@@ -103,7 +104,7 @@ def inspect_data(
 
         result = inspect_dataset(_opened(checkpoints), chosen, spec, options, show)
     if as_json:
-        sys.stdout.write(result.model_dump_json(indent=2) + "\n")
+        sys.stdout.write(escaped_json(result.model_dump_json(indent=2)) + "\n")
     else:
         print_dataset(result)
 

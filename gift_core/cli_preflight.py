@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gift_core.cli_common import Changes, console, parse_changes
+from gift_core.escaping import escaped, escaped_json
 from gift_core.preflight_document import LEAST_EFFECT
 from gift_core.spec import METHODS, RunSpec, read_yaml
 
@@ -48,7 +49,7 @@ def check(
 
     found = report(given, Path, Surroundings(machine=Machine.here(output), effect=effect / 100, local_models=True))
     if as_json:
-        sys.stdout.write(found.model_dump_json() + "\n")
+        sys.stdout.write(escaped_json(found.model_dump_json()) + "\n")
     else:
         print_report(found)
     if not found.ok:
@@ -93,9 +94,9 @@ def _put(tree: dict[Any, Any], path: Sequence[str], value: Any, defaults: Any) -
 def print_report(found: PreflightReport) -> None:
     """Problems and warnings to standard error, and a table of the estimates."""
     for problem in found.problems:
-        console.print("[red]problem[/red]", escape(str(problem)), highlight=False)
+        console.print("[red]problem[/red]", escape(escaped(str(problem))), highlight=False)
     for warning in found.warnings:
-        console.print("[yellow]warning[/yellow]", escape(str(warning)), highlight=False)
+        console.print("[yellow]warning[/yellow]", escape(escaped(str(warning))), highlight=False)
     rows = list(_rows(found.estimates))
     if rows:
         table = Table("", "estimate", show_header=False)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from gift_core.escaping import escaped
 from gift_core.evaluation_document import ConditionResult, EvaluationResult, LengthComparison, Measure
 from gift_core.evaluation_run import EvaluationOptions, EvaluationProgress, evaluate
 from gift_core.evaluation_spec import EvaluationPlan
@@ -52,7 +53,7 @@ def print_evaluations(results: Sequence[EvaluationResult], comparisons: Sequence
             lines.append(f"  {result.missing:,} answers are missing")
     for name, found in zip(names[1:], comparisons, strict=True):
         lines += ["", f"{names[0]} minus {name}", *(line for each in found for line in _comparison(each))]
-    console.print(Text("\n".join(lines)))
+    console.print(Text(escaped("\n".join(lines))))
 
 
 def short_names(models: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gift_core.dataset_document import CheckpointDataset, DatasetInspection, GlyphStatistic, GroupStatistic, Histogram
 from gift_core.documents import CheckpointInspection, Inspection, Token
+from gift_core.escaping import escaped
 from gift_core.spec import Weighting
 
 _BAR = 24
@@ -18,12 +19,7 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def visible(text: str) -> str:
     """Text on one line that shows where its spaces are."""
-    return printable(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣")) or "·"
-
-
-def printable(text: str) -> str:
-    """Text without what a terminal would obey: it may come from a file of somebody else's."""
-    return "".join(character if character.isprintable() or character == "\n" else "·" for character in text)
+    return escaped(text.replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣")) or "·"
 
 
 def print_inspection(inspection: Inspection, weighting: Weighting) -> None:

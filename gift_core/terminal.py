@@ -14,7 +14,7 @@ from rich.text import Text
 
 from gift_core.comparison import TraceComparison
 from gift_core.documents import Token, unpack
-from gift_core.inspection_tables import printable
+from gift_core.escaping import escaped
 from gift_core.trace import Frame, Trace, TraceEnd, TraceStart
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def watch(events: Iterable[TraceEvent]) -> Iterator[TraceEvent]:
     assert isinstance(start, TraceStart)
     drawing = _Drawing(start)
     yield start
-    console.print(Text(printable(start.label), style="bold"))
+    console.print(Text(escaped(start.label), style="bold"))
     with Live(console=console, auto_refresh=False, transient=True) as live:
         for event in events:
             drawing.add(event)
@@ -82,7 +82,7 @@ class _Drawing:
         mean = f", mean confidence {np.mean(self._confidence):.2f}" if self._confidence else ""
         verdict = f"{self._end.verdict}, " if self._end.verdict else ""
         return Text(
-            f"{printable(self._end.text)}\n{verdict}{self._end.outcome} after {self._frames} steps in "
+            f"{escaped(self._end.text)}\n{verdict}{self._end.outcome} after {self._frames} steps in "
             f"{self._end.seconds:.2f} s{mean}\n"
         )
 
@@ -96,7 +96,7 @@ def print_comparison(found: TraceComparison, first: Trace, second: Trace) -> Non
     if found.settings:
         console.print(f"Not made alike: {', '.join(found.settings)}.", highlight=False)
     differing = [each for each in found.positions if not each.same_token or each.commit_step_difference]
-    table = Table("", *map(escape, map(printable, found.labels)), "step", "confidence", "entropy, nats")
+    table = Table("", *map(escape, map(escaped, found.labels)), "step", "confidence", "entropy, nats")
     finals = [(trace.tokens_at(len(trace.frames)), trace.vocabulary()) for trace in (first, second)]
     for each in differing[:_LISTED]:
         texts = [_text(tokens.get(each.position), vocabulary) for tokens, vocabulary in finals]
@@ -114,7 +114,7 @@ def _text(token: int | None, vocabulary: Mapping[int, Token]) -> Text:
 
 def _in_line(token: Token) -> str:
     """A token as part of a running line, with something to see where it has no text."""
-    return printable(token.text.replace("\n", "⏎")) or "·"
+    return escaped(token.text.replace("\n", "⏎")) or "·"
 
 
 def _signed(value: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gift_core.escaping import escaped_line
 from workers.access import session_commands
 from workers.access.command_store import opened, record
 from workers.account_records import ApiKey, Role, Scope
@@ -34,7 +35,7 @@ def create(
         key, made = accounts.create_key(owner.id, name, scope or [Scope.READ], expires)
         record(audit, "make_keys", f"key {key.prefix} of {owner.id}")
     typer.echo(made.text)
-    typer.echo(f"Key {key.prefix} of {owner.name} ({owner.role}). It is not shown again.", err=True)
+    typer.echo(escaped_line(f"Key {key.prefix} of {owner.name} ({owner.role}). It is not shown again."), err=True)
 
 
 @commands.command("list")
@@ -44,7 +45,7 @@ def list_keys() -> None:
         names = {account.id: f"{account.name} ({account.role})" for account in accounts.accounts()}
         for key in accounts.api_keys():
             parts = [key.prefix, key.name, names[key.account_id], ",".join(key.scopes), _state(key, accounts)]
-            typer.echo("\t".join(parts))
+            typer.echo("\t".join(map(escaped_line, parts)))
 
 
 @commands.command()

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from textwrap import indent
 from typing import Literal, TextIO
 
+from gift_core.escaping import escaped, escaped_json, escaped_line
 from workers.health.repeats import Repeats
 
 LogFormat = Literal["text", "json"]
@@ -91,7 +93,8 @@ class Context(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """For people: `12:30:01 WARNING workers.reaper: … [job_id=run_1]`."""
+    """For people: `12:30:01 WARNING workers.reaper: … [job_id=run_1]`. Nothing that is logged can begin a line, or be
+    obeyed by the terminal that shows it."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s%(facts)s", "%H:%M:%S")
@@ -99,7 +102,10 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = [f"{name}={found}" for name in _FACTS if (found := getattr(record, name, ""))]
         record.facts = f" [{' '.join(facts)}]" if facts else ""
-        return super().format(record)
+        record.asctime, record.message = self.formatTime(record, self.datefmt), record.getMessage()
+        line = escaped_line(self.formatMessage(record))
+        # Set in: only a line of the log begins where lines begin, whatever an exception quotes.
+        return f"{line}\n{indent(escaped(record.exc_text), '    ')}" if record.exc_text else line
 
 
 class JsonFormatter(logging.Formatter):
@@ -115,7 +121,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: found for name in (*_FACTS, *_FIELDS) if (found := getattr(record, name, "")) != ""}
         if record.exc_text:
             line["exception"] = record.exc_text
-        return json.dumps(line, ensure_ascii=False)
+        return escaped_json(json.dumps(line, ensure_ascii=False))
 
 
 def set_up_logs(form: LogFormat | None = None, level: LogLevel = "info", stream: TextIO | None = None) -> None:

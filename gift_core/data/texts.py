@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from gift_core.data.limits import LONGEST_TEXT
 from gift_core.errors import DataError
+from gift_core.escaping import escaped_line
 
 _AS_TEXT = "Write it as a string."
 _KINDS: dict[type, str] = {
@@ -95,8 +96,9 @@ def file_name(path: Path) -> str:
 
 
 def printable(name: str) -> str:
-    """Return a column's name as it can be shown and sent: JSON may hide half a surrogate pair in it."""
-    return name.encode(errors="backslashreplace").decode()
+    """Return a column's name as it can be shown and sent: JSON may hide escape sequences in it, and half a surrogate
+    pair."""
+    return escaped_line(name)
 
 
 def _is_encodable(text: str) -> bool:

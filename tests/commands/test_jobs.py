@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import signal
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -397,3 +398,14 @@ def test_an_evaluation_is_asked_for(gift, studio):
     assert code == 0
     (view,) = json.loads(said)
     assert studio.store.job(view["id"]).spec["source"]["count"] == 4
+
+
+def test_a_log_is_shown_to_a_terminal_as_text_and_to_a_program_as_it_is(gift, create, studio, monkeypatch):
+    _, (sft, _) = create()
+    path = studio.files(studio.store.job(sft.id)) / "job.log"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"loading\n\r 10%\r 20%\n\x1b]0;owned\x07\x1b[2J\xc2\x9b31m\n")
+    assert gift("log", sft.id)[1] == "loading\n\r 10%\r 20%\n\x1b]0;owned\x07\x1b[2J\x9b31m\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    said = gift("log", sft.id)[1]
+    assert said == "loading\n\n 10%\n 20%\n\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\n"

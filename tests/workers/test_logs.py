@@ -106,3 +106,24 @@ def test_only_secrets_are_taken_out(said: str, left: str) -> None:
 def test_a_hub_token_is_found_in_any_text(token: str, before: str, after: str) -> None:
     assert token not in redacted(f"{before} {token} {after}")
     assert redacted(redacted(f"{before} {token}")) == redacted(f"{before} {token}")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_logged_begins_no_line_and_is_obeyed_by_no_terminal(stream: io.StringIO, form: Any) -> None:
+    set_up_logs(form, "info", stream)
+    forged = "a name\r\n12:30:01 WARNING workers: forged\x1b[2J\x9b31m\u2028\u202e"
+    with bound(job_id=forged):
+        logger.info("took %s", forged)
+        try:
+            raise ValueError(forged)
+        except ValueError:
+            logger.exception("%s failed", forged)
+    written = stream.getvalue()
+    assert not {"\x1b", "\x9b", "\r", "\u2028", "\u202e"} & set(written)
+    assert not [line for line in written.splitlines() if line.startswith("12:30:01 WARNING")]
+    if form == "json":
+        assert [json.loads(line)["job_id"] for line in written.splitlines()] == [forged, forged]
+    else:
+        assert [line for line in written.splitlines() if not line.startswith("    ")] == [
+            line for line in written.splitlines() if "workers.test: " in line
+        ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from gift_core.escaping import escaped_log
 from ui.commands.connection import (
     DEFAULT_SERVER,
     PATIENCE,
@@ -236,7 +237,8 @@ def log(
     """Print the log of a run or job: `gift studio log run_x7c1 -f`. Ctrl-C ends the reading only."""
     with connect(server, interrupted="The job goes on.") as client:
         for part in _log_parts(client, identity, tail_bytes, follow):
-            sys.stdout.write(part)
+            # A file or another program gets the log as it is.
+            sys.stdout.write(escaped_log(part) if sys.stdout.isatty() else part)
             sys.stdout.flush()
 
 

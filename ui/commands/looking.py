@@ -10,6 +10,7 @@ import typer
 
 from gift_core.cli_common import Changes, console, parse_changes
 from gift_core.errors import SpecError
+from gift_core.escaping import escaped_line
 from gift_core.spec import SamplingSpec, Weighting
 from ui.commands.connection import DEFAULT_SERVER, AsJson, Server, connect, resumed
 from ui.commands.output import print_json
@@ -60,7 +61,7 @@ def denoise(
         if save:
             path = save / f"{number}-{_file_name(trace.start.label)}.trace.json.gz"
             save_trace(trace, path)
-            console.print(f"Saved {path}", markup=False, highlight=False)
+            console.print(escaped_line(f"Saved {path}"), markup=False, highlight=False)
     if as_json:
         print_json(traces)
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gift_core.inspection_tables import printable
+from gift_core.escaping import escaped, escaped_json
 
 # Of a table that goes to a file or another program: nothing is cut off.
 _WIDE = 1000
@@ -33,7 +33,7 @@ def print_json(value: object, *, one_line: bool = False) -> None:
     from pydantic_core import to_json
 
     text = to_json(value, indent=None if one_line else 2, inf_nan_mode="null").decode()
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(escaped_json(text) + "\n")
     sys.stdout.flush()
 
 
@@ -64,7 +64,7 @@ def print_list(found: Sequence[object], columns: Mapping[str, Column], nothing: 
 
 def say(text: str) -> None:
     """A line for people, to standard output."""
-    Console(width=None if sys.stdout.isatty() else _WIDE).print(Text(printable(text)), soft_wrap=True)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(Text(escaped(text)), soft_wrap=True)
 
 
 def date(seconds: float | None) -> str:
@@ -96,5 +96,5 @@ def why(job: Any) -> str:
 
 
 def _cell(heading: str, value: object) -> Text:
-    text = printable("" if value is None else str(value))
+    text = escaped("" if value is None else str(value))
     return Text(text, style=_STATE_STYLES.get(text, "") if heading == "state" else "")

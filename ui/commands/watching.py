@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gift_core.cli_common import console
+from gift_core.escaping import escaped_line
 from ui.commands.connection import DEFAULT_SERVER, PATIENCE, Server, connect, resumed
 from ui.commands.output import Column, duration, print_json, print_table, progress, why
 
@@ -142,7 +143,11 @@ class Board:
         elif not self._silent and self._said.get(view.id) != (view.state, phase):
             self._said[view.id] = (view.state, phase)
             doing = f" {phase}" if phase else ""
-            console.print(f"{view.label} {view.state}{doing} {progress(view)}".rstrip(), markup=False, highlight=False)
+            console.print(
+                escaped_line(f"{view.label} {view.state}{doing} {progress(view)}".rstrip()),
+                markup=False,
+                highlight=False,
+            )
 
     def measured(self, job_id: str, values: dict[str, float | None]) -> None:
         """The newest values of a run."""
@@ -162,7 +167,7 @@ class Board:
         done = view.step if view.total_steps else int(_has_ended(view))
         self._bars.update(
             self._tasks[view.id],
-            description=f"{escape(view.label)} {state}",
+            description=f"{escape(escaped_line(view.label))} {state}",
             completed=done,
             total=total,
             left=left and f"{left} left",

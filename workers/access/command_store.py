@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from gift_core.errors import GiftError
+from gift_core.escaping import escaped
 from workers.account_records import AuditEntry
 from workers.accounts import LOCAL_ACCOUNT, AccountStore
 from workers.audit import AuditLog
@@ -24,12 +25,12 @@ def opened() -> Iterator[tuple[AccountStore, AuditLog]]:
         settings = read_settings()
         database = database_of(settings)
     except GiftError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None
     try:
         yield AccountStore(database, settings.secret and settings.secret.get_secret_value()), AuditLog(database)
     except GiftError as error:
-        typer.echo(str(error), err=True)
+        typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None
     finally:
         database.close()

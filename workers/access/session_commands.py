@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gift_core.escaping import escaped_line
 from workers.access.command_store import opened, record
 
 commands = typer.Typer(help="Browser sessions of this studio's data folder.", invoke_without_command=True)
@@ -23,7 +24,7 @@ def list_sessions(context: typer.Context) -> None:
             means = f"key {session.key_prefix}" if session.key_prefix else session.means
             times = (_when(session.created), _when(session.last_used))
             parts = [session.id, names[session.account_id], means, *times, session.address, session.browser]
-            typer.echo("\t".join(parts))
+            typer.echo("\t".join(map(escaped_line, parts)))
 
 
 @commands.command()
