@@ -97,7 +97,7 @@ CUT_OFF = Outcome(JobState.INTERRUPTED, "its worker could not reach the store")
 
 def handed_back(fault: str) -> Outcome:
     """Return the outcome of an attempt that ended because of its machine: it goes on, however often that happens."""
-    return Outcome(JobState.INTERRUPTED, f"its machine was at fault: {fault}")
+    return Outcome(JobState.INTERRUPTED, f"its machine was at fault: {fault.rstrip('.')}")
 
 
 def clear(directory: Path) -> None:

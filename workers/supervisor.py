@@ -145,21 +145,13 @@ class Supervisor:
 
     def _outcome_of(self, job: Job, error: Exception) -> Outcome:
         """How an attempt ends that met an error of the worker's own. Those of its surroundings are no failure."""
-        if isinstance(error, ServiceUnavailable):
-            logger.exception("job %s was interrupted: a server does not answer", job.id)
-            self.gate.met("A server that it needs does not answer.")
-            return CUT_OFF
-        fault = fault_of_machine(error, self._sharing.data)
-        if fault is None and not isinstance(error, GiftError) and not is_want_of_room(error):
-            # Whatever it is called: while nothing can be written, that is why.
-            problem = self.gate.problem()
-            fault = problem.message if problem else None
+        fault = self._fault_in(error)
         if fault is None:
             logger.exception("job %s could not be supervised", job.id)
             return Outcome.failed(_unsupervised(error))
-        logger.exception("job %s is handed back: its machine does not let it be carried out", job.id)
-        self.gate.met(f"{fault.rstrip('.')}.")
-        return handed_back(fault)
+        logger.exception("job %s is handed back: a server or its machine does not let it be carried out", job.id)
+        self.gate.met(fault)
+        return CUT_OFF if isinstance(error, ServiceUnavailable) else handed_back(fault)
 
     def _conclude(self, job: Job, outcome: Outcome) -> bool:
         owner = job.owner or ""
@@ -241,18 +233,26 @@ class Supervisor:
             try:
                 return ask()
             except Exception as error:
-                if not isinstance(error, ServiceUnavailable) and not self._is_of_machine(error):
+                fault = self._fault_in(error)
+                if fault is None:
                     raise
                 logger.exception("job %s waits for a server or for its machine; trying again", job.id)
+                self.gate.met(fault)
                 # Shorter than a lease: nobody else is to find the job first.
                 pause = min(_PAUSE_SECONDS, self._patience.lease / 4)
                 if (lost is not None and lost.is_set()) or self.shutdown.wait(pause):
                     return None
 
-    def _is_of_machine(self, error: Exception) -> bool:
-        if fault_of_machine(error, self._sharing.data) is not None:
-            return True
-        return isinstance(error, OSError) and not is_want_of_room(error) and self.gate.problem() is not None
+    def _fault_in(self, error: Exception) -> str | None:
+        """What is wrong around the job that has met an error; None if the error is the job's or the studio's own."""
+        if isinstance(error, ServiceUnavailable):
+            return "A server that it needs does not answer."
+        fault = fault_of_machine(error, self._sharing.data)
+        if fault is None and not isinstance(error, GiftError) and not is_want_of_room(error):
+            # Whatever it is called: while nothing can be written, that is why.
+            problem = self.gate.problem()
+            fault = problem.message if problem else None
+        return f"{fault.rstrip('.')}." if fault else None
 
     def _run(self, attempt: _Attempt) -> tuple[Outcome | None, int]:
         """What the process was made to end as, and its exit code."""

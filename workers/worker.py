@@ -126,6 +126,9 @@ class Worker:
             logger.exception("lost jobs could not be looked for; trying again")
 
     def _register(self) -> None:
+        if self.held_up:
+            # Also where nothing could be taken now, since all devices are busy.
+            self._supervisor.gate.may_take()
         self._beats += 1
         self._store.register(
             WorkerRecord(

@@ -101,7 +101,7 @@ def test_a_process_that_ends_while_nothing_can_be_written_is_handed_back_whateve
     assert states(store, run_ids[0]) == HANDED_BACK
     assert store.job(run_ids[0]).losses == 0
     cause = store.transitions(job_id=run_ids[0])[2].cause
-    assert cause == "its machine was at fault: The data folder cannot be written to: Not a directory."
+    assert cause == "its machine was at fault: The data folder cannot be written to: Not a directory"
 
 
 def test_any_error_of_the_worker_counts_as_the_machines_while_nothing_can_be_written(
@@ -169,6 +169,7 @@ def test_a_result_that_cannot_be_read_for_a_moment_is_waited_for(
     attempts = make_attempts("finish()", lease_seconds=4.0)
     work = Background(attempts, run_ids[0])
     until(refused.is_set)
+    until(lambda: attempts.supervisor.gate.held_up == "Too many open files.")
     broken.clear()
     work.join()
     job = store.job(run_ids[0])
