@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from gift_core.data.files import SUFFIXES, unknown_kind
 from gift_core.data.layouts import FOUND_BY_NAME
-from gift_core.data_spec import ColumnMapping, HubSource
+from gift_core.data_spec import ColumnMapping, FileSource, HubSource, TaskSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
 from gift_core.files import sync
@@ -34,6 +34,8 @@ from workers.store import ConflictError, NotFoundError
 # Rows that a refusal names one by one; the whole list is made by `DatasetStore.problems`.
 MOST_PROBLEMS = 200
 _LABEL_LENGTH = 120
+# Files whose rows are in memory at once, for previews, preflights and launches.
+_HELD_AT_ONCE = 2
 _MEGABYTE = 2**20
 # The room on the disk is looked at again after as much.
 _LOOK_BYTES = 4 * _MEGABYTE
@@ -127,6 +129,7 @@ class DatasetStore:
         self._uses = uses
         self._shared = shared
         self._accepting = threading.Lock()
+        self._held = threading.Semaphore(_HELD_AT_ONCE)
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -204,6 +207,15 @@ class DatasetStore:
             (dataset, (dataset.summary or {})["origin"]) for dataset in self._records.list() if _has_origin(dataset)
         ]
         return [next((dataset for dataset, origin in fetched if _is_of(origin, each)), None) for each in sources]
+
+    @contextmanager
+    def held(self, source: TaskSource | FileSource | HubSource) -> Iterator[None]:
+        """Within the block the examples of a source may be in this process's memory; files wait for their turn.
+
+        What was taken in has been read with the server's bounds, so each takes a known size at the most.
+        """
+        with nullcontext() if isinstance(source, TaskSource) else self._held:
+            yield
 
     def path(self, dataset_id: str) -> Path:
         """The data set's file; raises `DataError` where there is none."""

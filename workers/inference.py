@@ -96,12 +96,12 @@ class InferenceService:
         find_model(run.model.name)
         source = data.source
         own = not isinstance(source, TaskSource)
-        contents = (
-            task_contents(data) if isinstance(source, TaskSource) else read_source(source, self._studio.datasets.path)
-        )
+        datasets = self._studio.datasets
         tokenizer, context = load_tokenizer(run.model.name), context_length(run.model.name)
         rows_shown = slice(start, start + rows)
-        return preview(contents, tokenizer, data, run.sampling, context, rows_shown, find_duplicates=own)
+        with datasets.held(source):
+            contents = task_contents(data) if isinstance(source, TaskSource) else read_source(source, datasets.path)
+            return preview(contents, tokenizer, data, run.sampling, context, rows_shown, find_duplicates=own)
 
     def examples(self, count: int) -> list[HeldOutExample]:
         """`count` held-out problems of each built-in task with their reference responses; at most `MOST_EXAMPLES`."""

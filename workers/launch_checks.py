@@ -130,10 +130,12 @@ def require_examples(studio: Studio, order: DatasetOrder, checkpoints: Sequence[
     from gift_core.models.loading import context_length, load_tokenizer
 
     bases = [require_weights(studio, checkpoint) for checkpoint in checkpoints]
-    examples = load_split(order.run.data, studio.datasets.path).training
-    if not examples:
-        raise no_examples()
-    chosen = sample(examples, order.examples, order.seed)
+    with studio.datasets.held(order.run.data.source):
+        examples = load_split(order.run.data, studio.datasets.path).training
+        if not examples:
+            raise no_examples()
+        chosen = sample(examples, order.examples, order.seed)
+        del examples
     for base in dict.fromkeys(bases):
         tokenised = tokenise_all(chosen, load_tokenizer(base), order.run.data, order.run.sampling, context_length(base))
         if not tokenised.examples:

@@ -161,7 +161,8 @@ class Studio:
         run = run.model_copy(update={"data": with_kept_data(run.data, self.datasets)})
         require_trained(self.store, run)
         require_start(self, run)
-        preflight.check(run, self.datasets.path)
+        with self.datasets.held(run.data.source):
+            preflight.check(run, self.datasets.path)
 
     def unmade(self, claim: Claim | None) -> int:
         """How many jobs a request for a new one will queue: none where its job is there."""

@@ -53,6 +53,8 @@ class Encoder:
         self.tokenizer = tokenizer
         # What the template writes around turns, by their roles.
         self._frames: dict[tuple[str, ...], list[list[int]] | None] = {}
+        # Each id once: the tokenizer makes a number of its own, of 32 bytes, of every token of a data set.
+        self._ids: dict[int, int] = {}
         # In characters: a token never stands for more of them than its name has.
         self.longest_token = max(len(token) for token in tokenizer.get_vocab())
 
@@ -113,7 +115,8 @@ class Encoder:
     def _example(self, example: Example, data: DataSpec, sampling: SamplingSpec) -> TokenisedExample:
         prompt = self.prompt(example.prompt, example.history)
         response, tail = self.response(example.response, data.eos_tail, sampling.block_length)
-        tokenised = TokenisedExample(example.id, (*prompt, *response), len(prompt), tail)
+        ids = [*prompt, *response]
+        tokenised = TokenisedExample(example.id, tuple(map(self._ids.setdefault, ids, ids)), len(prompt), tail)
         # `longest` is up to the batch, where its neighbours are known.
         return tokenised.padded(data.max_length, self.tokenizer.eos_token_id) if data.eos_tail == "max" else tokenised
 

@@ -19,6 +19,8 @@ T = TypeVar("T")
 _SHOWN = 20
 # Of a file of the Hub: the largest benchmark has two. A request must not fill the disk.
 MOST_BYTES = 100 * 2**20
+# Of all rows once they are unpacked: a server reads them itself when an evaluation is asked for.
+_MOST_UNPACKED = 10 * MOST_BYTES
 
 
 def read_file(source: FileItems, read: Callable[[Mapping[str, object]], T]) -> list[T]:
@@ -58,7 +60,7 @@ def column_of(row: Mapping[str, object], *columns: str) -> str:
 
 
 def _read(path: Path, first: int | None, read: Callable[[Mapping[str, object]], T], field: str) -> list[T]:
-    rows = read_rows(path, field)
+    rows = read_rows(path, field, _MOST_UNPACKED)
 
     def read_row(_: int, row: object) -> T:
         if not isinstance(row, dict):

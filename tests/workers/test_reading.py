@@ -109,7 +109,7 @@ def test_parts_are_joined_up_to_a_size(reading: Reading, tmp_path: Path) -> None
 @pytest.mark.parametrize("task", [EXAMPLES, ReadItems(task="gsm8k")])
 def test_a_bomb_is_refused_by_what_it_unpacks_to(reading: Reading, tmp_path: Path, task: ReadExamples) -> None:
     path = bombs.repeated_text(tmp_path / "d.parquet", 1000)
-    with pytest.raises(TooMuchUnpackedError, match="The rows take more than 20 MB once they are unpacked"):
+    with pytest.raises(TooMuchUnpackedError, match="The rows take more than 10 MB once they are unpacked"):
         reading.readers.read(path, task)
 
 

@@ -102,6 +102,9 @@ class UploadLimit:
             coming.refused = _refusal(507, _FULL)
         finally:
             file.ended = time.monotonic()
+            if coming.refused is not None:
+                # Nothing of it is left.
+                file.bytes = 0
             await coming.answer(scope)
 
 

@@ -63,11 +63,11 @@ class Bounds(Document):
     def for_files_of(cls, most_bytes: int) -> Bounds:
         """Return the bounds for files of up to `most_bytes`, which are a few times what honest files need.
 
-        Real data unpacks to less than ten times its size as Parquet. Three times what is unpacked is needed while a row
-        and what is made of it are both there, and a gigabyte is the programs' own. Sixty megabytes of very short rows
-        take 40 seconds of a processor.
+        Texts of people unpack to three or four times their size as Parquet. Three times what is unpacked is needed
+        while a row and what is made of it are both there, and a gigabyte is the programs' own. Sixty megabytes of very
+        short rows take 40 seconds of a processor.
         """
-        unpacked = 20 * most_bytes
+        unpacked = 10 * most_bytes
         cpu_seconds = 60 + 5 * most_bytes // 2**20
         return cls(
             unpacked=unpacked, memory=2**30 + 3 * unpacked, cpu_seconds=cpu_seconds, wall_seconds=3 * cpu_seconds
