@@ -16,6 +16,7 @@ from gift_core.data.glyphs import tokens_of
 from gift_core.data.tokenisation import Encoder
 from gift_core.documents import Candidate, Token, pack
 from gift_core.errors import SpecError
+from gift_core.models.folder.tokenizer import faults_in_words
 from gift_core.models.loading import DiffusionModel
 from gift_core.provenance import package_versions
 from gift_core.sampling import Start, Step, denoise_steps, text_of
@@ -243,7 +244,8 @@ def _ids_of(model: DiffusionModel, edits: Sequence[Edit], length: int) -> dict[i
     for number, edit in enumerate(edits):
         tokens: list[int | None] = [None]
         if edit.text is not None:
-            encoded = model.tokenizer.encode(edit.text, add_special_tokens=False)
+            with faults_in_words():
+                encoded = model.tokenizer.encode(edit.text, add_special_tokens=False)
             tokens = [None if token == model.mask_id else token for token in encoded]
         if edit.position + len(tokens) > length:
             raise SpecError(

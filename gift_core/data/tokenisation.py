@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from gift_core.data.examples import Example, Turn
 from gift_core.data_spec import DataSpec, EosTail
 from gift_core.errors import DataError, Problem
+from gift_core.models.folder.tokenizer import faults_in_words
 from gift_core.models.special_tokens import end_of_turn_id, rendered_turns
 from gift_core.models.template_date import dated
 from gift_core.spec import SamplingSpec
@@ -60,7 +61,8 @@ class Encoder:
 
     def text(self, text: str) -> list[int]:
         """Ids of plain text; what looks like a special token in it stays text."""
-        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        with faults_in_words():
+            return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     def prompt(self, text: str, history: Sequence[Turn] = ()) -> list[int]:
         """The user's turn after those before it, and the assistant's header: what every response to it follows.
@@ -91,7 +93,8 @@ class Encoder:
         roles = tuple(turn.role for turn in turns)
         if roles not in self._frames:
             parts = rendered_turns(self.tokenizer, roles)
-            encoded = [self.tokenizer.encode(part, add_special_tokens=False) for part in parts] if parts else None
+            with faults_in_words():
+                encoded = [self.tokenizer.encode(part, add_special_tokens=False) for part in parts] if parts else None
             self._frames[roles] = encoded
         return self._frames[roles]
 

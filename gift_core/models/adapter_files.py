@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from gift_core.errors import ModelError
+from gift_core.models.folder.adapter import read_adapter
+from gift_core.models.folder.documents import read_document
 from gift_core.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def _adapted(base: PreTrainedModel, directory: Path, *, is_trainable: bool = Fal
     # Looking at a config, or asking for help, is not to wait for these.
     from peft import PeftModel, get_peft_model_state_dict
 
-    _config(directory)
+    config = _config(directory)
     # Without this file peft would look for a pickle, and then on the Hub.
     if not (directory / ADAPTER_WEIGHTS).exists():
         raise _unusable(directory, f"there is no {ADAPTER_WEIGHTS}")
-    adapted = PeftModel.from_pretrained(base, str(directory), is_trainable=is_trainable)
+    lora = read_adapter(config, directory / ADAPTER_WEIGHTS)
+    adapted = PeftModel.from_pretrained(base, str(directory), is_trainable=is_trainable, config=lora)
     with safe_open(directory / ADAPTER_WEIGHTS, "pt") as file:
         stored = set(file.keys())
     # peft only warns of these, and leaves out what it does not find.
@@ -90,10 +92,10 @@ def _explained(directory: Path) -> Iterator[None]:
 
 def _config(directory: Path) -> dict[str, Any]:
     try:
-        config = json.loads((directory / ADAPTER_CONFIG).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unusable(directory, f"{ADAPTER_CONFIG} cannot be read: {error}") from error
-    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        config = read_document(directory / ADAPTER_CONFIG)
+    except ModelError as error:
+        raise _unusable(directory, error.problems[0].message.rstrip(".")) from error
+    base = config.get("base_model_name_or_path")
     if not isinstance(base, str) or not base.strip():
         raise _unusable(directory, f"{ADAPTER_CONFIG} does not name a base in base_model_name_or_path")
     if config.get("peft_type") != _KIND:

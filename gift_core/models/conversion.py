@@ -10,9 +10,10 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 from gift_core.errors import ModelError
 from gift_core.models.catalogue import find_model
 from gift_core.models.families.bidirectional import BIDIRECTIONAL, CONVERTIBLE
+from gift_core.models.folder.documents import check_documents
 from gift_core.models.loading import DiffusionModel, load_network, read_config
 from gift_core.models.saving import save_checkpoint
-from gift_core.models.special_tokens import end_of_turn_id, no_tokenizer
+from gift_core.models.special_tokens import end_of_turn_id, files_of_tokenizer
 
 _MASK = "<|mask|>"
 
@@ -24,6 +25,7 @@ def convert_causal(name: str, target: Path) -> None:
     is added where the tokenizer has none. It has to be trained before it can fill in masks. Raises `ModelError`.
     """
     source = find_model(name, local_folders=True)
+    check_documents(source)
     config = read_config(source)
     kind = config.get("model_type")
     if kind not in CONVERTIBLE or config.get("is_causal") is False:
@@ -34,10 +36,7 @@ def convert_causal(name: str, target: Path) -> None:
             remedy=f"Choose a causal model of the types {', '.join(CONVERTIBLE)}.",
         )
     values = BIDIRECTIONAL.adapt(config) | {"logit_shift": 1}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(source), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise no_tokenizer(source, error) from error
+    tokenizer = files_of_tokenizer(source, AutoTokenizer)
     network = load_network(source, values, BIDIRECTIONAL)
     if tokenizer.mask_token is None:
         _add_mask(network, tokenizer)

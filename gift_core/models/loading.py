@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
-from transformers import BitsAndBytesConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    BitsAndBytesConfig,
+    GenerationConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from gift_core.errors import ModelError
-from gift_core.models.adapter_files import base_of, is_adapter, merged
+from gift_core.models.adapter_files import ADAPTER_CONFIG, base_of, is_adapter, merged
 from gift_core.models.architecture import Architecture
 from gift_core.models.catalogue import find_model
 from gift_core.models.families.bidirectional import BIDIRECTIONAL
 from gift_core.models.families.family import Family
 from gift_core.models.families.layout import Config
 from gift_core.models.families.registry import family_of
+from gift_core.models.folder.capacity import check_capacity
+from gift_core.models.folder.config import checked_config
+from gift_core.models.folder.documents import GENERATION, check_documents, read_document, unusable
 from gift_core.models.forward import check_head
 from gift_core.models.quantisation import four_bits, stay_differentiable
 from gift_core.models.special_tokens import end_of_turn_id, read_tokenizer, with_date_of
-from gift_core.models.weight_files import CONFIG, missing_files
+from gift_core.models.weight_files import CONFIG, missing_files, weight_files
 from gift_core.out_of_memory import is_out_of_memory
 from gift_core.reporting import CHECKPOINT
 from gift_core.spec import Quantisation, WeightDtype
@@ -112,14 +118,10 @@ def architecture(name: str) -> Architecture:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """A checkpoint's config.json as it stands; raises `ModelError`."""
-    try:
-        config = json.loads((directory / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unreadable(directory, error) from error
-    if not isinstance(config, dict):
-        raise _unreadable(directory, "config.json is not an object")
-    return config
+    """A checkpoint's config.json without what is not a file's to choose: see `checked_config`. Raises `ModelError`."""
+    if not (directory / CONFIG).exists():
+        raise _unreadable(directory, f"there is no {CONFIG}")
+    return checked_config(read_document(directory / CONFIG), directory.name)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ class _Source:
 
     @classmethod
     def at(cls, directory: Path) -> _Source:
+        check_documents(directory)
         config = read_config(directory)
         return cls.of(directory, config, family_of(config, directory.name))
 
@@ -141,7 +144,10 @@ class _Source:
         """The checkpoint of a known family; raises `ModelError` where its config describes no model."""
         try:
             return cls(directory, config, family, family.native_config(config))
-        except (StrictDataclassError, TypeError, ValueError, ArithmeticError) as error:
+        except ModelError:
+            raise
+        # transformers trusts a config: what is wrong in one may fail anywhere, with any exception.
+        except Exception as error:
             raise ModelError(
                 f"config.json of {directory.name} does not describe a model: {_in_one_line(error)}.",
                 field="model.name",
@@ -155,6 +161,12 @@ class _Source:
 def _load(
     directory: Path, device: str | torch.device, quantisation: Quantisation = "none", dtype: WeightDtype = "auto"
 ) -> DiffusionModel:
+    if is_adapter(directory):
+        raise ModelError(
+            f"{directory.name} holds a LoRA adapter, and not all weights.",
+            field="model.name",
+            remedy=f"Name the base that {ADAPTER_CONFIG} names; where the weights beside it are meant, take it away.",
+        )
     source = _Source.at(directory)
     # Before the weights: what is wrong with them takes longer to find.
     tokenizer = source.tokenizer()
@@ -185,6 +197,7 @@ def _network(
     set_verbosity_error()
     layout = source.family.layout_of(source.config)
     everywhere = device == EVERYWHERE and torch.accelerator.is_available()
+    _check_before(source)
     try:
         network, report = source.family.network.from_pretrained(
             str(source.directory),
@@ -200,12 +213,15 @@ def _network(
             device_map="auto" if everywhere else None,
             key_mapping=layout.renames() if layout else None,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise _unreadable(source.directory, error) from error
+    except ModelError:
+        raise
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise _too_large(source.directory) from error
-        raise
+        raise _unreadable(source.directory, error) from error
+    # transformers trusts what is in a folder: what is wrong there may fail anywhere, with any exception.
+    except Exception as error:
+        raise _unreadable(source.directory, error) from error
     _check_weights(source, report)
     if source.family.checks_head:
         check_head(network, source.directory.name)
@@ -213,6 +229,25 @@ def _network(
         stay_differentiable(network)
     network.eval()
     return network if device == EVERYWHERE else network.to(device)
+
+
+def _check_before(source: _Source) -> None:
+    """Raise `ModelError` for what is wrong with the weights and can be seen without loading them."""
+    directory = source.directory
+    try:
+        weight_files(directory)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The weights in {directory.name} cannot be read: {_in_one_line(error)}.",
+            field="model.name",
+            remedy="Fetch the index again.",
+        ) from error
+    if (directory / GENERATION).exists():
+        try:
+            GenerationConfig.from_dict(read_document(directory / GENERATION))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise unusable(directory / GENERATION, _in_one_line(error)) from error
+    check_capacity(directory, lambda: source.family.network.from_config(source.native))
 
 
 def _check_weights(source: _Source, report: dict[str, Any]) -> None:

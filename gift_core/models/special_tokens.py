@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,19 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import CHAT_TEMPLATE_FILE
 
 from gift_core.errors import ModelError
+from gift_core.models import tiny
 from gift_core.models.families.family import Family, Special
 from gift_core.models.families.layout import Config
+from gift_core.models.families.registry import FAMILIES
+from gift_core.models.folder.templates import TemplateRefusedError, render
+from gift_core.models.folder.tokenizer import check_tokenizer, faults_in_words
 from gift_core.models.template_date import dated, pinned_date
 
 # Stands for what a user writes, where a template is rendered to be looked at.
 CONTENT = "\x00content\x00"
 _END_OF_TURN = "eot_token"
 # One of them makes a tokenizer: the library's own file, or the vocabularies of byte-level and of word-piece classes.
+_SAMPLE = f"So {'a' * 40}, {'1' * 40} {' ' * 40}\n{'_' * 40}!"
 _FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
@@ -28,10 +34,7 @@ def read_tokenizer(directory: Path, family: Family, config: Config) -> PreTraine
 
     Raises `ModelError` where one is missing, or where config and tokenizer name different masks.
     """
-    try:
-        tokenizer = family.tokenizer.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise no_tokenizer(directory, error) from error
+    tokenizer = files_of_tokenizer(directory, family.tokenizer)
     tokens = family.tokens
     tokenizer.mask_token = _mask(tokenizer, tokens.mask if tokens else None, config, directory.name)
     tokenizer.eos_token = _eos(tokenizer, tokens.eos if tokens else None, config, directory.name)
@@ -56,10 +59,26 @@ def with_date_of(tokenizer: PreTrainedTokenizerFast, saved: Path) -> PreTrainedT
     return dated(tokenizer, day) if day else tokenizer
 
 
-def no_tokenizer(directory: Path, error: Exception) -> ModelError:
+def files_of_tokenizer(directory: Path, kind: Any) -> PreTrainedTokenizerFast:
+    """The tokenizer in `directory` as it stands there, by a class of transformers; raises `ModelError`."""
+    check_tokenizer(directory)
+    try:
+        with faults_in_words():
+            tokenizer = kind.from_pretrained(str(directory), local_files_only=True, trust_remote_code=False)
+            tokenizer.encode(_SAMPLE)
+    except ModelError:
+        raise
+    # transformers trusts these files: what is wrong in one may fail anywhere, with any exception.
+    except Exception as error:
+        raise _no_tokenizer(directory, error) from error
+    return tokenizer
+
+
+def _no_tokenizer(directory: Path, error: Exception) -> ModelError:
     """What to say of a folder whose tokenizer gave `error`."""
     there = any((directory / file).exists() for file in _FILES)
-    why = str(error).splitlines()[0] if there else f"there is no {' or '.join(_FILES)}"
+    why = " ".join(str(error).split())[:300] or type(error).__name__
+    why = why if there else f"there is no {' or '.join(_FILES)}"
     return ModelError(
         f"No tokenizer can be read from {directory.name}: {why}",
         field="model.name",
@@ -77,16 +96,7 @@ def has_usable_template(tokenizer: PreTrainedTokenizerFast) -> bool:
     """Whether the tokenizer's template renders a user's turn with its text in it once, unchanged."""
     if not tokenizer.chat_template:
         return False
-    try:
-        return rendered_prompt(tokenizer).count(CONTENT) == 1
-    except (TemplateError, TypeError, ValueError, KeyError):
-        return False
-
-
-def rendered_prompt(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A user's turn whose text is `CONTENT`, and the header of the answer to it."""
-    turns = [{"role": "user", "content": CONTENT}]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    return rendered_turns(tokenizer, ["user"]) is not None
 
 
 def rendered_turns(tokenizer: PreTrainedTokenizerFast, roles: Sequence[str]) -> list[str] | None:
@@ -94,12 +104,22 @@ def rendered_turns(tokenizer: PreTrainedTokenizerFast, roles: Sequence[str]) -> 
     answer at its end; None where it does not take them."""
     turns = [{"role": role, "content": CONTENT} for role in roles]
     try:
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    # A template refuses what it does not know with errors of its own.
-    except (TemplateError, TypeError, ValueError, KeyError):
+        template = tokenizer.get_chat_template()
+        if template in _own_templates():
+            text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        else:
+            text = render(template, turns, tokenizer.special_tokens_map)
+    # No template of several has the name that a conversation asks for.
+    except (TemplateRefusedError, TemplateError, ValueError):
         return None
     parts = text.split(CONTENT)
     return parts if len(parts) == len(turns) + 1 else None
+
+
+@cache
+def _own_templates() -> frozenset[str]:
+    """Those that come with the studio, which need no limits."""
+    return frozenset({tiny.CHAT_TEMPLATE, *(family.chat_template for family in FAMILIES)})
 
 
 def _mask(tokenizer: PreTrainedTokenizerFast, known: Special | None, config: Config, name: str) -> str:

@@ -21,7 +21,7 @@ EOS, MASK, END_OF_TURN, USER, ASSISTANT = "<|eos|>", "<|mask|>", "<|eot|>", "<|u
 _TAGS = ("<reasoning>", "</reasoning>", "<answer>", "</answer>")
 # A word or a sign with the space in front of it, and single digits, which look the same everywhere.
 _PIECES = Regex(r"[0-9]| ?[\p{L}\p{M}]+| ?[^\s\p{L}\p{M}0-9]|\s")
-_CHAT_TEMPLATE = (
+CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|eot|>' }}"
     "{% endfor %}"
@@ -53,7 +53,7 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
         pad_token=EOS,
         mask_token=MASK,
         extra_special_tokens={"eot_token": END_OF_TURN, "user_token": USER, "assistant_token": ASSISTANT},
-        chat_template=_CHAT_TEMPLATE,
+        chat_template=CHAT_TEMPLATE,
         model_max_length=CONTEXT_LENGTH,
         clean_up_tokenization_spaces=False,
     )

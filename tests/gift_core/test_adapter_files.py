@@ -51,15 +51,22 @@ BROKEN: Mapping[str, Callable[[Path], object]] = {
     "there is no adapter_model.safetensors": only_a_pickle,
     "incomplete metadata": cut_short,
     "missing .*q_proj.*": renamed,
-    "adapter_config.json cannot be read": lambda adapter: (adapter / CONFIG).write_text("{oops"),
-    "does not name a base": lambda adapter: (adapter / CONFIG).write_text("[]"),
+    "adapter_config.json of adapter cannot be read": lambda adapter: (adapter / CONFIG).write_text("{oops"),
+    "it is not an object": lambda adapter: (adapter / CONFIG).write_text("[]"),
     "name a base in base_model_name_or_path": lambda adapter: change_config(adapter, base_model_name_or_path=None),
     "name a base in base_model": lambda adapter: change_config(adapter, base_model_name_or_path=" "),
-    "has no attribute 'keys'": lambda adapter: change_config(adapter, rank_pattern=[1]),
-    "[Nn]o module named 'megatron'": lambda adapter: change_config(adapter, megatron_config={"width": 8}),
-    "out of range": lambda adapter: change_config(adapter, layer_replication=[[0, 9]]),
-    "does not support merging": lambda adapter: change_config(adapter, alora_invocation_tokens=[1]),
+    "rank_pattern: .* not an object": lambda adapter: change_config(adapter, rank_pattern=[1]),
+    "megatron_config: .* not supported": lambda adapter: change_config(adapter, megatron_config={"width": 8}),
+    "layer_replication: .* not supported": lambda adapter: change_config(adapter, layer_replication=[[0, 9]]),
+    "alora_invocation_tokens: .* not supported": lambda adapter: change_config(adapter, alora_invocation_tokens=[1]),
     "is a IA3 adapter": lambda adapter: change_config(adapter, peft_type="IA3"),
+    "the rank 1000000000, and its weights": lambda adapter: change_config(adapter, r=10**9),
+    "the rank 999, and its weights": lambda adapter: change_config(adapter, rank_pattern={"q_proj": 999}),
+    "the rank True": lambda adapter: change_config(adapter, r=True),
+    "rank_pattern with": lambda adapter: change_config(adapter, rank_pattern={"(a+)+$": 1}),
+    "layers_pattern": lambda adapter: change_config(adapter, layers_pattern=["(a+)+$"], layers_to_transform=[0]),
+    "init_lora_weights: 'pissa'": lambda adapter: change_config(adapter, init_lora_weights="pissa"),
+    "nested more than": lambda adapter: (adapter / CONFIG).write_text('{"a":' * 100_000),
     "size mismatch": lambda adapter: change_config(adapter, r=4),
     "[Tt]arget modules": lambda adapter: change_config(adapter, target_modules=["nowhere"]),
 }
@@ -72,6 +79,13 @@ def test_what_is_wrong_with_an_adapter_is_said(adapter: Path, reason: str) -> No
         load_checkpoint(adapter)
     assert refused.value.problems[0].field == "model.name"
     assert "adapter_model.safetensors of a LoRA adapter" in refused.value.problems[0].remedy
+
+
+def test_targets_that_are_a_regular_expression_are_those_that_have_weights(adapter: Path) -> None:
+    expected = load_checkpoint(adapter).network.state_dict()
+    change_config(adapter, target_modules="(.*)+_proj(x+x+)*", exclude_modules="(a+)+$")
+    found = load_checkpoint(adapter).network.state_dict()
+    assert all(torch.equal(found[key], weight) for key, weight in expected.items())
 
 
 def test_an_adapter_changes_the_weights_that_it_names_and_no_others(adapter: Path) -> None:

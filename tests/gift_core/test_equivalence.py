@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gift_core.bounded import process as bounded
 from gift_core.errors import GiftError
-from gift_core.tasks import equivalence
 from gift_core.tasks.equivalence import Equivalence
 
 
@@ -71,14 +71,14 @@ def test_threads_get_the_answers_to_their_own_questions(compare: Equivalence) ->
 def test_an_interrupted_comparison_does_not_answer_the_next_one(
     compare: Equivalence, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = equivalence._line
+    real = bounded._line
 
-    def interrupted(process: equivalence.Process) -> str:
-        monkeypatch.setattr(equivalence, "_line", real)
+    def interrupted(process: bounded.Process) -> str:
+        monkeypatch.setattr(bounded, "_line", real)
         raise KeyboardInterrupt
 
     assert compare.equal("1", "1.0")
-    monkeypatch.setattr(equivalence, "_line", interrupted)
+    monkeypatch.setattr(bounded, "_line", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compare.equal("1", "1.0")
     assert not compare.equal("1", "2")
@@ -86,16 +86,20 @@ def test_an_interrupted_comparison_does_not_answer_the_next_one(
 
 def test_a_process_that_died_between_comparisons_costs_no_answer(compare: Equivalence) -> None:
     assert compare.equal("1", "1.0")
-    assert compare._process
-    compare._process.kill()
-    compare._process.wait()
+    process = compare._process._process
+    assert process
+    process.kill()
+    process.wait()
     assert compare.equal("1", "1.0")
 
 
-def test_a_process_that_does_not_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(equivalence, "_COMMAND", (equivalence._COMMAND[0], "-c", "import no_such_module"))
+def test_a_process_that_does_not_start_says_what_to_install(tmp_path: Path) -> None:
+    broken = tmp_path / "worker.py"
+    broken.write_text("import no_such_module")
+    compare = Equivalence()
+    compare._process = bounded.BoundedProcess(broken)
     with pytest.raises(GiftError, match="pip install math-verify"):
-        Equivalence().equal("1", "2")
+        compare.equal("1", "2")
 
 
 def test_every_reference_answer_of_the_sample_equals_itself(compare: Equivalence) -> None:

@@ -123,7 +123,7 @@ def test_a_folder_without_a_tokenizer_says_so(tmp_path: Path) -> None:
     [
         ({"num_hidden_layers": "many"}, "does not describe a model"),
         ({"num_attention_heads": 0}, "does not describe a model"),
-        ({"hidden_size": 10**9}, "memory"),
+        ({"hidden_size": 10**9}, "describes a model of 1,061,000,000,008 numbers, and its weights are 33,952"),
     ],
 )
 def test_sizes_that_make_no_model_are_an_error(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
