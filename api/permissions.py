@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from fastapi import Depends, Request
 
+from api.admission.lines import ChooseLine, requests
+from api.admission.presence import PresenceDependency
 from api.auth import CallerDependency, require_known
 from api.caller import Caller
 from api.dependencies import ServicesDependency
@@ -106,10 +108,11 @@ def check_owner(action: Action, caller: Caller, owner: str | None) -> None:
         )
 
 
-def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
+def allow(action: Action, owner_of: OwnerOf | None = None, line: ChooseLine = requests) -> Any:
     """The dependency that lets only those through whom the action's rule allows, and gives the `Caller`.
 
-    `owner_of` says who made the thing that the route is about; an action on one's own things needs it.
+    `owner_of` says who made the thing that the route is about; an action on one's own things needs it. The request
+    waits for its turn in `line`, and has it until the answer is there.
     """
     if action.rule.own and owner_of is None:
         raise TypeError(f"{action} is about one's own things: say how to find who made it.")
@@ -123,12 +126,18 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
 
     async def allowed(
         services: ServicesDependency,
+        presence: PresenceDependency,
         # Before the owner is looked for: who may not do such a thing at all does not learn what there is.
         caller: Caller = Depends(entitled),
         owner: str | None = Depends(owner_of or _nobody),
     ) -> AsyncIterator[Caller]:
         check_owner(action, caller, owner)
-        with _place(services.limits, caller, action.rule):
+        turns = None if action.rule.open else line(services.lines)
+        async with AsyncExitStack() as held:
+            held.enter_context(_place(services.limits, caller, action.rule))
+            if turns is not None:
+                await held.enter_async_context(presence.followed())
+                await held.enter_async_context(turns.awaited(caller.requester, presence.wait_for))
             yield caller
 
     allowed.action = action  # type: ignore[attr-defined]
@@ -147,11 +156,11 @@ def open_to_all() -> Any:
 
 def _place(limits: Limits, caller: Caller, rule: Rule) -> AbstractContextManager[None]:
     if rule.examines:
-        return limits.look(caller.known_as)
+        return limits.look(caller.requester)
     if not rule.computes:
         return nullcontext()
     most = caller.quota("computations") if caller.is_limited else limits.places
-    return limits.place(caller.known_as, most)
+    return limits.place(caller.requester, most)
 
 
 async def _nobody() -> None:

@@ -50,6 +50,12 @@ class AccountStore:
         with self._read() as session:
             return _account(session, account_id)
 
+    def is_admin(self, account_id: str) -> bool:
+        """Return whether an account is an admin's; False for an unknown one."""
+        with self._read() as session:
+            known = session.get(Account, account_id)
+        return account_id == LOCAL_ACCOUNT or (known is not None and known.role == Role.ADMIN)
+
     def accounts(self, limit: int | None = None, after: tuple[float, str] | None = None) -> list[Account]:
         """The newest first; `after` is `created` and `id` of the last one that the reader has."""
         query = select(Account).order_by(col(Account.created).desc(), col(Account.id).desc()).limit(limit)

@@ -17,6 +17,7 @@ from gift_core.section import Seed
 from gift_core.spec import SamplingSpec
 from gift_core.trace import Branch, Edit, Frame, Trace, TraceStart, load_trace, save_trace
 from workers.failures import unexpected
+from workers.fairness.requester import STUDIO, Requester
 from workers.kept import Jobs, KeptFiles, cancel
 from workers.live_traces import LiveTrace, TraceState
 from workers.store import ConflictError, NotFoundError
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from gift_core.tracing import Beginning
     from workers.models import ModelShelf
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 _MOST_WAITING = 64
-# Of one person: two comparisons of as many checkpoints as a request may name.
+# Of one requester: two comparisons of as many checkpoints as a request may name.
 _MOST_OWN = 8
 # Ended traces that are remembered without their file: why they failed, who cancelled them.
 _REMEMBERED = 200
@@ -72,13 +73,13 @@ class TraceService:
             remembered=_REMEMBERED,
         )
 
-    def start(self, orders: Sequence[TraceOrder], by: str = "") -> list[LiveTrace]:
+    def start(self, orders: Sequence[TraceOrder], by: Requester = STUDIO) -> list[LiveTrace]:
         """Begin what was not begun before; raises `ModelError`, `ConflictError` when too many wait already, and
         `TooManyJobsError` when too many of `by` do."""
         labels = [self._shelf.checkpoint(order.checkpoint).label for order in orders]
         return [self._start(order, label, by) for order, label in zip(orders, labels, strict=True)]
 
-    def branch(self, identity: str, cursor: int, edits: Sequence[Edit], by: str = "") -> LiveTrace:
+    def branch(self, identity: str, cursor: int, edits: Sequence[Edit], by: Requester = STUDIO) -> LiveTrace:
         """Go on from a finished trace after `cursor` of its steps, with the same model, settings and noise."""
         start = self.trace(identity).start
         order = TraceOrder(
@@ -136,7 +137,7 @@ class TraceService:
         """Stop everything after the steps it is in."""
         self._jobs.close()
 
-    def _start(self, order: TraceOrder, label: str, by: str) -> LiveTrace:
+    def _start(self, order: TraceOrder, label: str, by: Requester) -> LiveTrace:
         def stored() -> LiveTrace | None:
             found = self._recorded.get(order.id) or self._readable(order.id)
             return LiveTrace.of(order.id, found) if found else None
@@ -173,7 +174,7 @@ class TraceService:
 
         if live.cancelled.is_set():
             return
-        with self._shelf.turns:
+        with self._shelf.turns.held(live.by):
             model = self._shelf.load(self._shelf.checkpoint(order.checkpoint))
         steps = trace_steps(
             model,
@@ -186,7 +187,7 @@ class TraceService:
         )
         while True:
             # A step at a time: others get their turn in between.
-            with self._shelf.turns:
+            with self._shelf.turns.held(live.by):
                 event = next(steps, None)
             if event is None:
                 break

@@ -59,7 +59,7 @@ def denoise(
         for checkpoint in request.checkpoints
     ]
     with studio.keys.held(keyed.claim(caller, request)):
-        return [TraceView.from_record(live) for live in traces.start(orders, _as(caller))]
+        return [TraceView.from_record(live) for live in traces.start(orders, caller.requester)]
 
 
 @router.get("/traces", dependencies=[allow(Action.LOOK)], responses=documented(400))
@@ -111,15 +111,10 @@ def branch(
 ) -> TraceView:
     """Go on from a finished trace after some of its steps, with edits, on the noise that it would have had."""
     with studio.keys.held(keyed.claim(caller, request)):
-        return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits, _as(caller)))
+        return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits, caller.requester))
 
 
 @router.get("/comparisons", dependencies=[allow(Action.EXAMINE)], responses=documented(404, 409))
 def compare_traces(first: TraceId, second: TraceId, traces: TracesDependency) -> TraceComparison:
     """Where two finished traces part, and how they differ at every position."""
     return compare(traces.trace(first), traces.trace(second))
-
-
-def _as(caller: Caller) -> str:
-    """Who began a trace, who may cancel it; nobody in particular where there is nobody to be told apart from."""
-    return caller.known_as if caller.is_limited else ""
