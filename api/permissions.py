@@ -12,12 +12,17 @@ from fastapi import Depends, Request
 
 from api.admission.lines import ChooseLine, requests
 from api.admission.presence import PresenceDependency
-from api.auth import CallerDependency, require_known
+from api.auth import CallerDependency, UnauthenticatedError, require_known
 from api.caller import Caller
 from api.dependencies import ServicesDependency
 from api.rate_limits import Limits
 from gift_core.errors import GiftError
 from workers.account_records import Role, Scope
+
+_ASK_FOR_OWNER = (
+    "Ask an admin of this studio to make you an owner. Its operator names owners with GIFT_SIGN_IN_OWNERS and "
+    "GIFT_SIGN_IN_ORGANIZATIONS."
+)
 
 
 class ForbiddenError(GiftError):
@@ -91,13 +96,21 @@ def check(action: Action, caller: Caller, *, public: bool) -> None:
         return
     require_known(caller, public=public and caller.role.reaches(rule.role))
     if not caller.role.reaches(rule.role):
-        raise ForbiddenError(
-            f"The role {caller.role} may not do this: it needs {rule.role}.", remedy="Ask an admin of this studio."
-        )
+        remedy = _ASK_FOR_OWNER if rule.role is Role.OWNER else "Ask an admin of this studio."
+        raise ForbiddenError(f"The role {caller.role} may not do this: it needs {rule.role}.", remedy=remedy)
     if rule.scope not in caller.scopes:
         raise ForbiddenError(
             f"This key is not for this: it has not the scope {rule.scope}.", remedy="Make a key with that scope."
         )
+
+
+def refusal_of(action: Action, caller: Caller, *, public: bool) -> str:
+    """Return why this caller may not do such a thing at all, in words; "" if it may."""
+    try:
+        check(action, caller, public=public)
+    except (UnauthenticatedError, ForbiddenError) as error:
+        return " ".join(filter(None, (error.problems[0].message, error.problems[0].remedy)))
+    return ""
 
 
 def check_owner(action: Action, caller: Caller, owner: str | None) -> None:

@@ -13,6 +13,7 @@ from gift_core.recording import InspectionRequest, Recording
 from gift_core.spec import ObjectiveSpec, RunSpec
 from workers.dataset_uses import with_kept_data
 from workers.fairness.requester import STUDIO, Requester
+from workers.store import NotFoundError
 
 if TYPE_CHECKING:
     from workers.models import ModelShelf
@@ -46,13 +47,15 @@ class InferenceService:
         response: str,
         power: float,
         masked: Sequence[int] | None = None,
+        compute: bool = True,
         by: Requester = STUDIO,
         still_wanted: Callable[[], None] = lambda: None,
     ) -> Inspection:
         """Return entropy, rates and top-k of each checkpoint, at the probe and with only `masked` positions of the
         response masked.
 
-        `still_wanted` is called before each model is loaded, and may raise. Raises `ModelError` or `SpecError`.
+        Without `compute` only what is recorded is answered, and anything else raises `NotFoundError`. `still_wanted` is
+        called before each model is loaded, and may raise. Raises `ModelError` or `SpecError`.
         """
         known = [self._shelf.checkpoint(name) for name in checkpoints]
         request = InspectionRequest(checkpoints=tuple(checkpoints), prompt=prompt, response=response, power=power)
@@ -60,6 +63,8 @@ class InferenceService:
         for kept in self._recording.inspections if masked is None else ():
             if kept.request == request:
                 return kept.inspection
+        if not compute:
+            raise NotFoundError("This text has not been inspected yet.", remedy="Press Inspect.")
         from gift_core.inspection import inspect
 
         with self._shelf.turns.held(by):

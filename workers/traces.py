@@ -79,6 +79,13 @@ class TraceService:
         labels = [self._shelf.checkpoint(order.checkpoint).label for order in orders]
         return [self._start(order, label, by) for order, label in zip(orders, labels, strict=True)]
 
+    def known(self, orders: Sequence[TraceOrder]) -> list[LiveTrace]:
+        """Return the traces of these orders; raises `NotFoundError` unless all were begun before."""
+        found = [self._jobs.get(order.id) or self._finished(order.id) for order in orders]
+        if missing := [order.checkpoint for order, each in zip(orders, found, strict=True) if each is None]:
+            raise NotFoundError(f"{', '.join(missing)} has not denoised this yet.", remedy="Press Denoise.")
+        return [each for each in found if each]
+
     def branch(self, identity: str, cursor: int, edits: Sequence[Edit], by: Requester = STUDIO) -> LiveTrace:
         """Go on from a finished trace after `cursor` of its steps, with the same model, settings and noise."""
         start = self.trace(identity).start
@@ -138,16 +145,16 @@ class TraceService:
         self._jobs.close()
 
     def _start(self, order: TraceOrder, label: str, by: Requester) -> LiveTrace:
-        def stored() -> LiveTrace | None:
-            found = self._recorded.get(order.id) or self._readable(order.id)
-            return LiveTrace.of(order.id, found) if found else None
-
         return self._jobs.begin(
             order.id,
-            stored,
+            lambda: self._finished(order.id),
             lambda: LiveTrace(order.id, order.checkpoint, label, by),
             lambda live: self._run(live, order),
         )
+
+    def _finished(self, identity: str) -> LiveTrace | None:
+        found = self._recorded.get(identity) or self._readable(identity)
+        return LiveTrace.of(identity, found) if found else None
 
     @cached_property
     def _recorded(self) -> dict[str, Trace]:

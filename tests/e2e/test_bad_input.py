@@ -179,6 +179,8 @@ def test_a_link_with_a_wrong_value_says_so_and_opens(
     page = context.new_page()
     page.goto(f"{server.url}/{link}")
     expect(page.locator(".gs-alert")).to_contain_text(f"The link's {named} cannot be used")
+    if view == "#dataset":
+        page.click("#look:enabled")
     expect(page.locator(f"{view} .gs-pane")).not_to_have_count(0)
     expect(page.locator(".gs-alert")).to_have_count(1)
 
