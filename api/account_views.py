@@ -23,6 +23,9 @@ class SessionView(View):
     scopes: list[Scope]
     may_look: bool = Field(description="Whether anything is shown to this caller at all.")
     has_accounts: bool = Field(description="Whether one can sign in; without accounts this machine is the admin.")
+    launch_refusal: str = Field(
+        "", description='Why this caller may not launch, and who can change that; "" if it may.'
+    )
 
 
 class AccountView(View):

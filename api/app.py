@@ -10,6 +10,7 @@ from dataclasses import replace
 from fastapi import FastAPI
 
 from api import health
+from api.admission.lines import Lines
 from api.auditing import Auditing
 from api.conditional import Conditional
 from api.dependencies import Services
@@ -121,6 +122,7 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
         preflight=PreflightService(studio.datasets, lambda: _machine(studio), lambda: _trained_here(studio)),
         hub=hub,
         limits=Limits(settings),
+        lines=Lines(),
         quotas=Quotas(studio),
         hub_sign_in=HubSignIn(settings),
     )

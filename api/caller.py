@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workers.account_records import Role, Scope
+from workers.fairness.requester import STUDIO, Requester, Standing
+
+_STANDINGS = {Role.VISITOR: Standing.VISITOR, Role.OWNER: Standing.OWNER, Role.ADMIN: Standing.ADMIN}
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,13 @@ class Caller:
     @property
     def is_admin(self) -> bool:
         return self.role is Role.ADMIN
+
+    @property
+    def requester(self) -> Requester:
+        """Who its requests count for where requesters take turns."""
+        if not self.is_limited:
+            return STUDIO
+        return Requester(self.known_as, _STANDINGS[self.role] if self.is_known else Standing.ANONYMOUS)
 
     def quota(self, name: str) -> int | None:
         """The account's own; None where the setting's holds."""

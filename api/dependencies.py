@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.admission.lines import Lines
 from api.caller import Caller
 from api.events import EventHub
 from api.oauth import HubSignIn
@@ -39,6 +40,7 @@ class Services:
     preflight: PreflightService
     hub: EventHub
     limits: Limits
+    lines: Lines
     quotas: Quotas
     hub_sign_in: HubSignIn
 

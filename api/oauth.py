@@ -46,11 +46,18 @@ class Endpoints(BaseModel):
     userinfo_endpoint: str
 
 
+class Organization(BaseModel):
+    """An organization of the Hub that a person belongs to."""
+
+    preferred_username: str = Field(max_length=200)
+
+
 class Person(BaseModel):
-    """Who signed in. `sub` stays when somebody changes their user name."""
+    """A person who signed in. `sub` stays when they change their user name; the scope `profile` covers `orgs`."""
 
     sub: str = Field(min_length=1, max_length=200)
     preferred_username: str = Field(min_length=1, max_length=200)
+    orgs: list[Organization] | None = None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def owner_of_evaluation(evaluation_id: str, studio: StudioDependency) -> str:
 def owner_of_trace(trace_id: str, traces: TracesDependency, caller: CallerDependency) -> str:
     # Of one that has ended there is nothing to cancel, and nobody is remembered: it may have ended just now.
     live = traces.under_way(trace_id)
-    return live.by if live else caller.known_as
+    return live.by.name if live else caller.known_as
 
 
 def owner_of_dataset(dataset_id: str, studio: StudioDependency) -> str | None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from fastapi import Depends, Request
 
-from api.auth import CallerDependency, require_known
+from api.admission.lines import ChooseLine, requests
+from api.admission.presence import PresenceDependency
+from api.auth import CallerDependency, UnauthenticatedError, require_known
 from api.caller import Caller
 from api.dependencies import ServicesDependency
 from api.rate_limits import Limits
 from gift_core.errors import GiftError
 from workers.account_records import Role, Scope
+
+_ASK_FOR_OWNER = (
+    "Ask an admin of this studio to make you an owner. Its operator names owners with GIFT_SIGN_IN_OWNERS and "
+    "GIFT_SIGN_IN_ORGANIZATIONS."
+)
 
 
 class ForbiddenError(GiftError):
@@ -89,13 +96,21 @@ def check(action: Action, caller: Caller, *, public: bool) -> None:
         return
     require_known(caller, public=public and caller.role.reaches(rule.role))
     if not caller.role.reaches(rule.role):
-        raise ForbiddenError(
-            f"The role {caller.role} may not do this: it needs {rule.role}.", remedy="Ask an admin of this studio."
-        )
+        remedy = _ASK_FOR_OWNER if rule.role is Role.OWNER else "Ask an admin of this studio."
+        raise ForbiddenError(f"The role {caller.role} may not do this: it needs {rule.role}.", remedy=remedy)
     if rule.scope not in caller.scopes:
         raise ForbiddenError(
             f"This key is not for this: it has not the scope {rule.scope}.", remedy="Make a key with that scope."
         )
+
+
+def refusal_of(action: Action, caller: Caller, *, public: bool) -> str:
+    """Return why this caller may not do such a thing at all, in words; "" if it may."""
+    try:
+        check(action, caller, public=public)
+    except (UnauthenticatedError, ForbiddenError) as error:
+        return " ".join(filter(None, (error.problems[0].message, error.problems[0].remedy)))
+    return ""
 
 
 def check_owner(action: Action, caller: Caller, owner: str | None) -> None:
@@ -106,10 +121,11 @@ def check_owner(action: Action, caller: Caller, owner: str | None) -> None:
         )
 
 
-def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
+def allow(action: Action, owner_of: OwnerOf | None = None, line: ChooseLine = requests) -> Any:
     """The dependency that lets only those through whom the action's rule allows, and gives the `Caller`.
 
-    `owner_of` says who made the thing that the route is about; an action on one's own things needs it.
+    `owner_of` says who made the thing that the route is about; an action on one's own things needs it. The request
+    waits for its turn in `line`, and has it until the answer is there.
     """
     if action.rule.own and owner_of is None:
         raise TypeError(f"{action} is about one's own things: say how to find who made it.")
@@ -123,12 +139,18 @@ def allow(action: Action, owner_of: OwnerOf | None = None) -> Any:
 
     async def allowed(
         services: ServicesDependency,
+        presence: PresenceDependency,
         # Before the owner is looked for: who may not do such a thing at all does not learn what there is.
         caller: Caller = Depends(entitled),
         owner: str | None = Depends(owner_of or _nobody),
     ) -> AsyncIterator[Caller]:
         check_owner(action, caller, owner)
-        with _place(services.limits, caller, action.rule):
+        turns = None if action.rule.open else line(services.lines)
+        async with AsyncExitStack() as held:
+            held.enter_context(_place(services.limits, caller, action.rule))
+            if turns is not None:
+                await held.enter_async_context(presence.followed())
+                await held.enter_async_context(turns.awaited(caller.requester, presence.wait_for))
             yield caller
 
     allowed.action = action  # type: ignore[attr-defined]
@@ -147,11 +169,11 @@ def open_to_all() -> Any:
 
 def _place(limits: Limits, caller: Caller, rule: Rule) -> AbstractContextManager[None]:
     if rule.examines:
-        return limits.look(caller.known_as)
+        return limits.look(caller.requester)
     if not rule.computes:
         return nullcontext()
     most = caller.quota("computations") if caller.is_limited else limits.places
-    return limits.place(caller.known_as, most)
+    return limits.place(caller.requester, most)
 
 
 async def _nobody() -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from api.caller import Caller
 from gift_core.errors import GiftError
+from workers.fairness.keyed_locks import KeyedLocks
 from workers.studio import Studio
 
 _MEGABYTE = 2**20
@@ -24,8 +24,7 @@ class Quotas:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._launching: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._launching = KeyedLocks()
 
     @contextmanager
     def launching(self, caller: Caller, new: Callable[[], int]) -> Iterator[None]:
@@ -38,7 +37,7 @@ class Quotas:
             yield
             return
         most = _own_or(caller.quota("queued_runs"), self._studio.settings.queued_runs)
-        with self._turn(caller.account_id):
+        with self._launching.held(caller.account_id):
             waiting, more = self._studio.store.queued_by(caller.account_id), new()
             if more and waiting + more > most:
                 raise QuotaError(
@@ -87,13 +86,6 @@ class Quotas:
     def _uploaded(self, account_id: str) -> int:
         owned = self._studio.accounts.owned("dataset", account_id)
         return sum(dataset.bytes for dataset in self._studio.datasets.list() if dataset.id in owned)
-
-    @contextmanager
-    def _turn(self, account_id: str) -> Iterator[None]:
-        with self._lock:
-            lock = self._launching.setdefault(account_id, threading.Lock())
-        with lock:
-            yield
 
 
 async def _up_to(left: int, body: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from math import ceil
 
 from gift_core.errors import GiftError
+from workers.fairness.places import Places
+from workers.fairness.requester import Requester
+from workers.fairness.shares import Refusal
 from workers.settings import Settings
 
 # Those that were seen longest ago are forgotten, which gives them a full bucket: it takes as long to fill one.
@@ -23,7 +26,7 @@ _FORWARDED_SIGN_INS_PER_MINUTE = 120
 _FORWARDED = "forwarded"
 _PLACE_SECONDS = 2
 # Looks at once, of all and of one caller: a browser has six connections to a host. Each holds a thread of the server's.
-_LOOKS = 16
+_LOOKS = 24
 _OWN_LOOKS = 8
 
 
@@ -67,32 +70,6 @@ class TokenBuckets:
             raise TooManyError("These are more requests than allowed.", ceil((1 - tokens) / self._per_second))
 
 
-class Places:
-    """At most `total` at once, and of each name as many as it may have."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._taken: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def one(self, name: str, most: int) -> Iterator[None]:
-        """A place for as long as the block lasts; raises `TooManyError` or `BusyError` where there is none."""
-        with self._lock:
-            if self._taken[name] >= most:
-                raise TooManyError(f"{most} of your requests compute already.", _PLACE_SECONDS)
-            if self._taken.total() >= self._total:
-                raise BusyError("The studio computes as much as it can.", _PLACE_SECONDS)
-            self._taken[name] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._taken[name] -= 1
-                if not self._taken[name]:
-                    del self._taken[name]
-
-
 class Limits:
     """What each caller may ask for. A name is an account's id, or says which address it stands for."""
 
@@ -121,10 +98,19 @@ class Limits:
         if is_forwarded:
             self._forwarded_sign_ins.take(_FORWARDED)
 
-    def look(self, name: str) -> AbstractContextManager[None]:
-        """A place for a look that computes; raises what `place` does."""
-        return self._looks.one(name, _OWN_LOOKS)
+    def look(self, by: Requester) -> AbstractContextManager[None]:
+        """Hold a place for a look that computes; raises what `place` does."""
+        return _place(self._looks, by, _OWN_LOOKS)
 
-    def place(self, name: str, most: int | None) -> AbstractContextManager[None]:
-        """A place to compute in, of `most` or the setting's; raises `TooManyError` or `BusyError` when none is free."""
-        return self._taken.one(name, self._own_places if most is None else most)
+    def place(self, by: Requester, most: int | None) -> AbstractContextManager[None]:
+        """Hold a place to compute in, of `most` or the setting's; raises `TooManyError` or `BusyError` without one."""
+        return _place(self._taken, by, self._own_places if most is None else most)
+
+
+def _place(places: Places, by: Requester, most: int) -> AbstractContextManager[None]:
+    def refused(refusal: Refusal) -> TooManyError:
+        if refusal is Refusal.OWN:
+            return TooManyError(f"{most} of your requests compute already.", _PLACE_SECONDS)
+        return BusyError("The studio computes as much as it can.", _PLACE_SECONDS)
+
+    return places.one(by, most, refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.views import ComputedView, View
@@ -220,6 +221,11 @@ class PreviewRequest(BaseModel):
     run: RunSpec = Field(default_factory=RunSpec)
     start: Annotated[int, Field(ge=0)] = 0
     rows: Annotated[int, Field(ge=1, le=50)] = 5
+
+
+Compute = Annotated[
+    bool, Query(description="Whether what is not there yet is computed; if not, the answer is 404 then.")
+]
 
 
 class InspectionRequest(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, takewhile
 from typing import TypeVar
@@ -13,7 +13,7 @@ from gift_core.data.examples import Example
 from gift_core.data.sources import ResolveDataset, Split, load_split, no_examples
 from gift_core.data.tokenisation import Tokenised, tokenise_all
 from gift_core.data_overlap import Overlap, overlap
-from gift_core.data_spec import DataSpec
+from gift_core.data_spec import DataSpec, TaskSource
 from gift_core.errors import GiftError, Problem
 from gift_core.machine import Machine
 from gift_core.models.catalogue import find_model
@@ -47,7 +47,9 @@ class Surroundings:
     `earlier` are runs that finished on the device that these would have. `effect` is the difference in score that is to
     be told, in shares of 1. `local_models` admits folders and any model in the Hub's cache, as the command line does.
     Of more than `most_characters` of text only the first examples are counted, and the rest is inferred from them.
-    `kept_data` returns data as it is read here; it raises for what may not be used, before any of it is read.
+    A built-in task makes `most_generated` examples at most, which stand for the others. `kept_data` returns data as it
+    is read here; it raises for what may not be used, before any of it is read. `still_wanted` is called between
+    examples, and may raise to end the work.
     """
 
     machine: Machine = field(default_factory=Machine)
@@ -55,7 +57,9 @@ class Surroundings:
     effect: float = USUAL_EFFECT
     local_models: bool = False
     most_characters: int | None = None
+    most_generated: int | None = None
     kept_data: Callable[[DataSpec], DataSpec] = lambda data: data
+    still_wanted: Callable[[], None] = lambda: None
 
 
 def report(
@@ -136,7 +140,11 @@ class _Inquiry:
         return Model(folder, architecture(name), context_length(name))
 
     def _split(self) -> Split:
-        return load_split(self._surroundings.kept_data(self._run.data), self._resolve)
+        data, most = self._surroundings.kept_data(self._run.data), self._surroundings.most_generated
+        if isinstance(data.source, TaskSource) and most is not None:
+            source = data.source.model_copy(update={"examples": min(data.source.examples, most)})
+            data = data.model_copy(update={"source": source, "held_out": min(data.held_out, most)})
+        return load_split(data, self._resolve)
 
     def _data(self, split: Split, model: Model) -> _Data | None:
         tokenizer = self._attempt(lambda: load_tokenizer(self._run.model.name))
@@ -144,7 +152,8 @@ class _Inquiry:
             return None
 
         def read(examples: Sequence[Example]) -> Tokenised:
-            return tokenise_all(examples, tokenizer, self._run.data, self._run.sampling, model.context)
+            wanted = self._while_wanted(examples)
+            return tokenise_all(wanted, tokenizer, self._run.data, self._run.sampling, model.context)
 
         counted = _first(split.training, self._surroundings.most_characters)
         training = self._attempt(lambda: read(counted))
@@ -153,12 +162,25 @@ class _Inquiry:
             return None
         if not training.examples:
             # Of a part of the data, all may be too long and the rest not.
-            self._problems += no_examples().problems if len(counted) == len(split.training) else ()
+            self._problems += no_examples().problems if len(counted) == self._sizes(split)[0] else ()
             return None
         # Of those held out, as many are too long as of those that were counted.
-        kept = round(len(held_out.examples) * len(split.held_out) / max(1, len(held_out.examples) + held_out.dropped))
-        scale = len(split.training) / len(counted)
-        return _Data(training, min(kept, len(split.held_out)), scale, overlap(split.training, split.held_out))
+        all_training, all_held_out = self._sizes(split)
+        kept = round(len(held_out.examples) * all_held_out / max(1, len(held_out.examples) + held_out.dropped))
+        scale = all_training / len(counted)
+        return _Data(training, min(kept, all_held_out), scale, overlap(split.training, split.held_out))
+
+    def _while_wanted(self, examples: Sequence[Example]) -> Iterator[Example]:
+        for example in examples:
+            self._surroundings.still_wanted()
+            yield example
+
+    def _sizes(self, split: Split) -> tuple[int, int]:
+        """Return how many examples the run trains on and holds out, those that were not generated here included."""
+        data = self._run.data
+        if isinstance(data.source, TaskSource):
+            return data.source.examples, data.held_out
+        return len(split.training), len(split.held_out)
 
     def _estimates(self, model: Model, data: _Data) -> Estimates:
         """As much of them as follows from what was given."""

@@ -262,11 +262,13 @@ class StudioClient(Connection):
         response: str,
         power: float = 0.5,
         masked: Sequence[int] | None = None,
+        *,
+        compute: bool = True,
     ) -> Inspection:
         """Entropy, masking rate and rivals of every response token, under each checkpoint; with `masked` positions also
-        what is predicted when only those are masked."""
+        what is predicted when only those are masked. Without `compute` only a recorded one is returned, else a 404."""
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "response": response, "power": power}
-        return self._compute(Inspection, "/inspections", body | given({"masked": masked}))
+        return self._compute(Inspection, "/inspections", body | given({"masked": masked}), params={"compute": compute})
 
     def start_dataset_inspection(
         self, checkpoints: Sequence[str], run: RunSpec | dict[str, Any], **options: int
@@ -290,12 +292,17 @@ class StudioClient(Connection):
         sampling: SamplingSpec | dict[str, Any] | None = None,
         seed: int = 1,
         edits: Sequence[Edit | dict[str, Any]] = (),
+        *,
+        compute: bool = True,
     ) -> list[TraceView]:
-        """Begin to denoise with each checkpoint on the same noise; watch with `trace_events`."""
+        """Begin to denoise with each checkpoint on the same noise; watch with `trace_events`.
+
+        Without `compute` only traces that were begun before are returned, and a missing one is a 404.
+        """
         body = {"checkpoints": list(checkpoints), "prompt": prompt, "seed": seed, "edits": _plain(edits)}
         if sampling is not None:
             body["sampling"] = sampling if isinstance(sampling, dict) else sampling.model_dump(mode="json")
-        return self._request(list[TraceView], "POST", "/traces", json=body)
+        return self._request(list[TraceView], "POST", "/traces", json=body, params={"compute": compute})
 
     def branch(self, trace_id: str, cursor: int, edits: Sequence[Edit | dict[str, Any]] = ()) -> TraceView:
         """Go on from a finished trace after `cursor` of its steps."""

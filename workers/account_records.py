@@ -54,6 +54,7 @@ class Account(SQLModel, table=True):
     source: str
     role: str
     created: float = Field(default_factory=time.time)
+    role_is_set: bool = Field(default=False, description="Whether an admin gave the role: signing in leaves it then.")
     disabled: bool = False
     queued_runs: int | None = Field(default=None, description="Quota; the setting's when null.")
     upload_mb: int | None = Field(default=None, description="Quota; the setting's when null.")

@@ -35,13 +35,20 @@ class AccountStore:
         self.sessions = SessionStore(database, self._marks)
 
     def ensure(self, source: Source, subject: str, name: str, role: Role) -> Account:
-        """The account of this subject of a source, made where there is none; a new name replaces the old one."""
+        """The account of this subject of a source, made where there is none; a new name replaces the old one.
+
+        A person who signs in with the Hub gets `role` each time, unless an admin has given the account another.
+        """
         identity = LOCAL_ACCOUNT if source is Source.LOCAL else f"{source}:{subject}"
         with self._write() as session:
             account = session.get(Account, identity)
             if account is None:
                 account = Account(id=identity, name=name, source=source, role=role)
             account.name = name
+            if source is Source.HUB and not account.role_is_set:
+                if not role.reaches(Role(account.role)):
+                    end_sessions_of(session, account_id=identity)
+                account.role = role
             session.add(account)
         return account
 
@@ -49,6 +56,12 @@ class AccountStore:
         """Raises `NotFoundError`."""
         with self._read() as session:
             return _account(session, account_id)
+
+    def is_admin(self, account_id: str) -> bool:
+        """Return whether an account is an admin's; False for an unknown one."""
+        with self._read() as session:
+            known = session.get(Account, account_id)
+        return account_id == LOCAL_ACCOUNT or (known is not None and known.role == Role.ADMIN)
 
     def accounts(self, limit: int | None = None, after: tuple[float, str] | None = None) -> list[Account]:
         """The newest first; `after` is `created` and `id` of the last one that the reader has."""
@@ -66,7 +79,7 @@ class AccountStore:
         with self._write() as session:
             account = _account(session, account_id)
             before = Role(account.role)
-            account.sqlmodel_update(changes)
+            account.sqlmodel_update(changes | ({"role_is_set": True} if "role" in changes else {}))
             session.add(account)
             if account.disabled or not Role(account.role).reaches(before):
                 end_sessions_of(session, account_id=account_id)

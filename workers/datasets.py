@@ -26,8 +26,10 @@ from gift_core.files import sync
 from gift_core.section import clean_name
 from gift_core.tasks.items import EvaluationTaskName
 from workers.dataset_records import DatasetRecords
+from workers.fairness.requester import STUDIO, Requester
+from workers.fairness.semaphore import FairSemaphore
 from workers.reading.documents import JoinParts, ListProblems, ReadExamples, ReadItems
-from workers.reading.readers import Readers
+from workers.reading.readers import AT_ONCE, Readers
 from workers.records import Dataset
 from workers.store import ConflictError, NotFoundError
 
@@ -130,6 +132,8 @@ class DatasetStore:
         self._shared = shared
         self._accepting = threading.Lock()
         self._held = threading.Semaphore(_HELD_AT_ONCE)
+        # The readers take files as they come; those who upload them take turns.
+        self._reading = FairSemaphore(AT_ONCE)
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -143,23 +147,29 @@ class DatasetStore:
         chunks: AsyncIterator[bytes],
         declared_bytes: int = 0,
         check: Check | None = None,
+        by: Requester = STUDIO,
     ) -> Dataset:
         """Store an upload. Raises `DataError` when it is unreadable or too large, and keeps nothing of it.
 
         One whose `declared_bytes` are too many is refused before anything of it is read. `check` says what its rows are
         read as. Raises `DiskFullError` while there is no room.
         """
-        async with self._arriving(name, chunks, declared_bytes) as arrived:
+        async with self._arriving(name, chunks, declared_bytes) as arrived, self._reading.awaited(by):
             check = check or check_examples()
             found = await self._readers.read_async(arrived.path, check)
             task = check.task if isinstance(check, ReadItems) else ""
             return await asyncio.to_thread(self._accept, arrived, Checked(found.rows, found.summary, task))
 
     async def problems(
-        self, name: str, chunks: AsyncIterator[bytes], declared_bytes: int, mapping: ColumnMapping
+        self,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        declared_bytes: int,
+        mapping: ColumnMapping,
+        by: Requester = STUDIO,
     ) -> IO[str]:
         """Everything that is wrong with an upload, of which nothing is kept: CSV, in a file that goes when closed."""
-        async with self._arriving(name, chunks, declared_bytes) as arrived:
+        async with self._arriving(name, chunks, declared_bytes) as arrived, self._reading.awaited(by):
             with self._partial(".csv") as found:
                 await self._readers.read_async(arrived.path, ListProblems(mapping=_plain(mapping), into=found))
                 # Its name goes, and its content with the last who reads it.

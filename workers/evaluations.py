@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from workers.fairness.keyed_locks import KeyedLocks
+from workers.fairness.requester import STUDIO, Requester
+from workers.fairness.semaphore import FairSemaphore
 from workers.kinds import ANSWERS
 from workers.launch_checks import require_plan
 from workers.models import ModelShelf
@@ -30,9 +32,9 @@ class EvaluationService:
         self._studio = studio
         self._shelf = shelf
         self._read: OrderedDict[str, tuple[object, Evaluation]] = OrderedDict()
-        self._scoring = threading.Lock()
-        # Items may have to be fetched or made: once for all who ask for them at the same time.
-        self._checking = threading.Lock()
+        self._scoring = FairSemaphore()
+        # Items may have to be fetched or made: once for all who ask for the same at the same time.
+        self._checking = KeyedLocks()
 
     def start(self, orders: Sequence[EvaluationOrder], by: str = "") -> list[Job]:
         """Begin evaluations, or go on with those that were stopped; finished ones are there at once.
@@ -44,7 +46,7 @@ class EvaluationService:
             plan = order.plan(self._studio.datasets.path)
             # What is there, or has begun, needs its items no more.
             if self._studio.missing([order.id]):
-                with self._checking:
+                with self._checking.held(f"{plan.task} {plan.source}"):
                     require_plan(self._studio, plan, checkpoint)
         jobs = [
             self._studio.new_job(JobKind.EVALUATE, order.id, checkpoint.label, order)
@@ -71,7 +73,7 @@ class EvaluationService:
             raise NotFoundError(f"There is no evaluation {identity!r}.", remedy="Check the link, or evaluate again.")
         return job
 
-    def evaluation(self, identity: str) -> Evaluation | None:
+    def evaluation(self, identity: str, asked_by: Requester = STUDIO) -> Evaluation | None:
         """The answers there are, scored; None before there is any. Raises `NotFoundError`."""
         from gift_core.evaluation_files import HEADER_FILE
         from gift_core.evaluation_report import Evaluation
@@ -81,7 +83,7 @@ class EvaluationService:
             return None
         # Pages ask again and again, and scoring a long list takes seconds.
         state = tuple((path.name, path.stat().st_size) for path in sorted(folder.glob("*.jsonl")))
-        with self._scoring:
+        with self._scoring.held(asked_by):
             known = self._read.pop(identity, None)
             if known is None or known[0] != state:
                 known = (state, Evaluation.read(folder))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,14 +12,13 @@ from gift_core.documents import DatasetPreview, Inspection
 from gift_core.recording import InspectionRequest, Recording
 from gift_core.spec import ObjectiveSpec, RunSpec
 from workers.dataset_uses import with_kept_data
-from workers.store import ConflictError
+from workers.fairness.requester import STUDIO, Requester
+from workers.store import NotFoundError
 
 if TYPE_CHECKING:
     from workers.models import ModelShelf
     from workers.studio import Studio
 
-# Inspections at once, the one that computes included.
-_MOST_WAITING = 8
 # Held-out ones of each task; fewer of them are the first of these.
 MOST_EXAMPLES = 20
 
@@ -42,7 +39,6 @@ class InferenceService:
     def __init__(self, studio: Studio, shelf: ModelShelf) -> None:
         self._studio = studio
         self._shelf = shelf
-        self._waiting = threading.Semaphore(_MOST_WAITING)
 
     def inspect(
         self,
@@ -51,30 +47,32 @@ class InferenceService:
         response: str,
         power: float,
         masked: Sequence[int] | None = None,
+        compute: bool = True,
+        by: Requester = STUDIO,
+        still_wanted: Callable[[], None] = lambda: None,
     ) -> Inspection:
-        """Entropy, rates and top-k of each checkpoint, at the probe and with only `masked` positions of the response
-        masked; raises `ModelError` or `SpecError`."""
+        """Return entropy, rates and top-k of each checkpoint, at the probe and with only `masked` positions of the
+        response masked.
+
+        Without `compute` only what is recorded is answered, and anything else raises `NotFoundError`. `still_wanted` is
+        called before each model is loaded, and may raise. Raises `ModelError` or `SpecError`.
+        """
         known = [self._shelf.checkpoint(name) for name in checkpoints]
         request = InspectionRequest(checkpoints=tuple(checkpoints), prompt=prompt, response=response, power=power)
         # No partial mask was recorded.
         for kept in self._recording.inspections if masked is None else ():
             if kept.request == request:
                 return kept.inspection
+        if not compute:
+            raise NotFoundError("This text has not been inspected yet.", remedy="Press Inspect.")
         from gift_core.inspection import inspect
 
-        with self._waiting_line(), self._shelf.turns:
-            models = [(checkpoint.id, checkpoint.label, self._shelf.load(checkpoint)) for checkpoint in known]
+        with self._shelf.turns.held(by):
+            models = []
+            for checkpoint in known:
+                still_wanted()
+                models.append((checkpoint.id, checkpoint.label, self._shelf.load(checkpoint)))
             return inspect(models, prompt, response, ObjectiveSpec(power=power), masked=masked)
-
-    @contextmanager
-    def _waiting_line(self) -> Iterator[None]:
-        """A place among those who wait for their turn: each of them holds a thread that serves the pages as well."""
-        if not self._waiting.acquire(blocking=False):
-            raise ConflictError("Too many texts are being inspected.", remedy="Try again in a moment.")
-        try:
-            yield
-        finally:
-            self._waiting.release()
 
     @cached_property
     def _recording(self) -> Recording:

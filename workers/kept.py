@@ -12,19 +12,22 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from gift_core.errors import GiftError
+from workers.fairness.requester import Requester
+from workers.fairness.semaphore import FairSemaphore
+from workers.fairness.shares import Refusal, Shares
 from workers.store import ConflictError
 
 
 class Job(Protocol):
     """`cancelled` asks it to end, `ended` says that it has; `withdraw` ends it where it has not begun.
 
-    `by` is who began it, "" for somebody who is not limited.
+    `by` began it.
     """
 
     @property
     def id(self) -> str: ...
     @property
-    def by(self) -> str: ...
+    def by(self) -> Requester: ...
     @property
     def ended(self) -> bool: ...
     @property
@@ -45,7 +48,7 @@ class Jobs(Generic[J]):
     """Jobs by id: those that wait or run, `at_once` in threads, and `remembered` ended ones that left no file.
 
     `busy` says, after their number, what those who wait are doing. At most `most` wait or run, and `most_own` of one
-    person.
+    requester; requesters take turns, and share both numbers as `Shares` says.
     """
 
     def __init__(self, name: str, busy: str, *, at_once: int, most: int, most_own: int, remembered: int) -> None:
@@ -55,7 +58,9 @@ class Jobs(Generic[J]):
         self._remembered = remembered
         self._jobs: OrderedDict[str, J] = OrderedDict()
         self._lock = threading.RLock()
-        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        # Those that wait for their turn have a thread each.
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
+        self._turns = FairSemaphore(at_once, most_own)
 
     def get(self, identity: str) -> J | None:
         with self._lock:
@@ -83,16 +88,25 @@ class Jobs(Generic[J]):
             self._jobs[identity] = job
             self._jobs.move_to_end(identity)
             self._forget()
-        self._pool.submit(run, job)
+        self._pool.submit(self._run, job, run)
         return job
 
-    def _check_room(self, by: str) -> None:
-        waiting = [job for job in self._jobs.values() if not job.ended]
-        if len(waiting) >= self._most:
-            raise ConflictError(f"{len(waiting)} {self._busy}.", remedy="Try again when some have ended.")
-        own = sum(job.by == by for job in waiting)
-        if by and own >= self._most_own:
-            raise TooManyJobsError(f"{own} of yours {self._busy}.", remedy="Cancel one, or wait until one has ended.")
+    def _run(self, job: J, run: Callable[[J], None]) -> None:
+        with self._turns.held(job.by):
+            run(job)
+
+    def _check_room(self, by: Requester) -> None:
+        under_way = [job.by for job in self._jobs.values() if not job.ended]
+        shares = Shares(self._most, self._most_own)
+        for each in under_way:
+            shares.take(each)
+        refusal = shares.refusal(by)
+        if refusal is Refusal.OWN:
+            raise TooManyJobsError(
+                f"{under_way.count(by)} of yours {self._busy}.", remedy="Cancel one, or wait until one has ended."
+            )
+        if refusal is Refusal.ALL:
+            raise ConflictError(f"{len(under_way)} {self._busy}.", remedy="Try again when some have ended.")
 
     def drop(self, job: J) -> None:
         """Its result has become a file. Unless it was cancelled in its last moment, and asked for again."""

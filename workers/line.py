@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import update
@@ -13,6 +15,7 @@ from workers.records import Job, JobState
 
 # Seconds: ranks are times, and halving the distance between two would run out of numbers.
 _DISTANCE = 0.001
+_LEAST_DISTANCE = 0.000_001
 # So many of those that wait are looked at for one that fits.
 _LOOKED_AT = 200
 
@@ -61,6 +64,28 @@ def place_before(session: Session, job: Job, other: Job) -> None:
     ids.insert(ids.index(other.id), job.id)
     _line_up(session, ids, max(waits.rank for waits in waiting))
     session.refresh(job)
+
+
+def join_by_turns(session: Session, job: Job) -> None:
+    """Line up a new job for a side slot: behind as many jobs of every other account as its own account has waiting.
+
+    So the jobs of accounts take turns, and an account's own stay in their order. Jobs of another priority do not move.
+    """
+    others = in_line().where(Job.devices == 0, Job.priority == job.priority, Job.id != job.id)
+    line: list[Job] = list(session.exec(others))
+    taken: Counter[str] = Counter()
+    own, place = sum(waits.created_by == job.created_by for waits in line), 0
+    for number, waits in enumerate(line, 1):
+        if waits.created_by == job.created_by or taken[waits.created_by] <= own:
+            place = number
+        taken[waits.created_by] += 1
+    if place < len(line):
+        ranks = sorted([*(waits.rank for waits in line), job.rank])
+        line.insert(place, job)
+        # The same ranks as before, and each above the one before it.
+        ranks = list(accumulate(ranks, lambda before, rank: max(rank, before + _LEAST_DISTANCE)))
+        session.execute(update(Job), [{"id": waits.id, "rank": rank} for waits, rank in zip(line, ranks, strict=True)])
+        session.refresh(job)
 
 
 def change_places(session: Session, job: Job, other: Job) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gift_core.errors import Problem
 from gift_core.trace import Frame, Trace, TraceEnd, TraceStart
+from workers.fairness.requester import STUDIO, Requester
 
 if TYPE_CHECKING:
     from gift_core.tracing import TraceEvent
@@ -29,10 +30,10 @@ ENDED = frozenset({TraceState.FINISHED, TraceState.CANCELLED, TraceState.FAILED}
 class LiveTrace:
     """Written by one thread, ended and read by any. `events` only grows, and not after the end.
 
-    `by` is who asked for it first, as the caller of the service names them; "" where it does not.
+    `by` asked for it first.
     """
 
-    def __init__(self, identity: str, checkpoint: str, label: str, by: str = "") -> None:
+    def __init__(self, identity: str, checkpoint: str, label: str, by: Requester = STUDIO) -> None:
         self.id = identity
         self.by = by
         self.checkpoint = checkpoint

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from gift_core.errors import ModelError
-from workers.turns import Turns
+from workers.fairness.semaphore import FairSemaphore
 
 if TYPE_CHECKING:
     from gift_core.models.loading import DiffusionModel
@@ -18,11 +18,12 @@ KEPT_MODELS = 6
 class ModelShelf:
     """Models by checkpoint. torch is imported on first use, not when the server starts.
 
-    `turns` is taken by whoever computes with a model, and for `load`.
+    Hold a turn of `turns` to compute with a model, and to `load` one: two forward passes at once on the same cores
+    take longer than one after the other.
     """
 
     def __init__(self, studio: Studio, threads: int) -> None:
-        self.turns = Turns()
+        self.turns = FairSemaphore()
         self._studio = studio
         self._threads = threads
         self._models: OrderedDict[str, DiffusionModel] = OrderedDict()

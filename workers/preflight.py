@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,16 +11,14 @@ from gift_core.preflight_document import PreflightReport
 from gift_core.spec import RunSpec
 from workers.dataset_uses import with_kept_data
 from workers.datasets import DatasetStore
-from workers.store import ConflictError
-from workers.turns import Turns
 
 if TYPE_CHECKING:
     from gift_core.preflight_estimates import Earlier
 
-# Reports at once, the one that is being made included: each of them holds a thread that serves the pages as well.
-_MOST_WAITING = 8
 # Of larger data the first part is counted, so that a report takes about a second; launching looks at all of it.
 _MOST_CHARACTERS = 2_000_000
+# Problems of one task are alike, and making one takes as long as counting ten.
+_MOST_GENERATED = 2000
 # The first steps are slower than the others, and would be most of a shorter run.
 _FEWEST_STEPS = 20
 
@@ -38,7 +35,7 @@ class FinishedRun(Protocol):
 
 
 class PreflightService:
-    """Synchronous, and a second of a CPU: call it from a thread.
+    """Synchronous, and a second of a CPU: call it from a thread, one at a time.
 
     `machine` is asked each time what the one that trains has free; `finished_runs` are those that were trained on the
     device that the next one would have.
@@ -53,32 +50,28 @@ class PreflightService:
         self._datasets = datasets
         self._machine = machine
         self._finished_runs = finished_runs
-        self._turns = Turns()
-        self._waiting = threading.Semaphore(_MOST_WAITING)
 
-    def report(self, experiment: object, effect: float) -> PreflightReport:
+    def report(
+        self, experiment: object, effect: float, still_wanted: Callable[[], None] = lambda: None
+    ) -> PreflightReport:
         """Look at what should be an experiment; `effect` is the difference in score to be told, in shares of 1.
 
-        Raises `ConflictError` where too many are asked for at once.
+        `still_wanted` is called between examples, and may raise.
         """
         # Kept out of the server's start: it imports torch.
         from gift_core.preflight_report import Surroundings, report
 
-        if not self._waiting.acquire(blocking=False):
-            raise ConflictError("Too many experiments are being looked at.", remedy="Try again in a moment.")
-        try:
-            with self._turns:
-                surroundings = Surroundings(
-                    machine=self._machine(),
-                    earlier=self._earlier(),
-                    effect=effect,
-                    most_characters=_MOST_CHARACTERS,
-                    # A look never makes the server download.
-                    kept_data=lambda data: with_kept_data(data, self._datasets),
-                )
-                return report(experiment, self._datasets.path, surroundings)
-        finally:
-            self._waiting.release()
+        surroundings = Surroundings(
+            machine=self._machine(),
+            earlier=self._earlier(),
+            effect=effect,
+            most_characters=_MOST_CHARACTERS,
+            most_generated=_MOST_GENERATED,
+            # A look never makes the server download.
+            kept_data=lambda data: with_kept_data(data, self._datasets),
+            still_wanted=still_wanted,
+        )
+        return report(experiment, self._datasets.path, surroundings)
 
     def _earlier(self) -> list[Earlier]:
         return [found for run in self._finished_runs() if (found := _speed_of(run))]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -56,6 +56,7 @@ _PROXIES = tuple(
 )
 _THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _PREFIX = "GIFT_"
+_HUB_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 _API_PATH = "/api/v1"
 _CHECKS = {"store_url": check_store_url, "queue_url": check_queue_url, "artefacts_url": check_artefacts_url}
 # An empty variable counts as left out, except where that would take a protection away or change what CUDA means by it.
@@ -159,6 +160,15 @@ class Settings(BaseSettings):
         (), description="Addresses or networks of proxies that say in X-Forwarded-For whose request they pass on."
     )
     session_hours: PositiveFloat = Field(168.0, description="How long a browser stays signed in.")
+    sign_in_role: Literal["visitor", "owner"] | None = Field(
+        None, description="Role of people who sign in with the Hub: visitor or owner; visitor on a Space, else owner."
+    )
+    sign_in_owners: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="The Hub's names of people who are owners, separated by commas."
+    )
+    sign_in_organizations: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="The Hub's names of organizations whose members are owners, separated by commas."
+    )
     requests_per_minute: PositiveInt = Field(600, description="Of one account, or of one address without one.")
     changes_per_minute: PositiveInt = Field(60, description="Of those, requests that start, stop or change something.")
     queued_runs: PositiveInt = Field(100, description="Jobs of one account, of every kind, that may wait at once.")
@@ -230,7 +240,7 @@ class Settings(BaseSettings):
             raise AddressError(f"The address of a studio ends before {_API_PATH}.")
         return str(address)
 
-    @field_validator("webhook_urls", "trusted_proxies", mode="before")
+    @field_validator("webhook_urls", "trusted_proxies", "sign_in_owners", "sign_in_organizations", mode="before")
     @classmethod
     def _separated(cls, given: object) -> object:
         return [part for part in re.split(r"[,\s]+", given) if part] if isinstance(given, str) else given
@@ -241,6 +251,14 @@ class Settings(BaseSettings):
         if any(network.prefixlen == 0 for network in networks):
             raise ValueError("whoever asks could say where they ask from. Name the proxies.")
         return networks
+
+    @field_validator("sign_in_owners", "sign_in_organizations")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not re.fullmatch(_HUB_NAME, name):
+                raise ValueError(f"{name[:40]!r} is no name of the Hub: give it as in huggingface.co/NAME.")
+        return tuple(name.casefold() for name in names)
 
     @field_validator("webhook_urls")
     @classmethod
@@ -261,6 +279,11 @@ class Settings(BaseSettings):
     @property
     def is_public(self) -> bool:
         return self.public if self.public is not None else self.space_id is not None
+
+    @property
+    def newcomer_role(self) -> str:
+        """Role of people who sign in with the Hub and are not named."""
+        return self.sign_in_role or ("visitor" if self.space_id is not None else "owner")
 
     @property
     def base_url(self) -> str | None:

@@ -16,7 +16,7 @@ from workers.attempts import PAUSED, Attempts, is_paused, progress_of
 from workers.database import Database
 from workers.experiments import DEFAULT, LaunchOptions, new_experiment, new_runs
 from workers.keys import Claim, key_record
-from workers.line import change_places, first_in_line, place_before
+from workers.line import change_places, first_in_line, join_by_turns, place_before
 from workers.metrics import MetricLine
 from workers.moves import leave_queue, move, requeue
 from workers.observations import add_points
@@ -141,6 +141,8 @@ class JobStore(Attempts):
             if existing is not None:
                 return existing, False
             _add_jobs(session, [job], by, "asked for")
+            if job.devices == 0:
+                join_by_turns(session, job)
             if key is not None:
                 key.made = job.id
             return job, True

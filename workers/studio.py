@@ -56,7 +56,7 @@ from workers.worker import Worker
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 2**20
-# Of one kind; those that a person waits for in front of a page. Trainings may be launched by the hundred.
+# Jobs of one kind and one account; a person waits for them in front of a page. Trainings are launched by the hundred.
 _MOST_WAITING = 32
 
 
@@ -127,7 +127,7 @@ class Studio:
         """Queue a job, or take up again the one with its id if that has ended without finishing.
 
         With a `claim` it is the one that the same request already made, however that is now. Raises `ConflictError`
-        when too many of its kind wait, unless it is a training.
+        when too many of its kind wait for the same account, unless it is a training or an admin's.
         """
         if (made := self.made(claim)) is not None:
             return made
@@ -139,7 +139,7 @@ class Studio:
                 self.store.remove(known.id)
         self.check_room()
         if job.kind != JobKind.TRAIN:
-            self._check_line(JobKind(job.kind))
+            self._check_line(JobKind(job.kind), by)
         job.created_by = by
         known, created = self.store.add_job(job, by, claim)
         if not created and known.state in ENDED - {JobState.FINISHED}:
@@ -338,10 +338,15 @@ class Studio:
             # The next attempt, on whichever host, puts its files to where its record says that they belong.
             logger.exception("what job %s has left could not be shared", job.id)
 
-    def _check_line(self, kind: JobKind) -> None:
-        waiting = self.store.jobs(JobFilter(kind=kind, states=frozenset({JobState.QUEUED})), limit=_MOST_WAITING)
+    def _check_line(self, kind: JobKind, by: str) -> None:
+        if self.accounts.is_admin(by):
+            return
+        own = JobFilter(kind=kind, states=frozenset({JobState.QUEUED}), created_by=by)
+        waiting = self.store.jobs(own, limit=_MOST_WAITING)
         if len(waiting) >= _MOST_WAITING:
-            raise ConflictError(f"{len(waiting)} such jobs are waiting.", remedy="Try again when some have ended.")
+            raise ConflictError(
+                f"{len(waiting)} of your jobs of this kind are waiting.", remedy="Try again when some have ended."
+            )
 
     def close(self) -> None:
         self.readers.close()

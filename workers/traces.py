@@ -17,6 +17,7 @@ from gift_core.section import Seed
 from gift_core.spec import SamplingSpec
 from gift_core.trace import Branch, Edit, Frame, Trace, TraceStart, load_trace, save_trace
 from workers.failures import unexpected
+from workers.fairness.requester import STUDIO, Requester
 from workers.kept import Jobs, KeptFiles, cancel
 from workers.live_traces import LiveTrace, TraceState
 from workers.store import ConflictError, NotFoundError
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from gift_core.tracing import Beginning
     from workers.models import ModelShelf
 
-_AT_ONCE = 8
+_AT_ONCE = 16
 _MOST_WAITING = 64
-# Of one person: two comparisons of as many checkpoints as a request may name.
+# Of one requester: two comparisons of as many checkpoints as a request may name.
 _MOST_OWN = 8
 # Ended traces that are remembered without their file: why they failed, who cancelled them.
 _REMEMBERED = 200
@@ -72,13 +73,20 @@ class TraceService:
             remembered=_REMEMBERED,
         )
 
-    def start(self, orders: Sequence[TraceOrder], by: str = "") -> list[LiveTrace]:
+    def start(self, orders: Sequence[TraceOrder], by: Requester = STUDIO) -> list[LiveTrace]:
         """Begin what was not begun before; raises `ModelError`, `ConflictError` when too many wait already, and
         `TooManyJobsError` when too many of `by` do."""
         labels = [self._shelf.checkpoint(order.checkpoint).label for order in orders]
         return [self._start(order, label, by) for order, label in zip(orders, labels, strict=True)]
 
-    def branch(self, identity: str, cursor: int, edits: Sequence[Edit], by: str = "") -> LiveTrace:
+    def known(self, orders: Sequence[TraceOrder]) -> list[LiveTrace]:
+        """Return the traces of these orders; raises `NotFoundError` unless all were begun before."""
+        found = [self._jobs.get(order.id) or self._finished(order.id) for order in orders]
+        if missing := [order.checkpoint for order, each in zip(orders, found, strict=True) if each is None]:
+            raise NotFoundError(f"{', '.join(missing)} has not denoised this yet.", remedy="Press Denoise.")
+        return [each for each in found if each]
+
+    def branch(self, identity: str, cursor: int, edits: Sequence[Edit], by: Requester = STUDIO) -> LiveTrace:
         """Go on from a finished trace after `cursor` of its steps, with the same model, settings and noise."""
         start = self.trace(identity).start
         order = TraceOrder(
@@ -136,17 +144,17 @@ class TraceService:
         """Stop everything after the steps it is in."""
         self._jobs.close()
 
-    def _start(self, order: TraceOrder, label: str, by: str) -> LiveTrace:
-        def stored() -> LiveTrace | None:
-            found = self._recorded.get(order.id) or self._readable(order.id)
-            return LiveTrace.of(order.id, found) if found else None
-
+    def _start(self, order: TraceOrder, label: str, by: Requester) -> LiveTrace:
         return self._jobs.begin(
             order.id,
-            stored,
+            lambda: self._finished(order.id),
             lambda: LiveTrace(order.id, order.checkpoint, label, by),
             lambda live: self._run(live, order),
         )
+
+    def _finished(self, identity: str) -> LiveTrace | None:
+        found = self._recorded.get(identity) or self._readable(identity)
+        return LiveTrace.of(identity, found) if found else None
 
     @cached_property
     def _recorded(self) -> dict[str, Trace]:
@@ -173,7 +181,7 @@ class TraceService:
 
         if live.cancelled.is_set():
             return
-        with self._shelf.turns:
+        with self._shelf.turns.held(live.by):
             model = self._shelf.load(self._shelf.checkpoint(order.checkpoint))
         steps = trace_steps(
             model,
@@ -186,7 +194,7 @@ class TraceService:
         )
         while True:
             # A step at a time: others get their turn in between.
-            with self._shelf.turns:
+            with self._shelf.turns.held(live.by):
                 event = next(steps, None)
             if event is None:
                 break

@@ -9,6 +9,7 @@ from typing import IO, Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 
+from api.admission.lines import no_line, previews
 from api.caller import Caller
 from api.dataset_views import CheckOptions, DatasetDetail, UploadAllowance, UploadOptions
 from api.dependencies import InferenceDependency, ServicesDependency, StudioDependency
@@ -44,7 +45,7 @@ async def upload_dataset(
     request: Request,
     services: ServicesDependency,
     options: Annotated[UploadOptions, Query()],
-    caller: Annotated[Caller, allow(Action.UPLOAD)],
+    caller: Annotated[Caller, allow(Action.UPLOAD, line=no_line)],
 ) -> DatasetDetail:
     """Receive a file, as the raw body. It is kept only when every row can be used, by the columns that are named.
 
@@ -55,7 +56,7 @@ async def upload_dataset(
     check = check_items(options.task) if options.task else check_examples(options)
     studio, declared = services.studio, declared_bytes(request.headers)
     body = await asyncio.to_thread(services.quotas.uploading, caller, request.stream(), declared)
-    dataset = await studio.datasets.receive(options.name, body, declared, check)
+    dataset = await studio.datasets.receive(options.name, body, declared, check, caller.requester)
     await asyncio.to_thread(studio.accounts.claim, f"dataset/{dataset.id}", caller.account_id)
     request.state.thing = dataset.id
     return DatasetDetail.of(dataset)
@@ -74,16 +75,20 @@ def allow_upload(services: ServicesDependency, caller: Annotated[Caller, allow(A
 
 @router.post(
     "/datasets/checks",
-    dependencies=[allow(Action.UPLOAD)],
     openapi_extra=_RAW_BODY,
     responses=documented(400, 413, 507) | _CSV,
     response_class=StreamingResponse,
 )
 async def check_dataset(
-    request: Request, studio: StudioDependency, options: Annotated[CheckOptions, Query()]
+    request: Request,
+    studio: StudioDependency,
+    options: Annotated[CheckOptions, Query()],
+    caller: Annotated[Caller, allow(Action.UPLOAD, line=no_line)],
 ) -> StreamingResponse:
     """Every problem of a file, as CSV with the columns where, problem and remedy; nothing of the file is kept."""
-    found = await studio.datasets.problems(options.name, request.stream(), declared_bytes(request.headers), options)
+    found = await studio.datasets.problems(
+        options.name, request.stream(), declared_bytes(request.headers), options, caller.requester
+    )
     headers = {"Content-Disposition": 'attachment; filename="problems.csv"'}
     return StreamingResponse(_pieces(found), media_type="text/csv", headers=headers)
 
@@ -145,7 +150,7 @@ def delete_dataset(dataset_id: str, studio: StudioDependency) -> None:
 
 
 # A plain function, which FastAPI runs in a thread: it may read a whole file.
-@router.post("/previews", dependencies=[allow(Action.TRY)], responses=documented(400, 413))
+@router.post("/previews", dependencies=[allow(Action.TRY, line=previews)], responses=documented(400, 413))
 def preview(request: PreviewRequest, inference: InferenceDependency) -> DatasetPreview:
     """What a run would learn from: columns, tokens, the end of each prompt, the EOS tail, what would be cut."""
     return inference.preview(request.run, request.start, request.rows)

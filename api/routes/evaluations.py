@@ -24,6 +24,7 @@ from workers.records import JobState
 router = APIRouter(tags=["evaluations"])
 
 EvaluationId = Annotated[str, Query(max_length=100)]
+Examining = Annotated[Caller, allow(Action.EXAMINE)]
 
 
 @router.post("/evaluations", status_code=202, responses=documented(400, 409, 413, 429))
@@ -55,15 +56,16 @@ def list_evaluations(
     return page_of(found, limit, EvaluationView.of_job, place_of_job)
 
 
-@router.get("/evaluations/{evaluation_id}", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
+@router.get("/evaluations/{evaluation_id}", responses=documented(404))
 def get_evaluation(
     evaluation_id: str,
     evaluations: EvaluationsDependency,
+    caller: Examining,
     scores: Annotated[bool, Query(description="Whether answers are scored, which may take seconds.")] = True,
 ) -> EvaluationDetail:
     """An evaluation with its scores so far, computed from its answers."""
     view = EvaluationView.of_job(evaluations.job(evaluation_id))
-    found = evaluations.evaluation(evaluation_id) if scores else None
+    found = evaluations.evaluation(evaluation_id, caller.requester) if scores else None
     if found is None:
         return EvaluationDetail(**dict(view))
     result = found.result()
@@ -71,16 +73,17 @@ def get_evaluation(
     return EvaluationDetail(**dict(view), **header, missing=result.missing, conditions=result.conditions)
 
 
-@router.get("/evaluations/{evaluation_id}/answers", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
+@router.get("/evaluations/{evaluation_id}/answers", responses=documented(404))
 def list_answers(
     evaluation_id: str,
     evaluations: EvaluationsDependency,
+    caller: Examining,
     condition: Annotated[int, Query(ge=0, le=256, description="Which length and seed, in their order.")] = 0,
     start: Annotated[int, Query(ge=0, description="From this item of the list on.")] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> list[AnswerView]:
     """Items with their answers, in the order of the list; those that were not asked yet are left out."""
-    found = _answered(evaluations, evaluation_id)
+    found = _answered(evaluations, evaluation_id, caller)
     if condition >= len(found.generations):
         raise SpecError(
             f"There are {len(found.generations)} conditions.", field="condition", remedy="Choose one of them."
@@ -112,14 +115,16 @@ def stop(
     return EvaluationView.of_job(evaluations.stop(evaluation_id, caller.account_id))
 
 
-@router.get("/evaluation-comparisons", dependencies=[allow(Action.EXAMINE)], responses=documented(404))
-def compare(first: EvaluationId, second: EvaluationId, evaluations: EvaluationsDependency) -> list[LengthComparison]:
+@router.get("/evaluation-comparisons", responses=documented(404))
+def compare(
+    first: EvaluationId, second: EvaluationId, evaluations: EvaluationsDependency, caller: Examining
+) -> list[LengthComparison]:
     """The first minus the second, on the items that both have answered."""
-    return compare_evaluations(_answered(evaluations, first), _answered(evaluations, second))
+    return compare_evaluations(_answered(evaluations, first, caller), _answered(evaluations, second, caller))
 
 
-def _answered(evaluations: EvaluationService, identity: str) -> Evaluation:
-    found = evaluations.evaluation(identity)
+def _answered(evaluations: EvaluationService, identity: str, caller: Caller) -> Evaluation:
+    found = evaluations.evaluation(identity, caller.requester)
     if found is None:
         raise SpecError("There are no answers yet.", field="evaluation", remedy="Wait for the first batch.")
     return found

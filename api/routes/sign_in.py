@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
 from api.access.browsers import browser_name
+from api.access.roles import role_of
 from api.access.sign_in_page import sign_in_page, signed_in_page
 from api.account_views import SessionView
 from api.auth import is_forwarded, request_address, session_token
@@ -19,7 +20,7 @@ from api.dependencies import ServicesDependency
 from api.errors import documented
 from api.oauth import SignInError
 from api.owners import owner_of_session
-from api.permissions import Action, allow
+from api.permissions import Action, allow, refusal_of
 from api.rate_limits import TooManyError
 from gift_core.config.headers import SESSION_COOKIE, STATE_COOKIE, cookie_token
 from workers.access.identity import Identity
@@ -53,6 +54,7 @@ async def get_session(caller: Entering, services: ServicesDependency) -> Session
         scopes=sorted(caller.scopes),
         may_look=caller.is_known or settings.is_public,
         has_accounts=settings.has_accounts,
+        launch_refusal=refusal_of(Action.LAUNCH, caller, public=settings.is_public),
     )
 
 
@@ -138,7 +140,7 @@ async def return_from_hub(
     except SignInError as error:
         await _note(request, studio, "", REFUSED)
         return _form(request, studio, "/", str(error), 401)
-    role = Role.ADMIN if person.sub == studio.settings.space_creator_user_id else Role.OWNER
+    role = role_of(person, studio.settings)
     account = await run_in_threadpool(studio.accounts.ensure, Source.HUB, person.sub, person.preferred_username, role)
     if account.disabled:
         await _note(request, studio, account.id, REFUSED)

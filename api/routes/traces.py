@@ -17,7 +17,7 @@ from api.idempotency import KeyedDependency
 from api.owners import owner_of_trace
 from api.pages import Cursor, Page, decode, page_of
 from api.permissions import Action, allow
-from api.schemas import BranchRequest, DenoisingRequest, TraceView
+from api.schemas import BranchRequest, Compute, DenoisingRequest, TraceView
 from api.trace_stream import parse_position, sent, stream
 from gift_core.comparison import TraceComparison, compare
 from gift_core.trace import Trace
@@ -39,13 +39,14 @@ def _watched(
     return [traces.live(identity) for identity in trace]
 
 
-@router.post("/traces", status_code=202, responses=documented(400, 409, 413))
+@router.post("/traces", status_code=202, responses=documented(400, 404, 409, 413))
 def denoise(
     request: DenoisingRequest,
     traces: TracesDependency,
     studio: StudioDependency,
     caller: Annotated[Caller, allow(Action.TRY)],
     keyed: KeyedDependency,
+    compute: Compute = True,
 ) -> list[TraceView]:
     """Begin a trace with each checkpoint, on the same noise. What was asked for before is there at once."""
     orders = [
@@ -58,8 +59,10 @@ def denoise(
         )
         for checkpoint in request.checkpoints
     ]
+    if not compute:
+        return [TraceView.from_record(live) for live in traces.known(orders)]
     with studio.keys.held(keyed.claim(caller, request)):
-        return [TraceView.from_record(live) for live in traces.start(orders, _as(caller))]
+        return [TraceView.from_record(live) for live in traces.start(orders, caller.requester)]
 
 
 @router.get("/traces", dependencies=[allow(Action.LOOK)], responses=documented(400))
@@ -111,15 +114,10 @@ def branch(
 ) -> TraceView:
     """Go on from a finished trace after some of its steps, with edits, on the noise that it would have had."""
     with studio.keys.held(keyed.claim(caller, request)):
-        return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits, _as(caller)))
+        return TraceView.from_record(traces.branch(trace_id, request.cursor, request.edits, caller.requester))
 
 
 @router.get("/comparisons", dependencies=[allow(Action.EXAMINE)], responses=documented(404, 409))
 def compare_traces(first: TraceId, second: TraceId, traces: TracesDependency) -> TraceComparison:
     """Where two finished traces part, and how they differ at every position."""
     return compare(traces.trace(first), traces.trace(second))
-
-
-def _as(caller: Caller) -> str:
-    """Who began a trace, who may cancel it; nobody in particular where there is nobody to be told apart from."""
-    return caller.known_as if caller.is_limited else ""

@@ -21,6 +21,7 @@ class Hub:
 
     sub: str = "1234"
     username: str = "alice"
+    organizations: tuple[str, ...] = ()
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=set)
 
@@ -60,9 +61,13 @@ class Hub:
             return {"access_token": made, "token_type": "bearer", "id_token": f"id-{made}"}
 
         @app.get("/oauth/userinfo")
-        def userinfo(authorization: Annotated[str, Header()]) -> dict[str, str]:
+        def userinfo(authorization: Annotated[str, Header()]) -> dict[str, Any]:
             if authorization.removeprefix("Bearer ") not in self.tokens:
                 raise HTTPException(401)
-            return {"sub": self.sub, "preferred_username": self.username, "name": self.username.title()}
+            orgs = [
+                {"sub": f"org-{name}", "name": name.title(), "preferred_username": name, "isEnterprise": False}
+                for name in self.organizations
+            ]
+            return {"sub": self.sub, "preferred_username": self.username, "name": self.username.title(), "orgs": orgs}
 
         return app

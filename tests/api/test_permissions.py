@@ -18,6 +18,7 @@ from gift_core.spec import ExperimentSpec
 from tests.api.secured import Asker, askers_of, person, secured_studio, session_of
 from tests.serving import serve
 from workers.account_records import Role, Scope
+from workers.fairness.requester import Requester, Standing
 from workers.live_traces import LiveTrace
 from workers.records import Job, JobKind
 from workers.studio import Studio
@@ -109,7 +110,12 @@ def _things(studio: Studio, name: str) -> dict[str, str]:
 
 def _begin_trace(traces: TraceService, identity: str, by: str) -> None:
     """A trace that has begun, and in which nothing happens."""
-    traces._jobs.begin(identity, lambda: None, lambda: LiveTrace(identity, "tiny", "Tiny", by), lambda _: None)
+    traces._jobs.begin(
+        identity,
+        lambda: None,
+        lambda: LiveTrace(identity, "tiny", "Tiny", Requester(by, Standing.OWNER)),
+        lambda _: None,
+    )
 
 
 def verdict(endpoint: Endpoint, asker: Asker, *, is_own: bool, public: bool) -> int | None:

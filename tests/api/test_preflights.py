@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 from api import app
 from api.app import create_api
-from gift_core.errors import GiftError
 from gift_core.machine import Machine
 from gift_core.spec import ExperimentSpec
 from tests.api.conftest import Trainer
@@ -122,28 +120,3 @@ def test_what_a_gpu_has_is_asked_of_its_driver(studio: Studio, monkeypatch: pyte
     assert report.estimates.memory
     assert report.estimates.memory.available == 2**21 - 1
     assert "2 MiB are free" in report.problems[0].message
-
-
-def test_too_many_at_once_are_turned_away(studio: Studio) -> None:
-    inside, go_on = threading.Semaphore(0), threading.Event()
-
-    def slow() -> list[Any]:
-        inside.release()
-        go_on.wait(30)
-        return []
-
-    service = PreflightService(studio.datasets, Machine, slow)
-    results: list[bool] = []
-    threads = [threading.Thread(target=lambda: results.append(service.report({}, 0.1).ok)) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    assert inside.acquire(timeout=30)
-    while service._waiting._value:
-        go_on.wait(0.01)
-    with pytest.raises(GiftError, match="Too many"):
-        service.report({}, 0.1)
-    go_on.set()
-    for thread in threads:
-        thread.join()
-    assert results == [True] * 8
-    assert service.report({}, 0.1).ok

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from api.app import create_api
 from api.caller import Caller
 from api.quotas import QuotaError, Quotas
-from api.rate_limits import BusyError, Places, TokenBuckets, TooManyError
+from api.rate_limits import TokenBuckets, TooManyError
 from gift_core.spec import ExperimentSpec
 from tests.api.secured import key_of, person, secured_studio, stop_the_clock
 from tests.data_hub import serving_data
@@ -61,20 +61,6 @@ def test_the_time_that_is_said_is_enough(per_minute: int) -> None:
     buckets.take("another")
     clock.now += int(refused.value.headers["Retry-After"])
     buckets.take("somebody")
-
-
-def test_places_are_given_back_even_by_what_fails() -> None:
-    places = Places(2)
-    for _ in range(5):
-        with pytest.raises(ZeroDivisionError), places.one("a", 1):
-            raise ZeroDivisionError
-    with places.one("a", 1):
-        with pytest.raises(TooManyError), places.one("a", 1):
-            pass
-        with places.one("b", 1), pytest.raises(BusyError), places.one("c", 1):
-            pass
-    with places.one("a", 1):
-        pass
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.api.secured import person, secured_studio, session_of
 from tests.serving import serve
 from workers.account_records import Role
 from workers.accounts import AccountStore
+from workers.fairness.requester import STUDIO, Requester, Standing
 
 NOBODY: dict[str, str] = {}
 
@@ -57,7 +58,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 def test_whoever_began_a_trace_may_cancel_it(demo: Demo) -> None:
     first, second = demo.visitor("first"), demo.visitor("second")
-    with demo.turns:
+    with demo.turns.held(STUDIO):
         for mine, others in ((first, (second, NOBODY)), (NOBODY, (first,))):
             (begun,) = demo.begin(mine, len(mine))
             trace = begun.json()[0]["id"]
@@ -68,7 +69,7 @@ def test_whoever_began_a_trace_may_cancel_it(demo: Demo) -> None:
 
 def test_nobody_keeps_the_others_from_denoising(demo: Demo) -> None:
     first, second = demo.visitor("first"), demo.visitor("second")
-    with demo.turns:
+    with demo.turns.held(STUDIO):
         *begun, refused = demo.begin(first, *range(9))
         assert [each.status_code for each in begun] == [202] * 8
         assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
@@ -84,7 +85,7 @@ def test_nobody_keeps_the_others_from_looking_at_scores(demo: Demo) -> None:
     paths += ["/comparisons?first=a&second=b", "/traces/tr_1", "/dataset-inspections/di_1"]
     with ExitStack() as busy:
         for _ in range(8):
-            busy.enter_context(limits.look("hub:id-of-first"))
+            busy.enter_context(limits.look(Requester("hub:id-of-first", Standing.VISITOR)))
         assert [demo.get(first, path).status_code for path in paths] == [429] * len(paths)
         assert [demo.get(demo.visitor("second"), path).status_code for path in paths] == [404] * len(paths)
         assert demo.get(first, "/runs").status_code == 200

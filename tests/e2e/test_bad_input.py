@@ -179,6 +179,8 @@ def test_a_link_with_a_wrong_value_says_so_and_opens(
     page = context.new_page()
     page.goto(f"{server.url}/{link}")
     expect(page.locator(".gs-alert")).to_contain_text(f"The link's {named} cannot be used")
+    if view == "#dataset":
+        page.click("#look:enabled")
     expect(page.locator(f"{view} .gs-pane")).not_to_have_count(0)
     expect(page.locator(".gs-alert")).to_have_count(1)
 
@@ -267,6 +269,7 @@ def test_a_request_that_fails_is_said_on_the_page(browser: Browser, server: Serv
     # In a context of its own: Gradio itself throws an error where a request fails.
     page = browser.new_page()
     page.goto(f"{server.url}/denoise?checkpoints=tiny&steps=12")
+    page.click("#denoise-button:enabled")
     expect(page.locator("#denoise .gs-pane")).not_to_have_count(0)
     failure = {"error": "Something went wrong on the server.", "visible": True}
     page.route("**/gradio_api/run/**", lambda route: route.fulfill(status=500, json=failure))
@@ -276,6 +279,7 @@ def test_a_request_that_fails_is_said_on_the_page(browser: Browser, server: Serv
 
 def test_a_link_restores_what_was_set(page: Page) -> None:
     page.goto(page.url + "denoise?steps=12&seed=7&temperature=0.5&remasking=random")
+    page.click("#denoise-button:enabled")
     page.get_by_role("button", name="Sampling").click()
     expect(field_of(page, "sampling.steps")).to_have_value("12")
     expect(field_of(page, "sampling.temperature")).to_have_value("0.5")

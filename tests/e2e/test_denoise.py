@@ -28,6 +28,7 @@ def traces_of(page: Page) -> list[str]:
 def denoise(context: BrowserContext, server: Server) -> Page:
     page = context.new_page()
     page.goto(f"{server.url}/denoise?checkpoints=tiny&steps=12")
+    page.click("#denoise-button:enabled")
     expect(page.locator(CHIP)).to_have_text("finished", timeout=LOADING)
     return page
 
@@ -35,8 +36,7 @@ def denoise(context: BrowserContext, server: Server) -> Page:
 def test_a_long_denoising_is_followed_cancelled_and_begun_anew(denoise: Page, server: Server) -> None:
     page = denoise
     page.goto(f"{server.url}/denoise?checkpoints=tiny&seed=5&{SLOW}")
-    expect(page.locator(CHIP)).to_have_text(re.compile(r"step [1-9]\d*"), timeout=LOADING)
-    page.locator("#denoise-button").dblclick()
+    page.locator("#denoise-button:enabled").dblclick()
     page.wait_for_url("**/denoise?traces=*")
     expect(page.locator(CHIP)).to_have_count(1)
     # A reload comes back to it while it runs, with the form as it was.

@@ -104,12 +104,14 @@ def test_a_pair_from_click_to_denoising(
 
     page.locator(FINISHED).first.get_by_role("link", name="Tokens").click()
     page.wait_for_url("**/tokens?*")
+    page.click("#inspect:enabled")
     expect(page.locator("#inspection .gs-pane h3")).to_have_text(
         ["Prompt", "Tiny base", "SFT", "GIFT"], timeout=LOADING
     )
     check_masking_probabilities(page, client, [run.id for run in runs])
 
     page.goto(f"{server.url}/denoise?experiment={experiment}")
+    page.click("#denoise-button:enabled")
     expect(page.locator("#denoise .gs-verdict:visible")).to_have_count(3, timeout=LOADING)
     assert len(page.locator("#denoise .gs-panes .gs-pane").all()) == 3
     expect(page.locator("#denoise .gs-compare")).to_contain_text("of 48 tokens the same")

@@ -51,6 +51,7 @@ def test_a_mask_is_looked_at_and_its_link_shows_it_again(tokens: Page, client: S
     assert link["mask"] == "3,9-11"
 
     tokens.reload()
+    tokens.click("#inspect:enabled")
     expect(tokens.get_by_text("Entropy at this mask")).to_have_count(3, timeout=COMPUTING)
     found = client.inspect(link["checkpoints"].split(","), link["prompt"], link["response"], masked=[3, 9, 10, 11])
     for checkpoint in found.checkpoints:
@@ -70,6 +71,7 @@ def test_a_mask_is_looked_at_and_its_link_shows_it_again(tokens: Page, client: S
 def test_a_mask_beyond_the_response_is_refused_once(context: BrowserContext, server: Server) -> None:
     page = context.new_page()
     page.goto(f"{server.url}/tokens?experiment={EXPERIMENT_ID}&mask=900")
+    page.click("#inspect:enabled")
     expect(page.locator("#tokens-problems .gs-alert")).to_contain_text("Position 900", timeout=COMPUTING)
     page.click("#inspect")
     expect(page.locator("#inspection .gs-pane")).not_to_have_count(0, timeout=COMPUTING)
@@ -97,6 +99,10 @@ def test_a_data_set_is_looked_at_and_its_link_shows_it_again(tokens: Page, clien
     assert tokens.locator("#dataset").inner_text() == shown
     tokens.get_by_role("tab", name="One text").click()
     expect(tokens.locator("#inspection .gs-pane")).to_have_count(4, timeout=COMPUTING)
+    # What the link names is shown; what it merely describes waits for the button.
+    tokens.goto(tokens.url.replace(f"dataset={link['dataset']}", "dataset="))
+    expect(tokens.locator("#look")).to_be_enabled(timeout=COMPUTING)
+    expect(tokens.locator("#dataset .gs-lists")).to_have_count(0)
 
 
 def test_a_long_look_is_cancelled(tokens: Page) -> None:
@@ -116,6 +122,7 @@ def test_a_file_of_ones_own_is_looked_at_as_text(
     dataset = client.upload(path, path.name)
     page = context.new_page()
     page.goto(f"{server.url}/tokens?section=data&checkpoints=tiny,tiny&data={dataset.id}")
+    page.click("#look:enabled")
     expect(page.locator("#dataset .gs-lists")).not_to_have_count(0, timeout=COMPUTING)
     expect(page.locator("#dataset")).to_contain_text("9 of 9 examples")
     expect(page.locator("#data-level")).to_be_hidden()

@@ -124,7 +124,7 @@ def train(data: Path) -> None:
     studio.close()
 
 
-def serve(data: Path, port: int, secret: str | None = None) -> None:
+def serve(data: Path, port: int, secret: str | None = None, side_slots: int = 0) -> None:
     """The backend with its embedded worker, until SIGTERM; with accounts if there is a `secret`."""
     often = 1_000_000
     settings = {"requests_per_minute": often, "changes_per_minute": often} if secret else {}
@@ -134,7 +134,7 @@ def serve(data: Path, port: int, secret: str | None = None) -> None:
     # What a launch is checked for takes an import of torch, and is not what is tried here.
     studio.check = lambda _: None
     app = create_api(studio, events_interval=0.05)
-    worker = light_worker(studio.store, studio.queue, light_supervisor(studio.store, data))
+    worker = light_worker(studio.store, studio.queue, light_supervisor(studio.store, data), side_slots=side_slots)
     worker.start()
     listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
@@ -181,12 +181,16 @@ class _Watchful(Reaper):
 
 
 def light_worker(
-    store: JobStore, queue: JobQueue, supervisor: Supervisor, lease_seconds: float = LEASE_SECONDS
+    store: JobStore,
+    queue: JobQueue,
+    supervisor: Supervisor,
+    lease_seconds: float = LEASE_SECONDS,
+    side_slots: int = 0,
 ) -> Worker:
     """A worker like any other, for two jobs at once."""
     devices = [Device(name=f"cuda:{number}", title="stands in", memory=1) for number in range(2)]
     reaper = _Watchful(store, lease_seconds)
-    return Worker(store, queue, supervisor, DevicePool(devices, 0), reaper, look_seconds=0.05)
+    return Worker(store, queue, supervisor, DevicePool(devices, side_slots), reaper, look_seconds=0.05)
 
 
 def _light_command(directory: Path, job: Job) -> list[str]:

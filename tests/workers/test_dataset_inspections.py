@@ -73,6 +73,6 @@ def test_an_unknown_id_is_not_found(service, identity: str) -> None:
 def test_as_many_as_may_wait_and_no_more(service) -> None:
     for seed in range(32):
         service.start(order(seed=seed))
-    with pytest.raises(ConflictError, match="32 such jobs are waiting"):
+    with pytest.raises(ConflictError, match="32 of your jobs of this kind are waiting"):
         service.start(order(seed=32))
     assert service.start(order(seed=0)).state == JobState.QUEUED, "one that waits already is not refused"

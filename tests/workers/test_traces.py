@@ -18,7 +18,6 @@ from workers.models import ModelShelf
 from workers.store import ConflictError, NotFoundError
 from workers.studio import Studio
 from workers.traces import TraceOrder, TraceService
-from workers.turns import Turns
 
 Wait = Callable[[LiveTrace], LiveTrace]
 
@@ -129,29 +128,6 @@ def test_a_short_trace_does_not_wait_for_a_long_one(traces: TraceService) -> Non
     assert not long.ended
     traces.cancel(long.id)
     ended(long)
-
-
-def test_whoever_waits_longest_is_next() -> None:
-    turns, served = Turns(), list[int]()
-    waiting: list[threading.Thread] = []
-    queued = threading.Event()
-
-    def take(number: int) -> None:
-        queued.set()
-        with turns:
-            served.append(number)
-
-    with turns:
-        for number in range(5):
-            queued.clear()
-            waiting.append(threading.Thread(target=take, args=(number,)))
-            waiting[-1].start()
-            assert queued.wait(10)
-            while len(turns._waiting) <= number:
-                pass
-    for thread in waiting:
-        thread.join(10)
-    assert served == [0, 1, 2, 3, 4]
 
 
 def test_what_fails_says_why(traces: TraceService) -> None:

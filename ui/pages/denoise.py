@@ -39,7 +39,7 @@ _API = "api/v1"
 # What one stream can carry.
 _MOST_PANES = 8
 _Step = Annotated[int, Field(ge=0)]
-_RUNNING = 409
+_RUNNING, _MISSING = 409, 404
 
 
 class Shown(NamedTuple):
@@ -90,8 +90,11 @@ class DenoisePage:
         player.submit(self._act, None, outputs, **options).then(None, link, None, js=REMEMBER)
 
     def _open(self, request: gr.Request) -> tuple[Any, ...]:
-        """The form and what it shows: the traces of the link, or what the form says. What the link names and there is
-        not is said, and nothing is shown in its place."""
+        """The form, and the traces of the link or those that the form asks for, if they are there.
+
+        Following a link computes nothing: what is missing waits for the button. Something that the link names and that
+        is not there is reported, and nothing is shown in its place.
+        """
         asked = parameters(request)
         problems: list[Problem] = []
         identities = identifiers(asked, "traces", _MOST_PANES, problems)
@@ -112,7 +115,7 @@ class DenoisePage:
             traces = [_reopened(identity, trace) for identity, trace in stored.items()]
             found = Shown(_data(traces, step), "", gr.skip())
         elif choices.chosen:
-            found = self._denoise(*form, step=step)
+            found = self._shown_before(*form, step=step)
         else:
             found = Shown(NOTHING, "", gr.skip())
         if problems:
@@ -139,6 +142,11 @@ class DenoisePage:
             raise StudioError([Problem("This example is not there any more.", remedy="Reload the page.")], 404)
         return example.prompt, ""
 
+    def _shown_before(self, *form: Any, step: int | None) -> Shown:
+        """What was denoised before with this form; nothing, and no problem, if it was not."""
+        found = self._denoise(*form, step=step, compute=False)
+        return found if found.link else found._replace(link=gr.skip())
+
     def _denoise(
         self,
         checkpoints: list[str] | None,
@@ -147,6 +155,7 @@ class DenoisePage:
         given: str | None,
         *sampling: Any,
         step: int | None = None,
+        compute: bool = True,
     ) -> Shown:
         values = nested(dict(zip(_FIELDS, sampling, strict=True))).get("sampling", {})
         names: list[str] = []
@@ -156,8 +165,10 @@ class DenoisePage:
             names = infill.names
             if seed is None:
                 raise StudioError([Problem("There is no seed.", "seed", "Enter a whole number, such as 1.")], 422)
-            started = self._client.start_traces(chosen, prompt or "", values, seed, infill.edits)
+            started = self._client.start_traces(chosen, prompt or "", values, seed, infill.edits, compute=compute)
         except StudioError as error:
+            if error.status == _MISSING and not compute:
+                return Shown(NOTHING, "", "")
             return Shown(NOTHING, refusal("Nothing to play", error, names), "")
         defaults = SamplingSpec()
         changed = {

@@ -68,6 +68,8 @@ class LaunchPage:
             with gr.Column(scale=6, min_width=320):
                 self._lay_out_choices()
                 self._lay_out_spec()
+                # In place of the button, for people who may not launch.
+                closed = gr.Textbox(label="Launching is not open to you", visible=False, elem_id="launch-closed")
                 preflight = PreflightPanel(client, self._experiment_of)
                 problems = view("problems", "launch-problems")
                 # Until the page has been filled there is nothing to ask for.
@@ -77,6 +79,7 @@ class LaunchPage:
             with gr.Column(scale=7, min_width=320):
                 gr.Markdown("### What the model will see")
                 preview = view("preview", "preview")
+        self._closed = closed
         self._inputs: set[Any] = {
             *(self._model, self._kind, *self._known.inputs, *self._own.inputs),
             *(self._methods, self._controls, self._seeds, self._name, *self._fields.values()),
@@ -103,7 +106,7 @@ class LaunchPage:
         demo.load(
             self._open,
             None,
-            [nonce, self._preset, *self._filling.all, self._origin, self._gone, self._draft.view, launch],
+            [nonce, self._preset, *self._filling.all, self._origin, self._gone, self._draft.view, launch, closed],
             api_visibility="private",
             show_progress="hidden",
             queue=False,
@@ -245,14 +248,15 @@ class LaunchPage:
 
     def _open(self, request: gr.Request) -> dict[Any, Any]:
         presets, (choices, devices) = list(self._client.presets()), self._choices()
-        identity = parameters(request).get(FROM, "")
+        identity, why_closed = parameters(request).get(FROM, ""), self._client.session().launch_refusal
         filled = self._fill_from(identity, choices, devices) if identity else {}
         opened = filled | {
             self._nonce: str(uuid.uuid4()),
             self._preset: gr.update(choices=presets, value=None if self._model in filled else presets[0]),
             self._model: gr.update(choices=choices, value=filled.get(self._model, choices[0][1])),
             self._queue.device: gr.update(choices=devices, value=filled.get(self._queue.device, "")),
-            self._launch_button: gr.update(interactive=True),
+            self._launch_button: gr.update(interactive=True, visible=not why_closed),
+            self._closed: gr.update(value=why_closed, visible=bool(why_closed)),
         }
         return opened | {self._draft.view: self._draft.opened(identity, opened)}
 

@@ -27,6 +27,7 @@ All of the response is masked, and each checkpoint is asked once. Uncertain toke
 _DEFAULT_POWER, _MOST_POWER = 0.5, 2.0
 _Power = Annotated[float, Field(ge=0, le=_MOST_POWER)]
 _TEXT, _DATA = "text", "data"
+_MISSING = 404
 
 
 def _mask_of(given: Mapping[str, str], problems: list[Problem]) -> str:
@@ -102,7 +103,7 @@ class TokensPage:
         opened = [checkpoints, power, tabs, self._example, self._prompt, self._response, self._mask, self._button]
         asked = gr.Textbox(visible=False)
         loaded = demo.load(self._open, None, [*opened, self._said, asked, *self._data.fields], **quick)
-        loaded.success(self._inspect_if_asked, [asked, *text], shown, **options)
+        loaded.success(self._show_recorded, [asked, *text], shown, **options)
         self._data.open_after(loaded)
         filled = [self._prompt, self._response, self._problems]
         self._example.select(self._fill, self._example, filled, **quick).success(
@@ -137,8 +138,9 @@ class TokensPage:
             raise StudioError([Problem("This example is not there any more.", remedy="Reload the page.")], 404)
         return example.prompt, example.response, ""
 
-    def _inspect_if_asked(self, asked: str, *text: Any) -> tuple[Any, ...]:
-        return self._inspect(*text) if asked else (NOTHING, "", "", "", None)
+    def _show_recorded(self, asked: str, *text: Any) -> tuple[Any, ...]:
+        """What is recorded of the form; following a link computes nothing, and the rest waits for the button."""
+        return self._inspect(*text, compute=False) if asked else (NOTHING, "", "", gr.skip(), None)
 
     def _draw(self, event: gr.EventData) -> str:
         data: dict[str, Any] = event._data or {}
@@ -152,7 +154,8 @@ class TokensPage:
         power: float | None,
         mask: str | None,
         seen: list[str] | None,
-    ) -> tuple[str, str, str, str, list[str]]:
+        compute: bool = True,
+    ) -> tuple[Any, ...]:
         text = [prompt or "", response or ""]
         power = _DEFAULT_POWER if power is None else power
         if seen not in (None, text):
@@ -160,8 +163,11 @@ class TokensPage:
         try:
             masked = parse_positions(mask) if mask else None
             chosen = need_checkpoints(checkpoints)
-            found = self._client.inspect(chosen, text[0], text[1], power, masked)
+            found = self._client.inspect(chosen, text[0], text[1], power, masked, compute=compute)
         except (StudioError, SpecError) as error:
+            if isinstance(error, StudioError) and error.status == _MISSING and not compute:
+                # The mask of the link stays for the button.
+                return NOTHING, "", "", gr.skip(), text
             # Without its mask, so that the next try is not refused for it again.
             return NOTHING, refusal("Nothing to show", error), "", "", text
         link = address(

@@ -63,8 +63,8 @@ class DatasetSection:
             with gr.Column(scale=9, min_width=320):
                 problems = view("problems", "data-problems")
                 result = view("dataset", "dataset")
-        # Whether the page's own link asks for a look: one to be begun, or the id of one.
-        self._asked, self._opened = gr.Textbox(visible=False), gr.Textbox(visible=False)
+        # The id of the look that the page's own link names.
+        self._opened = gr.Textbox(visible=False)
         self._inputs = [checkpoints, self._source, self._level, self._examples, power]
         self._outputs = [result, problems, link]
         self._options: dict[str, Any] = {"api_visibility": "private", "show_progress_on": result}
@@ -77,7 +77,7 @@ class DatasetSection:
     @property
     def fields(self) -> list[Any]:
         """What `opened` sets."""
-        return [self._source, self._level, self._examples, self._button, self._asked, self._opened]
+        return [self._source, self._level, self._examples, self._button, self._opened]
 
     def opened(self, given: Mapping[str, str], task: str, problems: list[Problem]) -> tuple[Any, ...]:
         """Updates of `fields` for a link; `task` is where it says nothing; what cannot be used of it is added to
@@ -91,22 +91,20 @@ class DatasetSection:
             problems.append(Problem(message, "data", "Choose another."))
         level = linked(given, "level", Difficulty, _STANDARD, problems)
         examples = linked(given, "examples", _Examples, _DEFAULT_EXAMPLES, problems)
-        asked = "yes" if given.get("section") == "data" and known and "dataset" not in given else ""
         source = gr.update(choices=choices, value=known)
-        return source, level, examples, gr.update(interactive=True), asked, given.get("dataset", "")
+        return source, level, examples, gr.update(interactive=True), given.get("dataset", "")
 
     def open_after(self, loaded: Any) -> None:
-        """Looks once the page has been filled in, if its link asks for that."""
-        asked = [self._asked, self._opened, *self._inputs]
-        loaded.success(self._look_if_asked, asked, self._outputs, **self._options)
+        """Shows the look that the page's link names, once the page has been filled in; a link begins none."""
+        loaded.success(self._show_opened, self._opened, self._outputs, **self._options)
 
-    def _look_if_asked(self, asked: str, opened: str, *inputs: Any) -> tuple[Any, Any, Any]:
-        if opened:
-            try:
-                return self._shown(self._client.dataset_inspection(opened)), "", gr.skip()
-            except StudioError as error:
-                return NOTHING, refusal("This cannot be shown", error), gr.skip()
-        return self._look(*inputs) if asked else (NOTHING, gr.skip(), gr.skip())
+    def _show_opened(self, opened: str) -> tuple[Any, Any, Any]:
+        if not opened:
+            return NOTHING, gr.skip(), gr.skip()
+        try:
+            return self._shown(self._client.dataset_inspection(opened)), "", gr.skip()
+        except StudioError as error:
+            return NOTHING, refusal("This cannot be shown", error), gr.skip()
 
     def _look(
         self,
@@ -130,7 +128,7 @@ class DatasetSection:
             return NOTHING, refusal("Nothing to show", error), ""
         parameters = {"data": source, "level": (level or "") if source in TASKS else "", "examples": str(examples)}
         of_power = "" if power is None else f"{power:g}"
-        link = address("tokens", section="data", checkpoints=chosen, power=of_power, **parameters)
+        link = address("tokens", section="data", dataset=begun.id, checkpoints=chosen, power=of_power, **parameters)
         return self._shown(begun), "", link
 
     @staticmethod

@@ -17,7 +17,7 @@ export function mount(host, { data, onAction }) {
 }
 
 function empty() {
-  return el('p', { class: 'gs-empty' }, 'Choose checkpoints and data, and it appears here which tokens they are most and least sure of.');
+  return el('p', { class: 'gs-empty' }, 'Choose checkpoints and data and press Look at the data set: the tokens that they are most and least sure of appear here.');
 }
 
 function draw({ inspection, api }, onAction, signal) {

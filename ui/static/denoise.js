@@ -63,5 +63,5 @@ export function mount(host, { data, onAction }) {
 }
 
 function empty() {
-  return el('p', { class: 'gs-empty' }, 'Choose checkpoints and a prompt, and watch each of them fill in its response here.');
+  return el('p', { class: 'gs-empty' }, 'Choose checkpoints and a prompt and press Denoise: here you watch each of them fill in its response.');
 }

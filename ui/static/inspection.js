@@ -34,7 +34,7 @@ export function mount(host, { data, onAction }) {
 }
 
 function empty() {
-  return el('p', { class: 'gs-empty' }, 'Choose checkpoints and a text, and every response token appears here with its entropy.');
+  return el('p', { class: 'gs-empty' }, 'Choose checkpoints and a text and press Inspect: every response token appears here with its entropy.');
 }
 
 /** What is drawn belongs to one text: another begins with everything masked. */
