@@ -35,7 +35,7 @@ from workers.context import (
     lease_file,
 )
 from workers.failures import failure_of, is_want_of_room
-from workers.health.faults import is_missing
+from workers.health.faults import fault_of_machine, is_missing
 from workers.kinds import KINDS
 from workers.outcome import FAILURE_FILE
 from workers.settings import process_rank
@@ -47,8 +47,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Carry out the job in `--directory`, and exit."""
     try:
         code = carry_out_job(arguments)
-    except OSError as error:
-        # Neither a result nor a failure could be written. At its end the interpreter would trip over the log as well.
+    except (OSError, RuntimeError, MemoryError) as error:
+        # Neither a result nor a failure could be written, or nothing could be begun.
+        if not isinstance(error, OSError) and fault_of_machine(error, Path("/")) is None:
+            raise
+        with suppress(OSError):
+            traceback.print_exc()
+        # At its end the interpreter would trip over the log as well.
         os._exit(EXIT_DISK_FULL if is_want_of_room(error) else EXIT_MACHINE)
     sys.exit(code)
 

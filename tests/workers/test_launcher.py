@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from gift_core.run import run_training
 from gift_core.spec import ExperimentSpec, RunSpec
 from tests.workers.conftest import Attempts, Until
-from workers import supervisor
 from workers.context import channel
 from workers.experiments import LaunchOptions
+from workers.lifecycle import ending
 from workers.processes import signal_everything_of
 from workers.records import JobState
 from workers.settings import job_environment
@@ -51,7 +51,7 @@ def test_two_processes_stop_at_the_same_step_and_go_on_to_what_one_process_makes
         signal_everything_of(*arguments)
         told.set()
 
-    monkeypatch.setattr(supervisor, "signal_everything_of", telling)
+    monkeypatch.setattr(ending, "signal_everything_of", telling)
     reports = directory / channel(1)
     work = threading.Thread(target=attempts.execute, args=(run.id,))
     work.start()
