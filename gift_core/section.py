@@ -155,9 +155,39 @@ def _yaml_value(path: str, text: str) -> Any:
 def read_yaml_text(text: str) -> Any:
     """A YAML document whose values are text, None, lists and mappings: only a field's type makes numbers of them.
 
-    Raises `yaml.YAMLError`, also for a name that is there twice in one mapping.
+    Raises `yaml.YAMLError`, also for a name that is there twice in one mapping, and for far more values than any spec
+    has: a few lines of aliases stand for billions.
     """
-    return yaml.load(text, Loader=_TextLoader)  # noqa: S506 (a SafeLoader)
+    if len(text) > LONGEST_YAML:
+        raise yaml.YAMLError(f"it has more than {LONGEST_YAML:,} characters")
+    loader = _TextLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _values_in(node, {}) > _MOST_YAML_VALUES:
+            raise yaml.YAMLError(f"it has more than {_MOST_YAML_VALUES:,} values, those that aliases repeat included")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _values_in(node: yaml.Node, known: dict[int, int]) -> int:
+    """Count the values of a document with each alias written out; `known` are the counts of nodes, by identity."""
+    if id(node) not in known:
+        # One that holds itself is found here again.
+        known[id(node)] = _MOST_YAML_VALUES + 1
+        parts: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        known[id(node)] = 1 + sum(_values_in(part, known) for part in parts)
+    return known[id(node)]
+
+
+LONGEST_YAML = 1_000_000
+_MOST_YAML_VALUES = 100_000
 
 
 class _TextLoader(yaml.SafeLoader):

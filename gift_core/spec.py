@@ -19,6 +19,7 @@ from gift_core.data.catalogue import find_dataset, kind_of
 from gift_core.data_spec import DataSpec
 from gift_core.errors import SpecError
 from gift_core.section import (
+    LONGEST_YAML,
     Name,
     Positive,
     Section,
@@ -295,7 +296,9 @@ def _is_of_source(path: str) -> bool:
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds, {} where that is nothing; raises `SpecError`."""
     try:
-        return read_yaml_text(path.read_text("utf-8")) or {}
+        with path.open(encoding="utf-8") as file:
+            # One more than is read, so that a longer file is refused.
+            return read_yaml_text(file.read(LONGEST_YAML + 1)) or {}
     # Explicit tags and deep nesting are no errors of YAML's own.
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SpecError(

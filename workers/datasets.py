@@ -18,23 +18,20 @@ from typing import IO, Any, Protocol
 from pydantic import ValidationError
 
 from gift_core.data.files import SUFFIXES, unknown_kind
-from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping, FileSource, HubSource, TaskSource
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.errors import DataError
 from gift_core.files import sync
 from gift_core.section import clean_name
-from gift_core.tasks.items import EvaluationTaskName
 from workers.dataset_records import DatasetRecords
 from workers.fairness.requester import STUDIO, Requester
 from workers.fairness.semaphore import FairSemaphore
-from workers.reading.documents import JoinParts, ListProblems, ReadExamples, ReadItems
+from workers.reading.checks import Check, check_examples, plain_mapping
+from workers.reading.documents import JoinParts, ListProblems, ReadItems
 from workers.reading.readers import AT_ONCE, Readers
 from workers.records import Dataset
 from workers.store import ConflictError, NotFoundError
 
-# Rows that a refusal names one by one; the whole list is made by `DatasetStore.problems`.
-MOST_PROBLEMS = 200
 _LABEL_LENGTH = 120
 # Files whose rows are in memory at once, for previews, preflights and launches.
 _HELD_AT_ONCE = 2
@@ -59,22 +56,8 @@ class Checked:
         return json.dumps(parts, sort_keys=True)
 
 
-Check = ReadExamples | ReadItems
 # The ids of what still needs a data set.
 Uses = Callable[[str], Sequence[str]]
-
-
-def check_examples(mapping: ColumnMapping = FOUND_BY_NAME) -> ReadExamples:
-    """Rows to learn from: a file is refused if one has no prompt or response.
-
-    A file whose columns have to be named first is accepted where all of its rows can be read.
-    """
-    return ReadExamples(mapping=_plain(mapping), shown=MOST_PROBLEMS)
-
-
-def check_items(task: EvaluationTaskName) -> ReadItems:
-    """The same for problems of a task, whose columns are its own; a task that takes no file refuses all."""
-    return ReadItems(task=task)
 
 
 class TooLargeError(DataError):
@@ -171,7 +154,7 @@ class DatasetStore:
         """Everything that is wrong with an upload, of which nothing is kept: CSV, in a file that goes when closed."""
         async with self._arriving(name, chunks, declared_bytes) as arrived, self._reading.awaited(by):
             with self._partial(".csv") as found:
-                await self._readers.read_async(arrived.path, ListProblems(mapping=_plain(mapping), into=found))
+                await self._readers.read_async(arrived.path, ListProblems(mapping=plain_mapping(mapping), into=found))
                 # Its name goes, and its content with the last who reads it.
                 return found.open(encoding="utf-8", newline="")
 
@@ -367,11 +350,6 @@ def _write_all(file: RawIOBase, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) or 0 :]
-
-
-def _plain(mapping: ColumnMapping) -> ColumnMapping:
-    """Return the columns that were named, without what else an upload or a split of the Hub says."""
-    return ColumnMapping.model_validate(mapping.model_dump(include=set(ColumnMapping.model_fields)))
 
 
 def _reading_of(dataset: Dataset) -> str:

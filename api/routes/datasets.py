@@ -22,7 +22,7 @@ from api.permissions import Action, allow
 from api.schemas import DatasetView, PreviewRequest
 from gift_core.data_spec import HubSource
 from gift_core.documents import DatasetPreview
-from workers.datasets import check_examples, check_items
+from workers.reading.checks import check_examples, check_items
 
 router = APIRouter(tags=["datasets"])
 

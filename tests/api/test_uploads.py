@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from api.app import create_api
+from tests import bombs
 from ui.connection import StudioError
 
 ROW = json.dumps({"prompt": "1+1?", "response": "2"}) + "\n"
@@ -123,3 +127,60 @@ def test_problems_that_a_task_cannot_use_are_refused_with_their_row(client, tmp_
     with pytest.raises(StudioError, match="sudoku has no items from a file"):
         client.upload(path, path.name, "sudoku")
     assert client.datasets() == []
+
+
+def test_a_disk_below_its_floor_takes_no_upload(client, studio, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10_000))
+    with pytest.raises(StudioError, match="The disk is nearly full") as refused:
+        client.upload(write(tmp_path / "u", 1), "a.jsonl")
+    assert refused.value.status == 507
+    assert list((tmp_path / "datasets").iterdir()) == []
+    with pytest.raises(StudioError, match="The disk is nearly full"):
+        client.upload_allowance()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("place", ["_write_all", "DatasetStore._accept"])
+def test_a_disk_that_fills_up_meanwhile_is_said_to_be_full(client, tmp_path, monkeypatch, code, place):
+    def full(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(f"workers.datasets.{place}", full)
+    with pytest.raises(StudioError, match="The disk is full, so this could not be written") as refused:
+        client.upload(write(tmp_path / "u", 1), "a.jsonl")
+    assert refused.value.status == 507
+    assert list((tmp_path / "datasets").iterdir()) == []
+
+
+def test_other_faults_of_the_system_stay_faults_of_the_server(client, tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("workers.datasets._write_all", broken)
+    with pytest.raises(StudioError) as refused:
+        client.upload(write(tmp_path / "u", 1), "a.jsonl")
+    assert refused.value.status == 500
+
+
+@pytest.mark.parametrize("purpose", [{}, {"task": "gsm8k"}])
+def test_a_file_that_unpacks_to_far_more_is_refused_in_words(client, tmp_path, purpose):
+    bomb = bombs.repeated_text(tmp_path / "b.parquet", 100_000)
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(StudioError, match="more than 10 MB once they are unpacked") as refused:
+        client.upload(bomb, bomb.name, **purpose)
+    assert refused.value.status == 413
+    assert "gift train" in refused.value.problems[0].remedy
+    assert client.upload(write(tmp_path / "u", 1), "a.jsonl").rows == 1
+    assert [path.suffix for path in (tmp_path / "datasets").iterdir()] == [".jsonl"]
+
+
+def test_the_problems_of_such_a_file_are_that_it_is_too_large(url, tmp_path):
+    bomb = bombs.repeated_text(tmp_path / "b.parquet", 100_000)
+    answer = httpx.post(f"{url}/api/v1/datasets/checks", params={"name": bomb.name}, content=bomb.read_bytes())
+    assert answer.status_code == 200
+    assert "more than 10 MB once they are unpacked" in answer.text
+
+
+def test_what_may_be_sent_is_said_before(client):
+    allowance = client.upload_allowance()
+    assert (allowance.file_bytes, allowance.bytes_left) == (2**20, None)

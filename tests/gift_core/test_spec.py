@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gift_core.cli_common import parse_changes
 from gift_core.data_spec import FileSource
 from gift_core.errors import SpecError
-from gift_core.section import read_yaml_text
+from gift_core.section import read_typed, read_yaml_text
 from gift_core.spec import ExperimentSpec, RunSpec, field_table
 from gift_core.spec_reading import read_experiment
 
@@ -241,3 +241,37 @@ def test_any_spec_reads_back_from_its_file(column: str, seed: int, rate: float) 
         }
     )
     assert RunSpec.parse(read_yaml_text(spec.to_yaml())) == spec
+
+
+_LEVELS = "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+_MERGED = "".join(f"a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + _LEVELS, "more than 100,000 values, those that aliases repeat included"),
+        ("a0: &a0 {x0: 1, x1: 2}\n" + _MERGED, "more than 100,000 values, those that aliases repeat included"),
+        ("a: &a [*a]\n", "more than 100,000 values, those that aliases repeat included"),
+        ("name: " + "x" * 1_000_001, "more than 1,000,000 characters"),
+    ],
+    ids=["aliases", "merged", "itself", "long"],
+)
+def test_yaml_of_far_more_than_it_looks_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=why):
+        RunSpec.from_yaml(path)
+    with pytest.raises(SpecError):
+        read_typed(RunSpec, "data", text)
+
+
+def test_yaml_may_still_refer_to_what_it_has_said(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text("training: &t\n  epochs: 2\nmodel: {name: tiny}\n")
+    assert RunSpec.from_yaml(path).training.epochs == 2
+    assert read_yaml_text("a: &a [1, 2]\nb: *a\nc: {<<: {d: 3}}\n") == {
+        "a": ["1", "2"],
+        "b": ["1", "2"],
+        "c": {"d": "3"},
+    }

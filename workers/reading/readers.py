@@ -135,7 +135,12 @@ class _Reader:
     def ask(self, request: Request) -> Answer | str:
         """Return the answer, or how the process ended before it gave one."""
         slow = threading.Event()
-        timer = threading.Timer(request.bounds.wall_seconds, lambda: (slow.set(), self._process.kill()))
+
+        def give_up() -> None:
+            slow.set()
+            self._process.kill()
+
+        timer = threading.Timer(request.bounds.wall_seconds, give_up)
         timer.daemon = True
         timer.start()
         try:
