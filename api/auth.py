@@ -10,7 +10,7 @@ from fastapi.security import APIKeyCookie, HTTPBearer
 
 from api.caller import Caller
 from api.dependencies import ServicesDependency
-from gift_core.config.addresses import canonical_ip
+from gift_core.config.addresses import canonical_ip, network_of
 from gift_core.config.headers import SESSION_COOKIE, UNKNOWN, bearer_token, cookie_token
 from gift_core.errors import GiftError
 from workers.access.identity import Identity
@@ -81,7 +81,7 @@ def caller_of(
         identity = _proven(accounts, request)
     except UnauthenticatedError:
         # Trying out keys is limited like everything else.
-        services.limits.count(f"address {address}")
+        services.limits.count(f"address {network_of(address)}")
         raise
     if identity is None:
         return Caller("", "visitor", Role.VISITOR, frozenset({Scope.READ, Scope.LAUNCH}), address=address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gift_core.config.addresses import network_of
 from workers.account_records import Role, Scope
 from workers.fairness.requester import STUDIO, Requester, Standing
 
@@ -50,5 +51,5 @@ class Caller:
 
     @property
     def known_as(self) -> str:
-        """Its account, or the address that it asks from: what its requests are counted under, and its traces are."""
-        return self.account_id or f"address {self.address}"
+        """Its account, or the network it asks from: what its requests are counted under, and its traces are."""
+        return self.account_id or f"address {network_of(self.address)}"

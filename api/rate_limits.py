@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from math import ceil
 
+from gift_core.config.addresses import network_of
 from gift_core.errors import GiftError
 from workers.fairness.places import Places
 from workers.fairness.requester import Requester
@@ -94,7 +95,7 @@ class Limits:
 
         `is_forwarded`: a proxy named the address.
         """
-        self._sign_ins.take(address)
+        self._sign_ins.take(network_of(address))
         if is_forwarded:
             self._forwarded_sign_ins.take(_FORWARDED)
 

@@ -15,6 +15,7 @@ from api.caller import Caller
 from api.errors import problem_response
 from api.rate_limits import TooManyError
 from api.serving.descriptors import most_streams
+from gift_core.config.addresses import network_of
 from workers.settings import Settings
 
 _STREAM = "text/event-stream"
@@ -86,7 +87,7 @@ class StreamLimit:
         if isinstance(caller, Caller):
             name, is_known, is_limited = caller.known_as, caller.is_known, caller.is_limited
         else:
-            name = f"address {request_address(request, self._settings)}"
+            name = f"address {network_of(request_address(request, self._settings))}"
             is_known, is_limited = not self._has_accounts, self._has_accounts
         try:
             held.enter_context(self._places.one(name, is_visitor=not is_known, is_limited=is_limited))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -13,6 +13,8 @@ _NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-
 # What `urlsplit` takes apart, and joins again to the same.
 _WHOLE = re.compile(r"(\[[^\[\]]*\]|[^\[\]]*)(:\d*)?")
 _MOST_PORT = 65_535
+# A household or a machine with IPv6 has a network of this size.
+_IPV6_PREFIX = 64
 
 
 class AddressError(ValueError):
@@ -107,6 +109,15 @@ def canonical_ip(text: str) -> str | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return str(mapped or address)
+
+
+def network_of(address: str) -> str:
+    """What an address is counted under: an IPv6 address under its network, since a client has all addresses in it."""
+    try:
+        network = ip_network((address, _IPV6_PREFIX), strict=False) if ":" in address else None
+    except ValueError:
+        return address
+    return str(network or address)
 
 
 def host_of(text: str) -> str:

@@ -78,3 +78,12 @@ def test_a_new_address_each_time_is_no_way_around_the_limit(http: httpx.Client) 
 def test_only_an_address_is_one(text: str) -> None:
     assert canonical_ip(text) in (None, "127.0.0.1")
     assert "%" not in (canonical_ip(text) or "")
+
+
+def test_the_addresses_of_one_ipv6_network_share_a_limit(http: httpx.Client) -> None:
+    def tries(address: str) -> int:
+        return http.post("/sign-in", data={"secret": "wrong"}, headers={"X-Forwarded-For": address}).status_code
+
+    assert [tries(f"2001:db8::{number:x}") for number in range(12)] == [401] * 10 + [429] * 2
+    assert tries("2001:db8:0:1::1") == 401
+    assert [tries(f"192.0.2.{number}") for number in range(12)] == [401] * 12

@@ -34,7 +34,7 @@ a:focus-visible {{ outline: 3px solid #2563eb; outline-offset: 2px; }}
 </style>
 <main>
 <h1>The studio does not answer</h1>
-<p role="alert">Its backend is starting, busy or stopped. Runs that are training are not affected by this page.</p>
+<p role="alert">Its backend is starting, busy or stopped, so the studio cannot tell who you are.</p>
 <p>This page tries again every {pause} seconds. If it stays, ask the person who runs this studio to look at the
 server's log.</p>
 <a href="">Try again</a>
