@@ -18,9 +18,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import problem_response
 from gift_core.errors import Problem
 from ui.gate import path_of
+from ui.server.problems import refusal
 
 _LOOK_UPS = frozenset(str(Path(module.__file__ or "")) for module in (routes, route_utils))
 _SESSION = "/gradio_api/queue/data"
@@ -76,4 +76,4 @@ def _file_of(traceback: TracebackType) -> str:
 
 def _refusal() -> Response:
     problem = Problem("The studio does not know what this page asks about any more.", remedy="Reload the page.")
-    return problem_response(404, "not_found", [problem])
+    return refusal(404, "not_found", "There is no such thing", [problem])
