@@ -159,6 +159,7 @@ class _Listener(Worker):
     """huey's thread, which looks again at once when the bell rings."""
 
     bell: Bell
+    delay: float
     _heard = 0
 
     def loop(self, now: Any = None) -> None:
