@@ -58,7 +58,6 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.pages.faults import put_faults_in_words
     from ui.pages.not_found import NotFound
     from ui.server.identity import Identities
-    from ui.server.known_events import KnownEvents, event_names
     from ui.server.stale import StaleStreams, exception_handlers
     from ui.server.uploads import UploadLimit
     from ui.visitor import Visitors
@@ -83,7 +82,6 @@ def create_app(settings: Settings) -> FastAPI:
         Middleware(NoFetching),
         # Gradio holds an event in memory as a whole. Files come as streams, and are limited where they are received.
         Middleware(BodyLimit, prefix="", streamed=_streamed(), limit=_MOST_EVENT_BYTES),
-        Middleware(KnownEvents, names=event_names(demo)),
         Middleware(NotFound),
         Middleware(
             UploadLimit,

@@ -148,13 +148,6 @@ def test_everything_that_gradio_answers_is_behind_the_door(world: World) -> None
     assert opened <= OPEN | {path for _, path in addresses if "/proxy=" in path}, opened - OPEN
 
 
-def test_an_event_that_no_page_has_is_not_found(world: World) -> None:
-    for path in ("run/x", "api/x", "call/x", "call/v2/x", "call/v2/_launch", "run/predict", "call/%00", "run/x/"):
-        answer = ask(world.private, "POST", f"/gradio_api/{path}", world.askers["owner"].headers)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), path
-    assert ask(world.private, "POST", "/gradio_api/call/_launch", world.askers["owner"].headers).status_code == 422
-
-
 def test_a_page_is_sent_to_sign_in(world: World) -> None:
     for header in (*MALFORMED, *INVALID_KEYS):
         for page in PAGES:

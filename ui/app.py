@@ -32,7 +32,7 @@ UPLOADS_KEPT_SECONDS = 600
 _UPLOADS_LOOK_SECONDS = 60
 # Gradio looks a thousand times a second whether an event has come, which takes a twentieth of a core. So many seconds
 # between two looks are not noticed; of progress, no page shows any.
-_EVENT_SECONDS = 0.04
+_EVENT_SECONDS = 0.05
 _PROGRESS_SECONDS = 1.0
 
 

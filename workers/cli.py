@@ -54,7 +54,7 @@ def worker(
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     studio = Studio(settings)
-    taking = studio.worker()
+    taking = studio.worker(announced_here=False)
     names = ", ".join(f"{device.name} ({device.title})" for device in studio.own_devices)
     typer.echo(f"Worker {taking.id} takes jobs for {names}. Ctrl-C ends it.")
     taking.start()

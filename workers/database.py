@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ class Database:
         and `StoreUnavailable`."""
         self._url = url if isinstance(url, URL) else make_url(check_store_url(url))
         self._looking: Any = None
+        self._one_looks = threading.Lock()
         self._turn = WritersTurn()
         # What is best effort, and what no request waits for.
         self.beside = Beside(self.write)
@@ -83,9 +85,9 @@ class Database:
     def sign(self) -> str:
         """A text that is another one whenever something was committed in between; no row is read for it.
 
-        For one thread at a time, always of the same `Database`. Raises `StoreUnavailable`.
+        Two texts of the same `Database` can be compared. Raises `StoreUnavailable`.
         """
-        with self._reached():
+        with self._reached(), self._one_looks:
             if self._url.get_backend_name() == "sqlite":
                 # Counted for each connection, so this takes one that nothing else uses.
                 self._looking = self._looking or self._engines.readers.raw_connection()

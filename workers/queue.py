@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psycopg
 from huey import PostgresHuey, PriorityRedisExpireHuey, SqliteHuey
 from huey.api import Huey
-from huey.consumer import Consumer
+from huey.consumer import Consumer, Worker
 from huey.registry import Message
 from huey.serializer import Serializer
 from redis import ConnectionPool, RedisError
@@ -28,6 +28,8 @@ from workers.startup.sqlite_files import check_sqlite_file
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
+# Where a job is announced by the process that carries it out, which needs no look: others announce only what was lost.
+_LOOK_SECONDS = 1.0
 # While a server is away: how long to wait for a connection, and at most between two attempts of a worker.
 _CONNECT_SECONDS = 3
 _LONGEST_PAUSE_SECONDS = 3.0
@@ -57,12 +59,14 @@ class JobQueue:
         `QueueUnavailable` when PostgreSQL, which needs tables, is away.
         """
         self._huey, self._shown = _open(location, name)
+        self._bell = Bell()
         self._execute: Callable[[str], None] | None = None
         self._message = self._huey.task(name="wake")(self._run)
 
     def wake(self, job_id: str) -> None:
         """Announce a job to whichever worker is free first. Raises `QueueUnavailable`."""
         self._ask(lambda: self._message(job_id))
+        self._bell.ring()
 
     def pending(self) -> list[str]:
         """The ids in the messages that nobody has taken yet, the next one first. Raises `QueueUnavailable`."""
@@ -81,25 +85,33 @@ class JobQueue:
         self._ask(self._huey.pending_count)
 
     def consumer(
-        self, execute: Callable[[str], None], *, workers: int = 1, shutdown_timeout: float
+        self,
+        execute: Callable[[str], None],
+        *,
+        workers: int = 1,
+        shutdown_timeout: float,
+        announced_here: bool = False,
     ) -> EmbeddedConsumer:
         """A consumer of `workers` threads, each of which calls `execute` with one job's id after the other.
 
         Not started yet. `shutdown_timeout`, in seconds, is how long stopping it waits for `execute` to return. While
-        the queue's server is away the threads try again, every three seconds at most.
+        the queue's server is away the threads try again, every three seconds at most. `announced_here`: jobs are
+        announced in this process, so a file need not be looked at as often.
         """
         self._execute = execute
         # A server holds a worker's question until there is an answer; a file has to be looked at.
         waits = self._huey.storage.blocking
+        look = _LOOK_SECONDS if announced_here else _POLL_SECONDS
         return EmbeddedConsumer(
             self._huey,
+            bell=self._bell,
             workers=workers,
             worker_type="thread",
             periodic=False,
             scheduler_interval=60,
             initial_delay=_POLL_SECONDS,
             backoff=2,
-            max_delay=_LONGEST_PAUSE_SECONDS if waits else _POLL_SECONDS,
+            max_delay=_LONGEST_PAUSE_SECONDS if waits else look,
             shutdown_timeout=shutdown_timeout,
         )
 
@@ -125,8 +137,61 @@ class JobQueue:
             raise _unavailable(self._shown, error) from None
 
 
+class Bell:
+    """Wakes threads of this process that wait for a message."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self.rung = 0
+
+    def ring(self) -> None:
+        with self._condition:
+            self.rung += 1
+            self._condition.notify_all()
+
+    def wait(self, heard: int, seconds: float) -> None:
+        """Wait until it has rung more than `heard` times, for at most so many seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self.rung > heard, seconds)
+
+
+class _Listener(Worker):
+    """huey's thread, which looks again at once when the bell rings."""
+
+    bell: Bell
+    delay: float
+    _heard = 0
+
+    def loop(self, now: Any = None) -> None:
+        # Before it looks: what is announced while it looks is heard as well.
+        self._heard = self.bell.rung
+        super().loop(now)
+
+    def sleep(self) -> None:
+        self.delay = min(self.delay, self.max_delay)
+        if not self.stop_flag.is_set():
+            self.bell.wait(self._heard, self.delay)
+        self.delay *= self.backoff
+
+
 class EmbeddedConsumer(Consumer):
     """huey's consumer for a process that has a main loop and signal handlers of its own."""
+
+    worker_class = _Listener
+
+    def __init__(self, huey: Huey, *, bell: Bell, **options: Any) -> None:
+        self._bell = bell
+        super().__init__(huey, **options)
+
+    def stop(self, graceful: bool = False) -> None:
+        self.stop_flag.set()
+        self._bell.ring()
+        super().stop(graceful=graceful)
+
+    def _create_worker(self) -> Worker:
+        worker = super()._create_worker()
+        worker.bell = self._bell
+        return worker
 
     def start(self) -> None:
         """Start the threads. huey's `run` would do so too, but it fails outside the main thread."""

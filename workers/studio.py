@@ -308,8 +308,8 @@ class Studio:
 
     # The worker
 
-    def worker(self) -> Worker:
-        """A worker for this studio's queue. Not started yet."""
+    def worker(self, *, announced_here: bool = True) -> Worker:
+        """A worker for this studio's queue, whose jobs this process announces or another. Not started yet."""
         settings = self.settings
         pool = DevicePool(self.own_devices, settings.side_slots)
         supervisor = Supervisor(
@@ -321,7 +321,15 @@ class Studio:
             gate_of(self.store, self.sharing, self.floor_bytes),
         )
         reaper = Reaper(self.store, settings.lease_seconds)
-        self._worker = Worker(self.store, self.queue, supervisor, pool, reaper, housekeeping=chores_of(self))
+        self._worker = Worker(
+            self.store,
+            self.queue,
+            supervisor,
+            pool,
+            reaper,
+            housekeeping=chores_of(self),
+            announced_here=announced_here,
+        )
         return self._worker
 
     def _environment(self, job: Job) -> dict[str, str]:

@@ -39,6 +39,7 @@ class Worker:
         *,
         look_seconds: float = _LOOK_SECONDS,
         housekeeping: Housekeeping | None = None,
+        announced_here: bool = False,
     ) -> None:
         self.host = socket.gethostname()
         self.id = f"{self.host}:{os.getpid()}:{secrets.token_hex(4)}"
@@ -51,7 +52,14 @@ class Worker:
         self._housekeeping = housekeeping or Housekeeping()
         self._started = time.time()
         self._beats = 0
-        self._consumer = queue.consumer(self._wake, workers=pool.slots, shutdown_timeout=_SHUTDOWN_SECONDS)
+        # The store's sign when nothing that waited fitted.
+        self._nothing_fitted = ""
+        self._consumer = queue.consumer(
+            self._wake,
+            workers=pool.slots,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            announced_here=announced_here,
+        )
         self._repairs = threading.Thread(target=self._repair, name="repairs", daemon=True)
 
     def start(self) -> None:
@@ -143,11 +151,20 @@ class Worker:
         )
 
     def _wake_for_what_waits(self) -> None:
-        """A message may have been lost, or have gone to a worker that the job does not fit."""
-        if self._store.paused or not self._queue.is_empty():
+        """A message may have been lost, or have gone to a worker that the job does not fit.
+
+        Looks only if something was committed since nothing fitted; each sign of life of this worker is.
+        """
+        sign = self._store.database.sign()
+        if sign == self._nothing_fitted or not self._queue.is_empty():
+            return
+        if self._store.paused:
+            self._nothing_fitted = sign
             return
         with self._pool.lock:
             waiting, busy = self._store.next_in_line(self._pool.reach), self._store.busy_devices(self.host)
             fits = self._pool.choose(waiting, busy)
-        if fits is not None and self._supervisor.gate.may_take():
+        if fits is None:
+            self._nothing_fitted = sign
+        elif self._supervisor.gate.may_take():
             self._queue.wake(fits.id)

@@ -43,7 +43,7 @@ class StudioServer(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._ending.set)
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Uvicorn raises the signal again when it has ended, which would keep what comes after from being done."""
         with super().capture_signals():
             yield

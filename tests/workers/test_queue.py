@@ -14,6 +14,7 @@ import pytest
 
 from gift_core.errors import GiftError
 from tests.services import PASSWORD, PostgresService, RedisService, wait_until
+from workers import queue as queue_module
 from workers.locations import LocationError
 from workers.queue import JobQueue, QueueUnavailable
 
@@ -178,3 +179,25 @@ def test_a_wrong_password_is_not_repeated(redis_server: RedisService) -> None:
     with closing(JobQueue(wrong)) as queue, pytest.raises(QueueUnavailable) as refused:
         queue.ping()
     assert "planted" not in str(refused.value)
+
+
+@pytest.mark.parametrize("announced_here", [True, False])
+def test_a_message_of_this_process_is_heard_by_the_thread_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, announced_here: bool
+) -> None:
+    # Longer than the test may take: only the bell can wake it.
+    for name in ("_POLL_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(queue_module, name, 3600.0)
+    queue = JobQueue(tmp_path / "queue.sqlite3")
+    taken: list[str] = []
+    consumer = queue.consumer(taken.append, shutdown_timeout=60, announced_here=announced_here)
+    consumer.start()
+    try:
+        for number in range(20):
+            queue.wake(str(number))
+            wait_until(lambda: len(taken) == number + 1, lambda: f"only {taken} came")  # noqa: B023
+    finally:
+        consumer.stop(graceful=True)
+    assert taken == [str(number) for number in range(20)]
+    assert not any(thread.is_alive() for _, thread in consumer.worker_threads), "it is woken to end"
+    queue.close()

@@ -36,10 +36,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ("GET", "call/v2/launch/0123456789abcdef", None),
         ("POST", "call/v2/unknown", {}),
         ("POST", "call/unknown", EMPTY),
+        ("POST", "call/%00", EMPTY),
         ("POST", "run/unknown", EMPTY),
         ("POST", "api/unknown", EMPTY),
         ("POST", "queue/join", EMPTY | {"fn_index": 9999, "session_hash": "old"}),
         ("POST", "run/predict", EMPTY | {"fn_index": 9999}),
+        ("POST", "call/v2/_launch", {}),
         ("POST", "component_server", {"session_hash": "old", "component_id": 99999, "fn_name": "x", "data": {}}),
     ],
 )
@@ -64,6 +66,14 @@ def test_a_session_that_is_known_has_its_events(address: str) -> None:
             assert events.is_success
             said = [line for line in events.iter_lines() if line.startswith("data:")]
         assert any(event in line and "process_completed" in line for line in said)
+
+
+def test_a_handler_beside_the_queue_is_known_by_its_number(address: str) -> None:
+    """As a browser asks for it, which names none of the studio's functions."""
+    functions = httpx.get(f"{address.removesuffix('/gradio_api')}/config", trust_env=False).json()["dependencies"]
+    function = next(each for each in functions if not each["queue"] and not each["inputs"] and each["backend_fn"])
+    asked = {"data": [], "fn_index": function["id"], "session_hash": "known"}
+    assert httpx.post(f"{address}/run/predict", json=asked, trust_env=False).is_success
 
 
 def test_an_error_of_another_place_stays_what_it_is() -> None:
