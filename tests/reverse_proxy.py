@@ -20,10 +20,11 @@ _OWN = frozenset({"connection", "keep-alive", "transfer-encoding", "te", "upgrad
 def reverse_proxy(
     listener: socket.socket, studio: str, *, keeps_host: bool, forwards: bool, scheme: str = "http"
 ) -> Iterator[str]:
-    """The address of a proxy in front of the studio at that URL, which listens on `listener`.
+    """Run a proxy on `listener` in front of the studio at the URL `studio`, and return the proxy's address.
 
-    `keeps_host`: it passes `Host` on as the browser sent it, or else writes the studio's own, as nginx does unless it
-    is told otherwise. `forwards`: it says in `X-Forwarded-For` and `-Proto` who asks, and by which `scheme`.
+    With `keeps_host` the proxy passes on the `Host` that the browser sent. Without it, it sends the studio's own host,
+    which is nginx's default. With `forwards` it adds `X-Forwarded-For` with the browser's address and
+    `X-Forwarded-Proto` with `scheme`.
     """
 
     @asynccontextmanager

@@ -50,7 +50,7 @@ class ServerProcess:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/healthz", timeout=1, trust_env=False).is_success
+            return httpx.get(f"{self.url}/healthz", timeout=10, trust_env=False).is_success
         except httpx.TransportError:
             return False
 

@@ -59,7 +59,7 @@ def front_end(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def ok(url: str) -> httpx.Response:
-    answer = httpx.get(url, timeout=20)
+    answer = httpx.get(url, timeout=60)
     assert answer.status_code == 200, url
     return answer
 
@@ -159,7 +159,7 @@ def test_a_port_that_is_taken_is_said_at_once_and_nothing_is_begun(tmp_path: Pat
     with free_port() as taken:
         port = str(taken.getsockname()[1])
         environment = os.environ | {"GIFT_PORT": port, "GIFT_DATA_DIR": str(data)}
-        ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, timeout=60)
+        ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, timeout=120)
     said = ended.stderr.decode()
     assert (ended.returncode, ended.stdout) == (1, b"")
     assert f"port {port}: Address already in use" in said
@@ -171,7 +171,7 @@ def test_a_device_that_is_not_there_is_said_and_nothing_is_served(tmp_path: Path
     with free_port() as free:
         port = str(free.getsockname()[1])
     environment = os.environ | {"GIFT_PORT": port, "GIFT_DATA_DIR": str(tmp_path / "data"), "GIFT_DEVICES": "cuda:77"}
-    ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, timeout=60)
+    ended = subprocess.run([sys.executable, "app.py"], cwd=ROOT, env=environment, capture_output=True, timeout=120)
     said = ended.stderr.decode()
     assert (ended.returncode, ended.stdout) == (1, b"")
     assert said.startswith("The studio was not started.")

@@ -84,10 +84,11 @@ def is_here(source: HubSource) -> bool:
 def fetch_split(
     source: HubSource, most_bytes: int | None = None, admit: Callable[[int], None] = lambda _: None
 ) -> tuple[HubFiles, list[Path]]:
-    """The split's files in the local cache, fetched if they are not there; raises `DataError`.
+    """Return the files of a split in the local cache, downloading those that are not there yet.
 
-    A pinned split that was fetched before needs no connection. One that takes more than `most_bytes`, or so many that
-    `admit` raises, is refused before anything of it is fetched.
+    A pinned split that was downloaded before needs no connection. `admit` is called with the size of the split in
+    bytes, and may refuse it by raising. Raises `DataError` for a split of more than `most_bytes`. In both cases
+    nothing has been downloaded.
     """
     cached = _cached(source)
     found = cached[0] if cached else find_split(source)

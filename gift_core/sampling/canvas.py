@@ -15,10 +15,10 @@ from gift_core.spec import SamplingSpec
 
 @dataclass(frozen=True)
 class Start:
-    """What stands in a response, by position, before anything is denoised.
+    """The tokens of a response, by position, before the first step of denoising.
 
-    `given` are tokens that the user fixed: they count as prompt. `placed` is what earlier steps had committed where a
-    trace is gone on with from `step`. A position of either that holds the mask token is open like any other.
+    `given` holds the tokens that the user fixed, which count as prompt. `placed` holds the tokens that earlier steps
+    committed, when a trace continues from `step`. A position that holds the mask token is open, in either of them.
     """
 
     given: Mapping[int, int] = field(default_factory=dict)

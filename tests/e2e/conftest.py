@@ -73,7 +73,7 @@ def start(data: Path, **more: str) -> Server:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=1).is_success
+        return httpx.get(f"{url}/healthz", timeout=10).is_success
     except httpx.TransportError:
         return False
 
@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(tmp_path_factory.mktemp("studio") / "data")
     yield server
     server.process.terminate()
-    server.process.wait(timeout=60)
+    server.process.wait(timeout=120)
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start(tmp_path_factory.mktemp("secured") / "data", GIFT_SECRET=SECRET)
     yield server
     server.process.terminate()
-    server.process.wait(timeout=60)
+    server.process.wait(timeout=120)
 
 
 @pytest.fixture

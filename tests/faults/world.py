@@ -30,7 +30,7 @@ from workers.kinds import job_directory
 from workers.processes import JOB_VARIABLE
 from workers.records import ENDED, TRANSITIONS, Job, JobState
 
-_SECONDS = 30
+_SECONDS = 90
 UNDISTURBED = ""
 for _step in range(1, STEPS + 1):
     UNDISTURBED = hashlib.sha256(f"{UNDISTURBED}{_step}".encode()).hexdigest()
