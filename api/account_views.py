@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from api.views import View
+from api.views import Asked, View
 from gift_core.section import Name as CleanName
 from workers.account_records import Means, Role, Scope, Source
 
@@ -42,10 +42,8 @@ class AccountView(View):
     computations: int | None
 
 
-class AccountChanges(BaseModel):
+class AccountChanges(Asked):
     """What of an account is to be changed; a quota of null is the setting's."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Role = Role.OWNER
     disabled: bool = False
@@ -54,13 +52,11 @@ class AccountChanges(BaseModel):
     computations: Quota | None = None
 
 
-class KeyRequest(BaseModel):
+class KeyRequest(Asked):
     """A key to be made."""
 
-    model_config = ConfigDict(extra="forbid")
-
     name: Name
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] = [Scope.READ]
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))] = Field([Scope.READ])
     expires_in_days: Annotated[float, Field(gt=0, le=3650)] | None = None
     account: Name | None = Field(
         None, description="A program or person without another way in, made where there is none; admins only."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from api.schemas import FailureView, StreamEvent, TransitionView
-from api.views import ComputedView, View
+from api.views import Asked, ComputedView, View
 from gift_core.section import Name
 from workers.experiments import LaunchOptions
 from workers.records import Job, JobKind, JobState, StopMode, Worker
@@ -132,11 +132,7 @@ class WorkerView(View):
         return cls(id=worker.id, host=worker.host, started=worker.started, seen=worker.seen, devices=devices)
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class StopRequest(_Request):
+class StopRequest(Asked):
     """How to stop. A job that is stopping already can still be told to discard."""
 
     mode: Literal[StopMode.SAVE, StopMode.DISCARD] = Field(
@@ -146,7 +142,7 @@ class StopRequest(_Request):
     )
 
 
-class CloneRequest(_Request):
+class CloneRequest(Asked):
     """What is to be another than in the job that is cloned."""
 
     changes: Annotated[dict[Annotated[str, Field(max_length=200)], Any], Field(max_length=100)] = Field(
@@ -160,13 +156,13 @@ class CloneRequest(_Request):
     )
 
 
-class ContinueRequest(_Request):
+class ContinueRequest(Asked):
     """How much longer to train."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)] = Field(description="So many more.")
 
 
-class LaunchQuery(_Request):
+class LaunchQuery(Asked):
     """How an experiment's runs are queued; none of it changes their numbers."""
 
     priority: Annotated[int, Field(ge=-100, le=100)] = Field(
@@ -182,7 +178,7 @@ class LaunchQuery(_Request):
         return LaunchOptions(**self.model_dump())
 
 
-class JobChange(_Request):
+class JobChange(Asked):
     """What to change of a job; what is left out stays."""
 
     priority: Annotated[int, Field(ge=-100, le=100)] | None = Field(None, description="Above 0 for admins only.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from api.views import ComputedView, View
+from api.views import Asked, ComputedView, View
 from gift_core.data_spec import TaskName
 from gift_core.dataset_document import DatasetInspection
 from gift_core.errors import Problem
@@ -213,10 +213,8 @@ class ExampleView(View):
     response: str
 
 
-class PreviewRequest(BaseModel):
+class PreviewRequest(Asked):
     """Which examples of a run's data to show, as the run would see them."""
-
-    model_config = ConfigDict(extra="forbid")
 
     run: RunSpec = Field(default_factory=RunSpec)
     start: Annotated[int, Field(ge=0)] = 0
@@ -228,10 +226,8 @@ Compute = Annotated[
 ]
 
 
-class InspectionRequest(BaseModel):
+class InspectionRequest(Asked):
     """Which text to look at, under which checkpoints."""
-
-    model_config = ConfigDict(extra="forbid")
 
     checkpoints: CheckpointIds
     prompt: Text
@@ -242,10 +238,8 @@ class InspectionRequest(BaseModel):
     )
 
 
-class DatasetInspectionRequest(BaseModel):
+class DatasetInspectionRequest(Asked):
     """Which data to look at, under which checkpoints."""
-
-    model_config = ConfigDict(extra="forbid")
 
     checkpoints: CheckpointIds
     run: RunSpec = Field(
@@ -283,10 +277,8 @@ class DatasetInspectionView(View):
         )
 
 
-class DenoisingRequest(BaseModel):
+class DenoisingRequest(Asked):
     """What to generate, with which checkpoints. They share the seed and therefore the noise."""
-
-    model_config = ConfigDict(extra="forbid")
 
     checkpoints: CheckpointIds
     prompt: Text
@@ -295,10 +287,8 @@ class DenoisingRequest(BaseModel):
     edits: Edits = Field([], description="Text that stands in the response from the beginning (infill).")
 
 
-class BranchRequest(BaseModel):
+class BranchRequest(Asked):
     """Where to leave a trace, and what to change there."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cursor: Annotated[int, Field(ge=0, le=4096)] = Field(description="After so many of its steps.")
     edits: Edits = Field([], description="Text to put somewhere, or null to mask the position again.")

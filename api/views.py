@@ -6,9 +6,16 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gift_core.config.texts import StorableTexts
 from workers.lifecycle.actions import JobAction, actions_of
 from workers.lifecycle.snapshots import computed_seconds
 from workers.records import Job
+
+
+class Asked(StorableTexts):
+    """The body of a request: a misspelt field is refused, and so is a text that cannot be stored."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class View(BaseModel):

@@ -110,7 +110,7 @@ _EXPECTED = {
 }
 _BOUNDS = ("less_than", "greater_than")
 # Mistakes that the value says nothing about; that of an unknown field may be a secret under a misspelt name.
-_SILENT = ("missing", "value_error", "extra_forbidden")
+_SILENT = ("missing", "value_error", "extra_forbidden", "unstorable_text")
 _LONGEST_SHOWN = 80
 # Fields that hold a secret, by the end of their names, and those that are close to one by a slip of the pen.
 _SECRET = re.compile(r"(^|[_.-])(token|secret|password|passwd|key|credential|authorization|cookie)s?$", re.IGNORECASE)
@@ -218,6 +218,8 @@ def _remedy(kind: str) -> str:
         return "Remove it, or check its spelling against `gift train --help`."
     if kind == "missing":
         return "Add it."
+    if kind == "unstorable_text":
+        return "Remove that character."
     if kind in _EXPECTED:
         return _EXPECTED[kind][1]
     if kind.endswith("_parsing") or kind.endswith("_type"):

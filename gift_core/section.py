@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from gift_core.config.texts import StorableTexts, require_plain
 from gift_core.errors import Problem, SpecError, problems_of
 
 Positive = Annotated[float, Field(gt=0)]
@@ -34,14 +35,14 @@ def clean_name(name: str) -> str:
 
 
 def _cleaned(name: object) -> object:
-    return clean_name(name) if isinstance(name, str) else name
+    return clean_name(require_plain(name)) if isinstance(name, str) else name
 
 
-# Text for people, cleaned before its length is looked at.
+# Text for people, cleaned before its length is looked at. Control characters are refused: nobody types them.
 Name = Annotated[str, BeforeValidator(_cleaned)]
 
 
-class Section(BaseModel):
+class Section(StorableTexts):
     """A part of the spec: immutable, and a misspelt key is an error rather than ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field, ValidationError
 from pydantic import model_validator as check
 
+from gift_core.config.texts import StorableTexts
 from gift_core.documents import Document, PackedBytes, Token, unpack
 from gift_core.errors import SpecError
 from gift_core.files import write_whole
@@ -29,7 +30,7 @@ TokenId = Annotated[int, Field(ge=0)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class Edit(Document):
+class Edit(Document, StorableTexts):
     """Text that is to stand from a position of the response on; None masks the position again."""
 
     position: Position

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 _PROBE = "readiness"
+# Somebody else who writes for longer than this keeps the studio from its work.
+_PATIENCE_SECONDS = 4.0
 # Of the machine: see `workers.health.probe`.
 _MACHINE = ("folder", "descriptors", "memory")
 
@@ -52,7 +54,7 @@ def check_disk(studio: Studio) -> None:
 
 def check_store(database: Database) -> None:
     """Read and write something. It is rolled back: being asked whether one is well leaves no traces."""
-    with database.write() as session:
+    with database.write(_PATIENCE_SECONDS) as session:
         session.get(Switch, _PROBE)
         session.merge(Switch(name=_PROBE, value="written"))
         session.flush()

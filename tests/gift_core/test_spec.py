@@ -231,7 +231,11 @@ def test_merge_keys_of_yaml_still_work(tmp_path: Path) -> None:
     assert (RunSpec.from_yaml(path).training.epochs, RunSpec.from_yaml(path).training.batch_size) == (5, 8)
 
 
-@given(st.text(max_size=20), st.integers(0, 2**32 - 1), st.floats(min_value=0, max_value=1e300, exclude_min=True))
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+    st.integers(0, 2**32 - 1),
+    st.floats(min_value=0, max_value=1e300, exclude_min=True),
+)
 def test_any_spec_reads_back_from_its_file(column: str, seed: int, rate: float) -> None:
     spec = RunSpec().replace(
         {

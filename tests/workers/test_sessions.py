@@ -79,6 +79,16 @@ def test_a_session_that_has_ended_makes_no_key(database: Database) -> None:
     assert accounts.api_keys() == []
 
 
+def test_a_key_outlives_the_session_that_made_it(database: Database) -> None:
+    accounts = AccountStore(database)
+    session = accounts.sessions.identify(accounts.sessions.open(hub(accounts), 60))
+    assert session is not None
+    assert session.session_id is not None
+    _, made = accounts.create_key("hub:1", "mine", [Scope.READ], None, session.session_id)
+    accounts.sessions.end(session.session_id)
+    assert accounts.identify_key(made.text) is not None
+
+
 @pytest.mark.parametrize("changes", [{"disabled": True}, {"role": Role.VISITOR}])
 def test_sessions_end_when_an_account_is_disabled_or_may_do_less(
     database: Database, changes: dict[str, object]

@@ -113,8 +113,8 @@ def test_names_are_made_up_when_left_out(store: JobStore) -> None:
     assert of_file_name == "mine.jsonl · SFT + GIFT · lr 0.0005 · #3"
 
 
-@pytest.mark.parametrize("given", [" Mine ", "Mine\n", "\tMi\x00ne", "\u202eMine\u2069", "Mine\u200b"])
-def test_names_are_trimmed_of_blanks_and_control_characters(store: JobStore, given: str) -> None:
+@pytest.mark.parametrize("given", [" Mine ", "Mine\n", "\tMine", "\u202eMine\u2069", "Mine\u200b"])
+def test_names_are_trimmed_of_blanks_and_invisible_marks(store: JobStore, given: str) -> None:
     assert store.create_experiment(ExperimentSpec(name=given), None)[0].name == "Mine"
 
 

@@ -20,6 +20,8 @@ _CONNECT_SECONDS = 10
 _IDLE_MILLISECONDS = 5000
 # Together more than a web server has threads: 40 for requests, and its worker's. Those kept open are fewer.
 _READERS = {"pool_size": 10, "max_overflow": 60, "pool_timeout": _READER_SECONDS}
+# A server of PostgreSQL has 100 connections for everybody, if it is left as it comes.
+_REMOTE_READERS = {"pool_size": 5, "max_overflow": 25, "pool_timeout": _READER_SECONDS}
 # One transaction writes at a time: see `turns`.
 _WRITERS = {"pool_size": 1, "max_overflow": 2, "pool_timeout": PATIENCE_SECONDS}
 # Any number, the same for all who write.
@@ -60,7 +62,7 @@ def postgres_engines(url: URL) -> Engines:
     limits = {"idle_in_transaction_session_timeout": _IDLE_MILLISECONDS, "lock_timeout": int(1000 * PATIENCE_SECONDS)}
     options = " ".join(f"-c {name}={value}" for name, value in limits.items())
     arguments = {"options": options, "connect_timeout": _CONNECT_SECONDS}
-    readers = create_engine(url, pool_pre_ping=True, connect_args=arguments, **_READERS)
+    readers = create_engine(url, pool_pre_ping=True, connect_args=arguments, **_REMOTE_READERS)
     writers = create_engine(url, pool_pre_ping=True, connect_args=arguments, **_WRITERS)
     event.listen(writers, "begin", _take_turn)
     return Engines(readers, writers)

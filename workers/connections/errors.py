@@ -15,7 +15,7 @@ from workers.settings import DATA_DIR, STORE_URL
 
 logger = logging.getLogger(__name__)
 
-DRIVER_ERRORS = (DBAPIError, PoolTimeout, sqlite3.Error)
+DRIVER_ERRORS = (DBAPIError, PoolTimeout, sqlite3.Error, UnicodeEncodeError)
 _TRY_AGAIN = "Try again in a few seconds."
 
 
@@ -51,7 +51,7 @@ def meaning_of(error: Exception, url: URL, field: str) -> GiftError | None:
         return None
     if isinstance(error, PoolTimeout):
         return StoreBusy("Too many requests use the store at once.", remedy=_TRY_AGAIN)
-    if isinstance(error, DataError):
+    if isinstance(error, DataError | UnicodeEncodeError):
         return ValueRefused("The store cannot keep one of the texts or numbers.", remedy="Check them for odd signs.")
     if url.get_backend_name() == "sqlite":
         return _of_sqlite(original, url, field)
