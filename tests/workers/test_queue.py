@@ -150,7 +150,7 @@ def test_processes_may_open_a_new_queue_at_once(postgres_server: PostgresService
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"amqp://studio:{PASSWORD}@host/", "'amqp'"),
+        (f"amqp://studio:{PASSWORD}@host/", "scheme of this URL is not known"),
         (f"redis:{PASSWORD}", "not a URL"),
         (f"redis://studio:{PASSWORD}@host:port/", "not a URL"),
         ("sqlite://", "no place"),
