@@ -31,8 +31,16 @@ from gift_core.escaping import escaped
 from workers.disk import GIGABYTE, check_room
 from workers.logs import set_up_logs
 from workers.settings import UPLOADS_VARIABLE, Settings, prepare_environment, read_settings, uploads_folder
-from workers.startup.data_folder import check_data_folder, check_folder, clear_uploads, only_server_of
+from workers.startup.data_folder import (
+    check_data_folder,
+    check_folder,
+    clear_uploads,
+    keep_files_private,
+    only_server_of,
+    warn_of_readers,
+)
 from workers.startup.listening import check_listening, own_url, trusted_forwarders
+from workers.startup.services import check_services
 
 # An open tab holds a stream for as long as it lives; shutting down does not wait for it.
 SHUTDOWN_SECONDS = 1
@@ -191,6 +199,8 @@ def claim_folders(settings: Settings, held: ExitStack) -> None:
         settings.check_exposure()
         data = check_data_folder(settings.data_dir)
         held.enter_context(only_server_of(data))
+        check_services(settings)
+        warn_of_readers(data)
         clear_uploads(data)
     prepare_environment(data)
     check_folder(uploads_folder(), UPLOADS_VARIABLE)
@@ -206,6 +216,7 @@ class _OpenTabs(logging.Filter):
 
 def main() -> None:
     """Serve until interrupted; `keys` makes and revokes API keys instead."""
+    keep_files_private()
     if sys.argv[1:2] == ["keys"]:
         from workers.key_commands import commands
 
@@ -224,7 +235,9 @@ def main() -> None:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             remedy = "Check who may write there, and the free space."
-            raise SystemExit(f"The studio was not started.\n{where}{error.strerror or error}. {remedy}") from None
+            raise SystemExit(
+                f"The studio was not started.\n{escaped(where)}{error.strerror or error}. {remedy}"
+            ) from None
         serve(app, settings)
 
 

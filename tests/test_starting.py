@@ -66,7 +66,6 @@ def test_a_setting_that_cannot_be_used_is_said_with_a_remedy(
         ("data", Path.touch, "is a file and not a folder. Name a folder"),
         ("data/studio.sqlite3", foreign, "holds the tables of another program."),
         ("data/studio.sqlite3", damaged, "is damaged: file is not a database. Put a copy back"),
-        ("data/queue.sqlite3", damaged, "is damaged: file is not a database. Move the file away"),
     ],
 )
 def test_a_data_folder_that_cannot_be_used_is_said(

@@ -35,8 +35,11 @@ def worker(
     """
     from workers.logs import set_up_logs
     from workers.settings import read_settings
+    from workers.startup.data_folder import keep_files_private, warn_of_readers
+    from workers.startup.services import check_services
     from workers.studio import Studio
 
+    keep_files_private()
     given = {
         "devices": ",".join(device) if device else None,
         "data_dir": _folder(data_dir) if data_dir else None,
@@ -53,7 +56,9 @@ def worker(
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
+    check_services(settings)
     studio = Studio(settings)
+    warn_of_readers(studio.data)
     taking = studio.worker(announced_here=False)
     names = ", ".join(f"{device.name} ({device.title})" for device in studio.own_devices)
     typer.echo(f"Worker {taking.id} takes jobs for {names}. Ctrl-C ends it.")

@@ -32,17 +32,17 @@ class ServiceUnavailable(GiftError):  # noqa: N818
 
 def check_store_url(url: str) -> str:
     """`url`, if it can be a database's. Raises `LocationError`, which shows nothing that may be a password."""
-    return _checked(url, "store_url", _STORE)
+    return _checked(url, "GIFT_STORE_URL", _STORE)
 
 
 def check_queue_url(url: str) -> str:
     """`url`, if it can be a queue's. Raises `LocationError`, which shows nothing that may be a password."""
-    return _checked(url, "queue_url", _QUEUE)
+    return _checked(url, "GIFT_QUEUE_URL", _QUEUE)
 
 
 def check_artefacts_url(url: str) -> str:
     """`url`, if fsspec may know it. Raises `LocationError`, which shows nothing that may be a password."""
-    return _checked(url, "artefacts_url", _ARTEFACTS, available_protocols())
+    return _checked(url, "GIFT_ARTEFACTS_URL", _ARTEFACTS, available_protocols())
 
 
 def without_secrets(url: str) -> str:
@@ -62,6 +62,8 @@ def _checked(url: str, field: str, named: Collection[str], others: Collection[st
         raise LocationError("The scheme of this URL is not known.", field=field, remedy=remedy)
     if scheme in _NEED_A_PATH and not without_secrets(url).partition("://")[2].strip("/"):
         raise LocationError("This URL names no place.", field=field, remedy="Add the path or the bucket.")
+    if scheme == "sqlite" and ("?" in url or "#" in url):
+        raise LocationError("A sqlite:// URL has no options.", field=field, remedy="End it with the file's name.")
     return url
 
 

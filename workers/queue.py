@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -24,7 +25,11 @@ from sqlalchemy import make_url
 from gift_core.config.paths import expand_path
 from workers.locations import ServiceUnavailable, check_queue_url, without_secrets
 from workers.settings import DATA_DIR, QUEUE_URL
-from workers.startup.sqlite_files import check_sqlite_file
+from workers.startup.data_folder import check_folder
+from workers.startup.files import check_file
+from workers.startup.sqlite_files import DamagedFile, alone_with, check_sqlite_file, set_aside
+
+logger = logging.getLogger(__name__)
 
 _BUSY_TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.2
@@ -37,7 +42,9 @@ _LONGEST_PAUSE_SECONDS = 3.0
 _ANSWER_SECONDS = 5
 # Any number, the same for all who make the tables.
 _TABLES_LOCK = 0x71756575
-_DAMAGED = "Move the file away: the store has every job that waits, and it is announced again."
+_DAMAGED = (
+    "Move the file away (`mv {file} {file}.damaged`): the store has every job that waits, and it is announced again."
+)
 _FAILURES = (RedisError, psycopg.Error, sqlite3.Error, OSError)
 
 T = TypeVar("T")
@@ -212,7 +219,7 @@ class EmbeddedConsumer(Consumer):
 def _open(location: str | Path, name: str) -> tuple[Huey, str]:
     """The queue, and how its place may be shown."""
     if isinstance(location, Path):
-        return _in_file(location, name, DATA_DIR), str(location)
+        return _in_own_file(location, name), str(location)
     shown = without_secrets(check_queue_url(location))
     scheme = location.partition("://")[0]
     if scheme == "sqlite":
@@ -220,6 +227,30 @@ def _open(location: str | Path, name: str) -> tuple[Huey, str]:
     if scheme == "postgresql":
         return _in_postgres(location, name, shown), shown
     return _in_redis(location, name), shown
+
+
+def _in_own_file(path: Path, name: str) -> Huey:
+    """The queue in the data folder. It holds nothing that the store does not, so a damaged file is no reason to stop:
+    it is set aside, and a new one is made."""
+    check_file(path.with_suffix(".lock"), DATA_DIR)
+    check_folder(path.parent, DATA_DIR)
+    # Two processes that start at once would set aside each other's new file.
+    with alone_with(path):
+        try:
+            huey = _in_file(path, name, DATA_DIR)
+            huey.pending_count()
+            return huey
+        except (DamagedFile, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.OperationalError) and not str(error).startswith("no such"):
+                # It is locked, or its disk is full: that says nothing about what is in it.
+                raise _unavailable(str(path), error) from None
+            logger.warning(
+                "%s was damaged and is set aside as %s; a new one is made. Jobs that wait are in the store, and are "
+                "announced again.",
+                path,
+                set_aside(path).name,
+            )
+        return _in_file(path, name, DATA_DIR)
 
 
 def _in_file(path: Path, name: str, field: str) -> Huey:

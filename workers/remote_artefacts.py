@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_va
 
 from gift_core.errors import GiftError
 from workers.locations import LocationError, ServiceUnavailable, check_artefacts_url, without_secrets
+from workers.settings import ARTEFACTS_URL
 
 _MANIFEST = "manifest.json"
 # How often a version may be replaced by the next while it is read.
@@ -210,7 +211,7 @@ class RemoteArtefacts:
             # Every kind of place fails in ways of its own, and what they say may quote what they were given.
             raise ArtefactsUnavailable(
                 f"The artefacts at {self._shown} cannot be reached ({type(error).__name__}).",
-                field="artefacts_url",
+                field=ARTEFACTS_URL,
                 remedy="Start its server or correct the URL and its credentials; what was kept before is still there.",
             ) from None
 
@@ -232,7 +233,7 @@ def _open(url: str) -> tuple[Any, str]:
     except (ImportError, TypeError, ValueError) as error:
         raise LocationError(
             f"{parts.scheme}:// cannot be used ({type(error).__name__}).",
-            field="artefacts_url",
+            field=ARTEFACTS_URL,
             remedy="Install the package that fsspec needs for it, and check the options after the question mark.",
         ) from None
     return files, f"{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
@@ -243,7 +244,7 @@ def _s3_options(options: dict[str, Any]) -> dict[str, Any]:
     if unknown := sorted(options.keys() - known):
         raise LocationError(
             f"Unknown options: {', '.join(unknown)}.",
-            field="artefacts_url",
+            field=ARTEFACTS_URL,
             remedy=f"An s3:// URL takes {', '.join(sorted(known))}.",
         )
     region = options.pop("region", None)

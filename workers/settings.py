@@ -35,6 +35,7 @@ UPLOADS_VARIABLE = "GRADIO_TEMP_DIR"
 UPLOADS = "uploads"
 # Settings that messages name.
 DATA_DIR, STORE_URL, QUEUE_URL = "GIFT_DATA_DIR", "GIFT_STORE_URL", "GIFT_QUEUE_URL"
+ARTEFACTS_URL = "GIFT_ARTEFACTS_URL"
 # A job's process inherits these variables and nothing else, so no credential of the studio reaches it.
 _INHERITED = (
     *("PATH", "HOME", "USER", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
@@ -325,7 +326,9 @@ def _problem(item: Mapping[str, Any]) -> Problem:
         least = item["ctx"]["min_length"]
         return Problem(f"It needs at least {least} character{'s' if least > 1 else ''}.", variable, _TOO_SHORT)
     found = problem_of(item, [name], repeats=False)
-    return Problem(found.message, variable, _REMEDIES.get(name, found.remedy))
+    # Where a check of ours has said what to do, there is no more to say.
+    remedy = "" if name in _CHECKS and item["type"] == "value_error" else found.remedy
+    return Problem(found.message, variable, _REMEDIES.get(name, remedy))
 
 
 def variable_of(field: str) -> str:

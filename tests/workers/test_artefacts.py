@@ -312,7 +312,7 @@ def test_only_ids_are_keys(tmp_path: Path, folder: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"ftq://studio:{PASSWORD}@host/x", "'ftq'"),
+        (f"ftq://studio:{PASSWORD}@host/x", "scheme of this URL is not known"),
         ("s3://", "no place"),
         (f"s3://bucket?secrt={PASSWORD}", "secrt"),
         ("bucket", "not a URL"),
@@ -321,7 +321,7 @@ def test_only_ids_are_keys(tmp_path: Path, folder: str) -> None:
 def test_a_url_that_cannot_be_is_refused(tmp_path: Path, url: str, said: str) -> None:
     with pytest.raises(LocationError, match=said) as refused:
         Artefacts(tmp_path, url)
-    assert refused.value.problems[0].field == "artefacts_url"
+    assert refused.value.problems[0].field == "GIFT_ARTEFACTS_URL"
     assert PASSWORD not in str(refused.value)
 
 

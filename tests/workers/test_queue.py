@@ -151,7 +151,7 @@ def test_processes_may_open_a_new_queue_at_once(postgres_server: PostgresService
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        (f"amqp://studio:{PASSWORD}@host/", "'amqp'"),
+        (f"amqp://studio:{PASSWORD}@host/", "scheme of this URL is not known"),
         (f"redis:{PASSWORD}", "not a URL"),
         (f"redis://studio:{PASSWORD}@host:port/", "not a URL"),
         ("sqlite://", "no place"),
@@ -160,7 +160,7 @@ def test_processes_may_open_a_new_queue_at_once(postgres_server: PostgresService
 def test_a_url_that_cannot_be_is_refused(url: str, said: str) -> None:
     with pytest.raises(LocationError, match=said) as refused:
         JobQueue(url)
-    assert refused.value.problems[0].field == "queue_url"
+    assert refused.value.problems[0].field == "GIFT_QUEUE_URL"
     assert refused.value.problems[0].remedy
     assert PASSWORD not in str(refused.value)
 

@@ -194,3 +194,14 @@ def test_a_killed_studio_takes_its_job_along_and_the_next_one_goes_on_with_it(
         ("queued", "reaper"),
     ]
     assert len(store.workers()) == 1, "the killed one could not say that it ended"
+
+
+def test_waiting_jobs_run_although_the_queue_was_damaged(store, run_ids, tmp_path, until, request) -> None:
+    """They were announced in the file that is gone, and are in the store."""
+    before = JobQueue(tmp_path / "queue.sqlite3")
+    for run_id in run_ids:
+        before.wake(run_id)
+    before.close()
+    (tmp_path / "queue.sqlite3").write_bytes(bytes(range(256)) * 64)
+    request.getfixturevalue("start")("finish()")
+    until(lambda: {store.job(run_id).state for run_id in run_ids} == {JobState.FINISHED})

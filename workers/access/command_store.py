@@ -19,12 +19,14 @@ from workers.settings import read_settings
 def opened() -> Iterator[tuple[AccountStore, AuditLog]]:
     """Give the accounts and the audit log within the block; an error is shown in words, and ends the command."""
     # Imported here: `--help` needs no studio.
+    from workers.startup.services import check_store_service
     from workers.studio import database_of
 
     try:
         settings = read_settings()
+        check_store_service(settings.store_url)
         database = database_of(settings)
-    except GiftError as error:
+    except (GiftError, OSError) as error:
         typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None
     try:

@@ -26,7 +26,10 @@ _REMOTE_READERS = {"pool_size": 5, "max_overflow": 25, "pool_timeout": _READER_S
 _WRITERS = {"pool_size": 1, "max_overflow": 2, "pool_timeout": PATIENCE_SECONDS}
 # Any number, the same for all who write.
 _WRITER_LOCK = 0x67696674
-_DAMAGED = "Put a copy back in its place, or name another folder. `sqlite3 FILE .recover` saves what can be read."
+_DAMAGED = (
+    "Put a copy back in its place, such as that of a backup, or name another folder. "
+    "`sqlite3 {file} .recover > saved.sql` saves what can still be read. The file is left as it is."
+)
 
 
 class Engines(NamedTuple):

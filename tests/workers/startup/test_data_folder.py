@@ -11,13 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gift_core.errors import GiftError
+from tests.workers.startup.users import NOBODY, as_nobody, open_to_all, refused
 from workers.database import Database
 from workers.queue import JobQueue
-from workers.settings import ConfigurationError
 from workers.startup.data_folder import check_data_folder, check_folder, clear_uploads, only_server_of
-
-NOBODY = 65_534
 
 
 def test_a_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
@@ -60,7 +57,7 @@ def test_a_folder_of_another_user_is_named_with_the_user_that_needs_it(tmp_path:
     said = as_nobody(lambda: check_data_folder(folder))
     who = NOBODY if os.geteuid() == 0 else os.geteuid()
     assert said.startswith(f"GIFT_DATA_DIR: {folder / locked} cannot be written to by user {who}: Permission denied.")
-    assert f"`chown -R {who} {folder / locked}`" in said
+    assert f"`sudo chown -R {who} {folder / locked}`" in said
 
 
 @pytest.mark.parametrize("file", ["studio.sqlite3", "studio.lock", "queue.sqlite3"])
@@ -74,7 +71,7 @@ def test_a_file_that_may_only_be_read_is_named(tmp_path: Path, file: str) -> Non
     (folder / file).chmod(0o444)
     said = as_nobody(lambda: open_store(folder))
     assert said.startswith(f"GIFT_DATA_DIR: {folder / file} cannot be written to by user ")
-    assert "`chown " in said
+    assert "`sudo chown " in said
 
 
 def open_store(folder: Path) -> None:
@@ -173,16 +170,6 @@ def test_a_newer_store_is_left_as_it_is(tmp_path: Path) -> None:
         assert list(connection.iterdump()) == before
 
 
-def test_a_damaged_queue_is_named_and_may_be_moved_away(tmp_path: Path) -> None:
-    path = tmp_path / "queue.sqlite3"
-    noise(path)
-    said = refused(lambda: JobQueue(path))
-    assert said.startswith(f"GIFT_DATA_DIR: {path} is damaged: file is not a database. Move the file away:")
-    path.unlink()
-    JobQueue(path).close()
-    JobQueue(path).close()
-
-
 def test_store_and_queue_may_share_a_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/both.sqlite3"
     JobQueue(url).close()
@@ -195,40 +182,3 @@ def test_home_is_known_in_the_url_of_a_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("HOME", str(tmp_path))
     Database("sqlite:///~/mine/studio.sqlite3").close()
     assert (tmp_path / "mine" / "studio.sqlite3").exists()
-
-
-def refused(use: Callable[[], object]) -> str:
-    with pytest.raises(ConfigurationError) as error:
-        use()
-    return str(error.value)
-
-
-def open_to_all(folder: Path) -> None:
-    """Let anybody come as far as below this folder of a test."""
-    for path in (folder, *folder.parents[:-2]):
-        path.chmod(0o755)
-
-
-def as_nobody(use: Callable[[], object]) -> str:
-    """What an error says in a process of a user that owns nothing here."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = ""
-        try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-            use()
-        except GiftError as error:
-            said = str(error)
-        except BaseException as error:
-            said = f"not an error meant for a person: {error!r}"
-        os.write(writing, said.encode())
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(child, 0)
-    return said
