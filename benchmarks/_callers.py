@@ -49,11 +49,11 @@ class Caller:
         """Send a request, and note how it ended and how long it took; None if there was no answer."""
         is_page = not path.startswith("/api/")
         headers = {"Cookie": f"gift_session={self.session}"} if is_page else {"Authorization": f"Bearer {self.key}"}
+        answer: httpx.Response | None = None
         with self.record.timed(self.name, kind) as ended:
             answer = await http.request(method, path, headers=headers, **given)
             ended(answer)
-            return answer
-        return None
+        return answer
 
     async def every(self, seconds: float, work: Callable[[int], Awaitable[object]]) -> None:
         """Work at this pace, but never twice at once, until the soak ends. Callers do not keep in step."""

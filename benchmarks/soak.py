@@ -31,8 +31,9 @@ from _callers import Caller, compute, idle, launch, read, take_everything, uploa
 from _record import GREEDY, Record, Sample, Tally
 
 from tests.services import bound
+from workers.access.identity import Identity
 from workers.account_records import Role, Scope, Source
-from workers.accounts import AccountStore, Identity
+from workers.accounts import AccountStore
 from workers.database import Database
 
 _POLITE = {"reader": read, "launcher": launch, "researcher": compute, "uploader": upload}
@@ -89,7 +90,7 @@ def accounts_of(data: Path, names: Sequence[str]) -> dict[str, tuple[str, str]]:
         for name in names:
             account = store.ensure(Source.KEY, name, name, Role.OWNER)
             _, key = store.create_key(account.id, "soak", (Scope.READ, Scope.LAUNCH, Scope.MANAGE), None)
-            made[name] = key.text, store.open_session(Identity(account), 24 * 3600)
+            made[name] = key.text, store.sessions.open(Identity(account), 24 * 3600)
         return made
 
 
@@ -141,7 +142,11 @@ async def _stop_all_of(caller: Caller) -> None:
     async with caller.client() as http:
         # Within the minute nothing more may be asked for.
         await asyncio.sleep(60)
-        own = {"state": ["queued", "running"], "created_by": f"{Source.KEY}:{caller.name}", "limit": 100}
+        own: dict[str, Any] = {
+            "state": ["queued", "running"],
+            "created_by": f"{Source.KEY}:{caller.name}",
+            "limit": 100,
+        }
         for job in (await http.get("/api/v1/jobs", params=own, headers=headers)).json()["items"]:
             await http.post(f"/api/v1/jobs/{job['id']}/stop", headers=headers)
             await asyncio.sleep(1)

@@ -135,7 +135,8 @@ def _read_result(directory: Path) -> dict[str, Any] | None:
     try:
         result = json.loads((directory / RESULT_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        return _nothing(error)
+        _require_readable(error)
+        return None
     return result if isinstance(result, dict) else None
 
 
@@ -143,10 +144,11 @@ def _read_failure(directory: Path) -> Failure | None:
     try:
         return Failure.model_validate_json((directory / FAILURE_FILE).read_text("utf-8"))
     except (OSError, ValidationError) as error:
-        return _nothing(error)
+        _require_readable(error)
+        return None
 
 
-def _nothing(error: OSError | ValueError) -> None:
+def _require_readable(error: OSError | ValueError) -> None:
     """Take what is missing, or was cut short, for nothing. What cannot be read now may be there."""
     if isinstance(error, OSError) and not is_missing(error):
         raise error

@@ -269,6 +269,11 @@ class Settings(BaseSettings):
         return urls
 
     @property
+    def password(self) -> str | None:
+        """The admin's password in the clear."""
+        return self.secret.get_secret_value() if self.secret else None
+
+    @property
     def has_accounts(self) -> bool:
         """Whether callers have to say who they are. Without, whoever reaches the port is the admin."""
         return self.secret is not None or self.has_oauth or self.space_id is not None

@@ -79,7 +79,7 @@ class Studio:
         self.trace_files = self.data / "traces"
         database = database_of(settings)
         self.store = JobStore(database)
-        self.accounts = AccountStore(database, settings.secret and settings.secret.get_secret_value())
+        self.accounts = AccountStore(database, settings.password)
         self.audit = AuditLog(database)
         self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
         self.sharing = Sharing(self.data, _location(settings.artefacts_url))

@@ -151,8 +151,8 @@ async def return_from_hub(
 
 
 def _identify(studio: Studio, given: str) -> Identity | None:
-    password = studio.settings.secret
-    if password is not None and same(given, password.get_secret_value()):
+    password = studio.settings.password
+    if password is not None and same(given, password):
         admin = studio.accounts.ensure(Source.LOCAL, ADMIN, ADMIN, Role.ADMIN)
         return Identity(admin, by_secret=True)
     return studio.accounts.identify_key(given)

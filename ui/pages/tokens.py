@@ -154,6 +154,7 @@ class TokensPage:
         power: float | None,
         mask: str | None,
         seen: list[str] | None,
+        *,
         compute: bool = True,
     ) -> tuple[Any, ...]:
         text = [prompt or "", response or ""]

@@ -30,7 +30,7 @@ def opened() -> Iterator[tuple[AccountStore, AuditLog]]:
         typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None
     try:
-        yield AccountStore(database, settings.secret and settings.secret.get_secret_value()), AuditLog(database)
+        yield AccountStore(database, settings.password), AuditLog(database)
     except GiftError as error:
         typer.echo(escaped(str(error)), err=True)
         raise typer.Exit(1) from None

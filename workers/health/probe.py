@@ -81,9 +81,9 @@ class Probe:
         for error in self._here().values():
             return error.problems[0]
         for name, check in self._servers.items():
-            if (error := _error_of(name, check)) is not None:
+            if (failure := _error_of(name, check)) is not None:
                 # In these words: what an error of a server says may be about this machine.
-                logger.warning("the %s does not answer: %s", name, error)
+                logger.warning("the %s does not answer: %s", name, failure)
                 return Problem(f"The {name} does not answer.", remedy=f"Look at its server. {_GOES_ON}")
         return None
 
