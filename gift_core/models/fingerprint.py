@@ -8,7 +8,9 @@ from pathlib import Path
 
 import torch
 
+from gift_core.errors import ModelError
 from gift_core.models.adapter_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, is_adapter
+from gift_core.models.folder.documents import read_document
 from gift_core.models.loading import DiffusionModel
 from gift_core.models.weight_files import CONFIG, weight_files
 
@@ -38,7 +40,10 @@ def files_digest(folder: Path) -> str:
     Raises `OSError` or `ValueError` where a file cannot be read.
     """
     config, weights = (ADAPTER_CONFIG, {ADAPTER_WEIGHTS}) if is_adapter(folder) else (CONFIG, weight_files(folder))
-    values = json.loads((folder / config).read_text("utf-8"))
+    try:
+        values = read_document(folder / config)
+    except ModelError as error:
+        raise ValueError(str(error)) from error
     # Which dtype the weights are loaded in is written there, and changes what they compute.
     kept = {name: value for name, value in values.items() if name == "dtype" or name not in _BOOKKEEPING}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode())

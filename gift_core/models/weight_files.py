@@ -21,7 +21,7 @@ def missing_files(folder: Path) -> list[str]:
     """
     try:
         names = {CONFIG, *weight_files(folder)}
-    except ValueError:
+    except (OSError, ValueError):
         return [_INDEX]
     return sorted(name for name in names if not (folder / name).exists())
 

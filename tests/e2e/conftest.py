@@ -67,7 +67,7 @@ def start(data: Path, **more: str) -> Server:
     log = (data.parent / "server.log").open("wb")
     process = subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
     server = Server(f"http://127.0.0.1:{port}", data, process)
-    wait_for(lambda: _answers(server.url), "the studio to answer", seconds=90)
+    wait_for(lambda: _answers(server.url), "the studio to answer", seconds=180)
     return server
 
 

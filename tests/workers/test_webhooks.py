@@ -255,7 +255,7 @@ def test_a_studio_with_a_worker_tells_of_what_happens_from_then_on(
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while not condition():
         assert time.monotonic() < deadline
         threading.Event().wait(0.02)
