@@ -146,20 +146,21 @@ def test_a_disk_that_fills_up_meanwhile_is_said_to_be_full(client, tmp_path, mon
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(f"workers.datasets.{place}", full)
-    with pytest.raises(StudioError, match="The disk is full, so this could not be written") as refused:
+    with pytest.raises(StudioError, match="There is no room left on the disk") as refused:
         client.upload(write(tmp_path / "u", 1), "a.jsonl")
     assert refused.value.status == 507
     assert list((tmp_path / "datasets").iterdir()) == []
 
 
-def test_other_faults_of_the_system_stay_faults_of_the_server(client, tmp_path, monkeypatch):
+def test_other_faults_of_the_machine_are_not_a_full_disk(client, tmp_path, monkeypatch):
     def broken(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr("workers.datasets._write_all", broken)
     with pytest.raises(StudioError) as refused:
         client.upload(write(tmp_path / "u", 1), "a.jsonl")
-    assert refused.value.status == 500
+    assert refused.value.status == 503
+    assert list((tmp_path / "datasets").iterdir()) == []
 
 
 @pytest.mark.parametrize("purpose", [{}, {"task": "gsm8k"}])

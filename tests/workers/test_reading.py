@@ -100,7 +100,7 @@ def test_parts_are_joined_up_to_a_size(reading: Reading, tmp_path: Path) -> None
     assert into.read_text().count("\n") == 4
     assert not reading.readers.read(one, whole.model_copy(update={"most_bytes": 50})).is_whole
     assert into.stat().st_size < 200
-    parts = [bombs.repeated_text(tmp_path / f"{name}.parquet", 100, 200_000) for name in "cd"]
+    parts = [bombs.repeated_text(tmp_path / f"{name}.parquet", 20, 200_000) for name in "cd"]
     joined = JoinParts(others=(parts[1],), into=into, most_bytes=_MEGABYTE)
     assert not reading.readers.read(parts[0], joined).is_whole
     assert into.stat().st_size < 2 * _MEGABYTE
