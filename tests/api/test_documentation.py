@@ -33,6 +33,7 @@ ROUTES = {
     ("post", "/datasets"),
     ("get", "/datasets"),
     ("post", "/datasets/checks"),
+    ("post", "/datasets/allowances"),
     ("post", "/datasets/hub"),
     ("get", "/datasets/{dataset_id}"),
     ("delete", "/datasets/{dataset_id}"),
