@@ -135,7 +135,8 @@ def _read_result(directory: Path) -> dict[str, Any] | None:
     try:
         result = json.loads((directory / RESULT_FILE).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        return _nothing(error)
+        _require_missing(error)
+        return None
     return result if isinstance(result, dict) else None
 
 
@@ -143,11 +144,12 @@ def _read_failure(directory: Path) -> Failure | None:
     try:
         return Failure.model_validate_json((directory / FAILURE_FILE).read_text("utf-8"))
     except (OSError, ValidationError) as error:
-        return _nothing(error)
+        _require_missing(error)
+        return None
 
 
-def _nothing(error: OSError | ValueError) -> None:
-    """Take what is missing, or was cut short, for nothing. What cannot be read now may be there."""
+def _require_missing(error: OSError | ValueError) -> None:
+    """Raise the error of a file that cannot be read now, and may be there. One that is missing or cut short is not."""
     if isinstance(error, OSError) and not is_missing(error):
         raise error
 

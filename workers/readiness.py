@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from workers.database import Database
@@ -27,7 +28,7 @@ def checks_of(studio: Studio) -> dict[str, Callable[[], None]]:
         "queue": lambda: check_queue(studio.queue),
         "disk": lambda: check_disk(studio),
     }
-    checks |= {name: lambda name=name: studio.probe.check(name) for name in _MACHINE}
+    checks |= {name: partial(studio.probe.check, name) for name in _MACHINE}
     if studio.settings.artefacts_url is not None:
         checks["artefacts"] = studio.sharing.ping
     if studio.settings.embedded_worker:

@@ -78,8 +78,8 @@ class Probe:
         """Return the first thing that is wrong, here or with a server; `fresh` forgets what it found a moment ago."""
         if fresh:
             self._looked = -float("inf")
-        for error in self._here().values():
-            return error.problems[0]
+        for found in self._here().values():
+            return found.problems[0]
         for name, check in self._servers.items():
             if (error := _error_of(name, check)) is not None:
                 # In these words: what an error of a server says may be about this machine.
