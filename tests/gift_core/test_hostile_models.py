@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[str, Spoil, str]] = {
     "1,000 layers": ("qwen3", setting(num_hidden_layers=1000, layer_types=None), "more than 4,2"),
     "10^9 labels": ("bert", setting(num_labels=10**9), "num_labels is 1,000,000,000"),
     "a wide network": ("qwen3", setting(hidden_size=10**9), "1,061,000,000,040 numbers, and its weights are 33,984"),
-    "too wide to be counted": ("qwen3", setting(hidden_size=2**50, vocab_size=2**50), "does not describe a model"),
+    "too wide to count": ("qwen3", setting(hidden_size=2**50, intermediate_size=2**50), "does not describe a model"),
     "a wide network of LLaDA": ("llada", setting(mlp_hidden_size=10**9), "numbers, and its weights are"),
     "a large vocabulary": ("qwen3", setting(vocab_size=10**9), "numbers, and its weights are"),
     "wide heads": ("qwen3", setting(head_dim=10**9), "numbers, and its weights are"),
