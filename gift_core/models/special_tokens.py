@@ -147,10 +147,10 @@ def _eos(tokenizer: PreTrainedTokenizerFast, known: Special | None, config: Conf
 def _token(tokenizer: Any, candidates: list[int | None], config: Config, what: str, name: str) -> str:
     """The text of the first id there is."""
     id = next((candidate for candidate in candidates if candidate is not None), None)
-    if id is None:
+    if not isinstance(id, int) or id < 0:
         raise _lacks(name, what)
     token = tokenizer.convert_ids_to_tokens(id)
-    if token is None or id >= config.get("vocab_size", id + 1):
+    if token is None or id >= (config.get("vocab_size") or id + 1):
         raise _lacks(name, f"{what} with the id {id}")
     return str(token)
 

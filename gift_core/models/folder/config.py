@@ -18,6 +18,9 @@ _DROPPED = re.compile(
 _COUNTS = re.compile(
     r"_?(num|n|max)_.*(layers|heads|blocks|groups|experts|stages|labels)|n_?(layer|head)s?|layers|depth|.*_layers"
 )
+# What the tokenizer is held against. The end of a text may have several ids, and -1 stands for none.
+_IDS = re.compile(r"vocab_size|embedding_size|\w+_token_id")
+_LARGEST_ID = 2**31 - 1
 _MOST_OF_A_COUNT = 1024
 _MOST = 2**53
 _DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
@@ -55,6 +58,8 @@ def _problems(config: Mapping[str, Any]) -> Iterator[str]:
             )
         elif key in ("dtype", "torch_dtype") and value is not None and _dtype(value) not in _DTYPES:
             yield f"{path} is {str(value)[:40]!r}, and one of {', '.join(_DTYPES)} is possible"
+        elif _IDS.fullmatch(key) and not _is_id(value):
+            yield f"{path} is {str(value)[:40]!r}, and a whole number from 0 on is expected"
         elif isinstance(value, bool) or not isinstance(value, int | float):
             continue
         elif _COUNTS.fullmatch(key) and value > _MOST_OF_A_COUNT:
@@ -76,6 +81,11 @@ def _fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def _method(value: Any) -> str:
     return str(value.get("quant_method", "unknown"))[:40] if isinstance(value, Mapping) else _kind(value)
+
+
+def _is_id(value: Any) -> bool:
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    return all(isinstance(each, int) and not isinstance(each, bool) and -1 <= each <= _LARGEST_ID for each in ids)
 
 
 def _dtype(value: Any) -> Any:
