@@ -18,7 +18,7 @@ import httpx
 from tests.api.secured import SECRET, key_of, person
 from tests.faults import hosts
 from tests.faults.test_faults import trials
-from tests.faults.world import World, _answers, world_in
+from tests.faults.world import World, answers, world_in
 from tests.services import bound
 from workers.account_records import Role
 from workers.accounts import AccountStore
@@ -57,7 +57,7 @@ def site_in(data: Path, seed: int) -> Iterator[Site]:
         port = kept.getsockname()[1]
         world.processes.append(hosts.start("serve", data, port, secret=SECRET, side_slots=8))
         address = f"http://127.0.0.1:{port}"
-        world.until(lambda: _answers(address), "the server's answer", _PATIENCE_SECONDS)
+        world.until(lambda: answers(address), "the server's answer", _PATIENCE_SECONDS)
         many = httpx.Limits(max_connections=None)
         with (
             httpx.Client(base_url=f"{address}/api/v1", timeout=_PATIENCE_SECONDS, limits=many) as http,
@@ -79,16 +79,16 @@ def test_many_jobs_of_one_account(tmp_path: Path, seed: int) -> None:
         asked = site.ask_often(greedy, "/responses", responses("greedy", 36))
         site.until_some_are_done(asked, world.random.randint(0, 36))
         others = [("other", Role.OWNER), ("admin", Role.ADMIN)]
-        answers = [
+        found = [
             site.ask(site.account(name, role), "/responses", body)
             for name, role in others
             for body in responses(name, world.random.randint(1, 3))
         ]
-        assert [answer.status_code for answer in answers] == [202] * len(answers)
+        assert [answer.status_code for answer in found] == [202] * len(found)
         of_greedy = [each.result() for each in asked]
         assert sorted(answer.status_code for answer in of_greedy) == [202] * 32 + [409] * 4
         world.store.set_paused(False, "test")
-        ids = [answer.json()["id"] for answer in [*answers, *of_greedy] if answer.status_code == 202]
+        ids = [answer.json()["id"] for answer in [*found, *of_greedy] if answer.status_code == 202]
         assert len(set(ids)) == len(ids)
         world.until_finished(*ids)
         world.check(*ids)
