@@ -37,7 +37,6 @@ from workers.startup.data_folder import (
     clear_uploads,
     keep_files_private,
     only_server_of,
-    warn_of_readers,
 )
 from workers.startup.listening import check_listening, own_url, trusted_forwarders
 from workers.startup.services import check_services
@@ -200,7 +199,6 @@ def claim_folders(settings: Settings, held: ExitStack) -> None:
         data = check_data_folder(settings.data_dir)
         held.enter_context(only_server_of(data))
         check_services(settings)
-        warn_of_readers(data)
         clear_uploads(data)
     prepare_environment(data)
     check_folder(uploads_folder(), UPLOADS_VARIABLE)
@@ -234,10 +232,8 @@ def main() -> None:
             raise SystemExit(f"The studio was not started.\n{escaped(str(error))}") from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            remedy = "Check who may write there, and the free space."
-            raise SystemExit(
-                f"The studio was not started.\n{escaped(where)}{error.strerror or error}. {remedy}"
-            ) from None
+            why = escaped(f"{where}{error.strerror or error}. Check who may write there, and the free space.")
+            raise SystemExit(f"The studio was not started.\n{why}") from None
         serve(app, settings)
 
 

@@ -35,7 +35,7 @@ def worker(
     """
     from workers.logs import set_up_logs
     from workers.settings import read_settings
-    from workers.startup.data_folder import keep_files_private, warn_of_readers
+    from workers.startup.data_folder import keep_files_private
     from workers.startup.services import check_services
     from workers.studio import Studio
 
@@ -58,7 +58,6 @@ def worker(
     signal.signal(signal.SIGINT, ask)
     check_services(settings)
     studio = Studio(settings)
-    warn_of_readers(studio.data)
     taking = studio.worker(announced_here=False)
     names = ", ".join(f"{device.name} ({device.title})" for device in studio.own_devices)
     typer.echo(f"Worker {taking.id} takes jobs for {names}. Ctrl-C ends it.")

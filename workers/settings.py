@@ -258,7 +258,7 @@ class Settings(BaseSettings):
     def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             if not re.fullmatch(_HUB_NAME, name):
-                raise ValueError(f"{name[:40]!r} is no name of the Hub: give it as in huggingface.co/NAME.")
+                raise ValueError("One of these is no name of the Hub: give each as in huggingface.co/NAME.")
         return tuple(name.casefold() for name in names)
 
     @field_validator("webhook_urls")

@@ -48,7 +48,7 @@ from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
 from workers.starts import require_trained
-from workers.startup.data_folder import check_data_folder
+from workers.startup.data_folder import check_data_folder, warn_of_readers
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, gate_of, job_command
 from workers.worker import Worker
@@ -100,6 +100,7 @@ class Studio:
         self.sizes = FileSizes(self.data)
         self.probe = Probe(self.data, self.floor_bytes)
         self._worker: Worker | None = None
+        warn_of_readers(self.data)
 
     # Asking for jobs
 
