@@ -15,7 +15,7 @@ def end_when_asked(close: Callable[[], object] = lambda: None) -> None:
     """Have SIGTERM and Ctrl-C call `close` and end this process with status 0, until something else handles them.
 
     The kernel drops a signal to the first process of a container that has no handler for it. It keeps one that the
-    process was started with blocked, as the image starts it, and it is handled now.
+    process was started with blocked (`env --block-signal=TERM`), which is handled now.
     """
 
     def end(_number: int, _frame: FrameType | None) -> None:
