@@ -20,7 +20,7 @@ from gift_core.spec import RunSpec
 from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
 from workers.failures import is_want_of_room, of_gift_error
-from workers.health.faults import fault_of_machine
+from workers.health.faults import fault_of_machine, is_refusal_of
 from workers.health.gate import Gate
 from workers.health.probe import Probe
 from workers.heart import Heart
@@ -41,6 +41,7 @@ from workers.outcome import (
     Failure,
     Outcome,
     clear,
+    files_refused,
     handed_back,
     outcome_of,
 )
@@ -150,8 +151,13 @@ class Supervisor:
             logger.exception("job %s could not be supervised", job.id)
             return Outcome.failed(_unsupervised(error))
         logger.exception("job %s is handed back: a server or its machine does not let it be carried out", job.id)
+        if isinstance(error, ServiceUnavailable):
+            self.gate.met(fault)
+            return CUT_OFF
+        if is_refusal_of(error, job_directory(self._sharing.data, job)) and self.gate.problem() is None:
+            return files_refused(fault)
         self.gate.met(fault)
-        return CUT_OFF if isinstance(error, ServiceUnavailable) else handed_back(fault)
+        return handed_back(fault)
 
     def _conclude(self, job: Job, outcome: Outcome) -> bool:
         owner = job.owner or ""

@@ -18,6 +18,8 @@ _OF_FILES = frozenset(
         *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO, errno.ENOTDIR, errno.ELOOP),
     }
 )
+# Of a file that is there, and that this process may not use: it does not go away by waiting.
+_REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 # What libraries that are not written in Python quote in errors of their own.
 _QUOTED = frozenset({errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS, errno.ESTALE})
 _NO_THREAD = "can't start new thread"
@@ -35,6 +37,14 @@ def fault_of_machine(error: BaseException, folder: Path) -> str | None:
         # Not further down: what a job says of memory that it could not have tells more.
         return os.strerror(errno.ENOMEM)
     return next((fault for each in _chain(error) if (fault := _fault(each, folder))), None)
+
+
+def is_refusal_of(error: BaseException, folder: Path) -> bool:
+    """Whether an error, or what led to it, says that a file in a folder may not be used."""
+    return any(
+        isinstance(each, OSError) and each.filename is not None and each.errno in _REFUSALS and _is_of(each, folder)
+        for each in _chain(error)
+    )
 
 
 def is_missing(error: OSError) -> bool:
