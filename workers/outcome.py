@@ -101,8 +101,10 @@ def handed_back(fault: str) -> Outcome:
 
 
 def files_refused(fault: str) -> Outcome:
-    """Return the outcome of an attempt whose own files cannot be used while its machine is well: it is tried again a few
-    times only, since other jobs wait behind it."""
+    """Return the outcome of an attempt whose own files cannot be used while its machine is well.
+
+    It is tried again a few times only, since other jobs wait behind it.
+    """
     failure = Failure(
         code=MACHINE,
         message=f"Its files cannot be read or written: {fault.rstrip('.')}.",

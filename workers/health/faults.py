@@ -18,6 +18,8 @@ _OF_FILES = frozenset(
         *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO, errno.ENOTDIR, errno.ELOOP),
     }
 )
+# A disk, or a user's share of it, that takes nothing more.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Of a file that is there, and that this process may not use: it does not go away by waiting.
 _REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 # What libraries that are not written in Python quote in errors of their own.
@@ -37,6 +39,18 @@ def fault_of_machine(error: BaseException, folder: Path) -> str | None:
         # Not further down: what a job says of memory that it could not have tells more.
         return os.strerror(errno.ENOMEM)
     return next((fault for each in _chain(error) if (fault := _fault(each, folder))), None)
+
+
+def os_error_of_machine(error: BaseException, folder: Path) -> OSError | None:
+    """Return the error in a chain of errors that is a fault of the machine or a full disk; None if there is none."""
+    return next(
+        (
+            each
+            for each in _chain(error)
+            if isinstance(each, OSError) and (each.errno in NO_ROOM or _fault(each, folder) is not None)
+        ),
+        None,
+    )
 
 
 def is_refusal_of(error: BaseException, folder: Path) -> bool:
