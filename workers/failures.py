@@ -51,7 +51,7 @@ def failure_of(error: Exception, data: Path) -> Failure:
     if is_out_of_memory(error):
         error = out_of_memory_somewhere()
     elif (fault := fault_of_machine(error, data)) is not None:
-        # Also where somebody took it for a file of the user's that cannot be read.
+        # Also if it was reported as a file of the user's that cannot be read.
         return machine_failure(fault)
     if isinstance(error, GiftError):
         return of_gift_error(error)

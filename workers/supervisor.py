@@ -139,7 +139,7 @@ class Supervisor:
                 if self._until_answered(job, lambda: self._conclude(job, outcome), heart.lost) is False:
                     logger.warning("job %s was taken away before it ended", job.id)
         except Exception as error:
-            # There is not so much as a lease.
+            # It has no lease yet.
             cause = self._outcome_of(job, error)
             self._until_answered(job, lambda: self._conclude(job, cause))
         return attempt is None or attempt.is_gone
@@ -244,7 +244,7 @@ class Supervisor:
                     raise
                 logger.exception("job %s waits for a server or for its machine; trying again", job.id)
                 self.gate.met(fault)
-                # Shorter than a lease: nobody else is to find the job first.
+                # Shorter than a lease, or another worker would take the job first.
                 pause = min(_PAUSE_SECONDS, self._patience.lease / 4)
                 if (lost is not None and lost.is_set()) or self.shutdown.wait(pause):
                     return None

@@ -62,7 +62,7 @@ def is_refusal_of(error: BaseException, folder: Path) -> bool:
 
 
 def is_missing(error: OSError) -> bool:
-    """Whether an error says that there is no such file, rather than that nobody knows."""
+    """Return whether an error says that the file does not exist. Other errors leave that open."""
     return error.errno == errno.ENOENT
 
 

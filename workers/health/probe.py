@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _DESCRIPTORS = 16
 _MEMORY_BYTES = 32 * 2**20
 _RECENT_SECONDS = 1.0
-# A folder on a server that does not answer keeps whoever touches it waiting.
+# Touching a folder of a file server that does not answer never returns.
 _PATIENCE_SECONDS = 5.0
 _GOES_ON = "Jobs that wait go on by themselves then."
 
@@ -119,7 +119,7 @@ def _check_descriptors() -> None:
         reason = error.strerror or "none can be opened"
         raise _not_ready(
             f"No further files can be opened: {reason}.",
-            "Raise the limit of open files (`ulimit -n`), or find out what holds so many.",
+            "Raise the limit of open files (`ulimit -n`), or find the program that holds them open.",
         ) from None
     finally:
         for descriptor in opened:

@@ -51,7 +51,7 @@ class Readers:
     def __init__(self, bounds: Bounds, environment: Callable[[], Mapping[str, str]]) -> None:
         self._bounds = bounds
         self._environment = environment
-        # Of its own: whoever waits here would otherwise take a thread from requests that wait for nothing.
+        # Of its own: what waits here would otherwise take a thread from requests that wait for nothing.
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="reading")
         self._lock = threading.Lock()
         self._idle: list[_Reader] = []

@@ -53,7 +53,7 @@ def check_folder(folder: Path, field: str) -> None:
     """Make a folder if it is missing, and write to it. Raises `ConfigurationError` that names the setting `field`."""
     try:
         if not folder.is_dir():
-            # What a studio keeps is nobody else's to read.
+            # Other users of the machine may not read what a studio keeps.
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Gone when it is closed, or when this process is killed.
         with tempfile.TemporaryFile(dir=folder) as probe:
