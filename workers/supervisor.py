@@ -154,7 +154,7 @@ class Supervisor:
         if isinstance(error, ServiceUnavailable):
             self.gate.met(fault)
             return CUT_OFF
-        if is_refusal_of(error, job_directory(self._sharing.data, job)) and self.gate.problem() is None:
+        if self._is_of_its_files(job, error):
             return files_refused(fault)
         self.gate.met(fault)
         return handed_back(fault)
@@ -240,7 +240,7 @@ class Supervisor:
                 return ask()
             except Exception as error:
                 fault = self._fault_in(error)
-                if fault is None:
+                if fault is None or self._is_of_its_files(job, error):
                     raise
                 logger.exception("job %s waits for a server or for its machine; trying again", job.id)
                 self.gate.met(fault)
@@ -259,6 +259,10 @@ class Supervisor:
             problem = self.gate.problem()
             fault = problem.message if problem else None
         return f"{fault.rstrip('.')}." if fault else None
+
+    def _is_of_its_files(self, job: Job, error: Exception) -> bool:
+        """Whether the job's own files are refused, while the machine is well: waiting does not help then."""
+        return is_refusal_of(error, job_directory(self._sharing.data, job)) and self.gate.problem() is None
 
     def _run(self, attempt: _Attempt) -> tuple[Outcome | None, int]:
         """What the process was made to end as, and its exit code."""

@@ -86,6 +86,15 @@ def test_a_job_whose_own_files_cannot_be_used_holds_nothing_up_and_does_not_go_r
     assert store.job(run_ids[1]).state == JobState.FINISHED
 
 
+def test_a_worker_does_not_wait_for_a_result_that_it_may_not_read(store: JobStore, run_ids, make_attempts) -> None:
+    attempts = make_attempts(
+        "import os; finish(); link = directory / 'result.json'; link.unlink(missing_ok=True); link.symlink_to(link)"
+    )
+    attempts.execute(run_ids[0])
+    job = store.job(run_ids[0])
+    assert (job.state, job.losses, attempts.supervisor.gate.held_up) == (JobState.QUEUED, 1, "")
+
+
 def test_the_store_may_be_away_as_often_as_it_likes(
     store: JobStore, run_ids, make_attempts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
