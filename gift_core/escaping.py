@@ -26,7 +26,7 @@ def escaped(text: str) -> str:
 
 
 def escaped_line(text: str) -> str:
-    """The same on one line: a line break is `\\n`, so that nobody can begin a line of their own."""
+    """The same on one line: a line break becomes `\\n`, so the text cannot begin a line of its own."""
     return escaped(text).replace("\n", "\\n")
 
 

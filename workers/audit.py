@@ -1,7 +1,7 @@
-"""The audit log: what was done or refused, when, by whom and from where. There is a way to add and none to change.
+"""The audit log: what was done or refused, when, by which account and from where. Entries are added and never changed.
 
 What was done stays. Refusals of one account, address and action are counted in one entry an hour, and the oldest of
-these go when there are very many, so that nobody can make the log grow without end.
+these go when there are very many, so the log cannot grow without end.
 """
 
 from __future__ import annotations

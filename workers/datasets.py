@@ -33,7 +33,7 @@ from workers.records import Dataset
 from workers.store import ConflictError, NotFoundError
 
 _LABEL_LENGTH = 120
-# Files whose rows are in memory at once, for previews, preflights and launches.
+# Files whose rows are in memory at once, for previews and launches. Preflights have a line of their own.
 _HELD_AT_ONCE = 2
 _MEGABYTE = 2**20
 # The room on the disk is looked at again after as much.

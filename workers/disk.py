@@ -28,7 +28,7 @@ def no_room() -> DiskFullError:
     """The error of a disk, or of a user's share of it, that takes nothing more."""
     return DiskFullError(
         "There is no room left on the disk of the data folder.",
-        remedy="Remove runs that are no longer needed, or ask whoever runs the studio to make room.",
+        remedy="Remove runs that are no longer needed, or ask the studio's admin to make room.",
     )
 
 
@@ -38,7 +38,7 @@ def check_room(folder: Path, floor_bytes: int) -> None:
     if free < floor_bytes:
         raise DiskFullError(
             f"The disk is nearly full: {free / GIGABYTE:.1f} GB are free, {floor_bytes / GIGABYTE:.1f} GB are needed.",
-            remedy="Remove runs that are no longer needed, or ask whoever runs the studio to make room.",
+            remedy="Remove runs that are no longer needed, or ask the studio's admin to make room.",
         )
 
 

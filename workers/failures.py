@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from gift_core.errors import GiftError, OutOfMemoryError, Problem
-from workers.health.faults import fault_of_machine
+from workers.health.faults import NO_ROOM, fault_of_machine
 from workers.outcome import DISK_FULL, Failure, machine_failure
 
 logger = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ def failure_of(error: Exception, data: Path) -> Failure:
     if is_out_of_memory(error):
         error = out_of_memory_somewhere()
     elif (fault := fault_of_machine(error, data)) is not None:
-        # Also where somebody took it for a file of the user's that cannot be read.
+        # Also if it was reported as a file of the user's that cannot be read.
         return machine_failure(fault)
     if isinstance(error, GiftError):
         return of_gift_error(error)
@@ -68,12 +67,11 @@ def failure_of(error: Exception, data: Path) -> Failure:
 def is_want_of_room(error: Exception) -> bool:
     """Whether an error says that something could not be written because there is no room for it."""
     if isinstance(error, OSError):
-        return error.errno in _NO_ROOM
+        return error.errno in NO_ROOM
     # Other writers raise errors that only their text tells apart.
     text = str(error).lower()
-    return any(phrase in text for phrase in (*(os.strerror(number).lower() for number in _NO_ROOM), *_TORCH_WROTE_LESS))
+    return any(phrase in text for phrase in (*(os.strerror(number).lower() for number in NO_ROOM), *_TORCH_WROTE_LESS))
 
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # What `torch.save` says where the file took less than it was given, large and small; of the reason it says nothing.
 _TORCH_WROTE_LESS = ("unexpected pos ", "basic_ios::clear: iostream error")

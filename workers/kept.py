@@ -88,7 +88,12 @@ class Jobs(Generic[J]):
             self._jobs[identity] = job
             self._jobs.move_to_end(identity)
             self._forget()
-        self._pool.submit(self._run, job, run)
+        try:
+            self._pool.submit(self._run, job, run)
+        except RuntimeError:
+            # No thread can be started. What never runs must not count as under way.
+            self.drop(job)
+            raise
         return job
 
     def _run(self, job: J, run: Callable[[J], None]) -> None:

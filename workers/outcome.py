@@ -100,6 +100,19 @@ def handed_back(fault: str) -> Outcome:
     return Outcome(JobState.INTERRUPTED, f"its machine was at fault: {fault.rstrip('.')}")
 
 
+def files_refused(fault: str) -> Outcome:
+    """Return the outcome of an attempt whose own files cannot be used while its machine is well.
+
+    It is tried again a few times only, since other jobs wait behind it.
+    """
+    failure = Failure(
+        code=MACHINE,
+        message=f"Its files cannot be read or written: {fault.rstrip('.')}.",
+        remedy="Check who may write to its folder, and resume it.",
+    )
+    return Outcome(JobState.INTERRUPTED, "its files cannot be used", failure=failure, is_loss=True)
+
+
 def clear(directory: Path) -> None:
     """Remove what an earlier attempt said about its end."""
     for name in (RESULT_FILE, FAILURE_FILE, STOPPED_FILE):

@@ -157,7 +157,7 @@ class Bell:
             self._condition.notify_all()
 
     def wait(self, heard: int, seconds: float) -> None:
-        """Wait until it has rung more than `heard` times, for at most so many seconds."""
+        """Wait until it has rung more than `heard` times, for at most `seconds`."""
         with self._condition:
             self._condition.wait_for(lambda: self.rung > heard, seconds)
 

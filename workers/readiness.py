@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workers.worker import Worker
 
 _PROBE = "readiness"
-# Somebody else who writes for longer than this keeps the studio from its work.
+# A writer that holds the store for longer than this keeps the studio from its work.
 _PATIENCE_SECONDS = 4.0
 # Of the machine: see `workers.health.probe`.
 _MACHINE = ("folder", "descriptors", "memory")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -16,13 +15,13 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError, field_validator
 
 from gift_core.errors import GiftError
+from workers.health.faults import NO_ROOM
 from workers.locations import LocationError, ServiceUnavailable, check_artefacts_url, without_secrets
 from workers.settings import ARTEFACTS_URL
 
 _MANIFEST = "manifest.json"
 # How often a version may be replaced by the next while it is read.
 _ATTEMPTS = 3
-_LOCAL_FAILURES = (errno.ENOSPC, errno.EDQUOT)
 _CONNECT_SECONDS, _ANSWER_SECONDS, _FURTHER_TRIES = 5, 60, 2
 
 
@@ -206,7 +205,7 @@ class RemoteArtefacts:
         try:
             yield
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _LOCAL_FAILURES:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
                 raise
             # Every kind of place fails in ways of its own, and what they say may quote what they were given.
             raise ArtefactsUnavailable(

@@ -20,7 +20,7 @@ from gift_core.spec import RunSpec
 from workers.context import JOB_FILE, LOG_FILE, JobFile
 from workers.devices import visible_devices
 from workers.failures import is_want_of_room, of_gift_error
-from workers.health.faults import fault_of_machine
+from workers.health.faults import fault_of_machine, is_refusal_of
 from workers.health.gate import Gate
 from workers.health.probe import Probe
 from workers.heart import Heart
@@ -41,6 +41,7 @@ from workers.outcome import (
     Failure,
     Outcome,
     clear,
+    files_refused,
     handed_back,
     outcome_of,
 )
@@ -138,7 +139,7 @@ class Supervisor:
                 if self._until_answered(job, lambda: self._conclude(job, outcome), heart.lost) is False:
                     logger.warning("job %s was taken away before it ended", job.id)
         except Exception as error:
-            # There is not so much as a lease.
+            # It has no lease yet.
             cause = self._outcome_of(job, error)
             self._until_answered(job, lambda: self._conclude(job, cause))
         return attempt is None or attempt.is_gone
@@ -150,8 +151,13 @@ class Supervisor:
             logger.exception("job %s could not be supervised", job.id)
             return Outcome.failed(_unsupervised(error))
         logger.exception("job %s is handed back: a server or its machine does not let it be carried out", job.id)
+        if isinstance(error, ServiceUnavailable):
+            self.gate.met(fault)
+            return CUT_OFF
+        if self._is_of_its_files(job, error):
+            return files_refused(fault)
         self.gate.met(fault)
-        return CUT_OFF if isinstance(error, ServiceUnavailable) else handed_back(fault)
+        return handed_back(fault)
 
     def _conclude(self, job: Job, outcome: Outcome) -> bool:
         owner = job.owner or ""
@@ -234,11 +240,11 @@ class Supervisor:
                 return ask()
             except Exception as error:
                 fault = self._fault_in(error)
-                if fault is None:
+                if fault is None or self._is_of_its_files(job, error):
                     raise
                 logger.exception("job %s waits for a server or for its machine; trying again", job.id)
                 self.gate.met(fault)
-                # Shorter than a lease: nobody else is to find the job first.
+                # Shorter than a lease, or another worker would take the job first.
                 pause = min(_PAUSE_SECONDS, self._patience.lease / 4)
                 if (lost is not None and lost.is_set()) or self.shutdown.wait(pause):
                     return None
@@ -253,6 +259,10 @@ class Supervisor:
             problem = self.gate.problem()
             fault = problem.message if problem else None
         return f"{fault.rstrip('.')}." if fault else None
+
+    def _is_of_its_files(self, job: Job, error: Exception) -> bool:
+        """Whether the job's own files are refused, while the machine is well: waiting does not help then."""
+        return is_refusal_of(error, job_directory(self._sharing.data, job)) and self.gate.problem() is None
 
     def _run(self, attempt: _Attempt) -> tuple[Outcome | None, int]:
         """What the process was made to end as, and its exit code."""

@@ -104,7 +104,7 @@ def json_value(text: str) -> object:
 
 
 def require_few_values(text: str) -> None:
-    """Raise a `ValueError` for JSON of so many values that they take far more memory than the text."""
+    """Raise a `ValueError` for JSON with more than `MOST_VALUES` values, which take far more memory than the text."""
     if sum(map(text.count, _BEGINNINGS)) > MOST_VALUES:
         outside = _TEXT.sub("", text)
         if sum(map(outside.count, _BEGINNINGS)) > MOST_VALUES:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from gift_core.data.unpacked import TooMuchUnpackedError
 from gift_core.data_spec import ColumnMapping
 from gift_core.errors import DataError, SpecError
 from tests import bombs
+from workers.health.probe import NotReadyError
 from workers.reading.documents import Bounds, JoinParts, ListProblems, ReadExamples, ReadItems
 from workers.reading.readers import Readers
 from workers.settings import job_environment
@@ -57,6 +60,14 @@ def children() -> list[int]:
         except OSError:
             continue
     return found
+
+
+def has_open(process: int, path: Path) -> bool:
+    found = []
+    for each in Path(f"/proc/{process}/fd").glob("*"):
+        with suppress(OSError):
+            found.append(each.readlink())
+    return path in found
 
 
 def written(path: Path, text: str) -> Path:
@@ -153,11 +164,31 @@ def test_a_process_that_is_killed_is_an_error_of_the_file(reading: Reading, tmp_
 
     reader = threading.Thread(target=read)
     reader.start()
-    until(children)
+    until(lambda: any(has_open(process, path) for process in children()))
     os.kill(children()[0], signal.SIGKILL)
     reader.join()
     assert "ended before it had read it" in str(caught[0])
     assert reading.readers.read(written(tmp_path / "d.jsonl", ROW), EXAMPLES).rows == 1
+
+
+def test_a_full_disk_is_none_of_the_file_s_faults(reading: Reading, tmp_path: Path) -> None:
+    path = written(tmp_path / "d.jsonl", ROW)
+    for task in (
+        JoinParts(others=(path,), into=Path("/dev/full"), most_bytes=_MEGABYTE),
+        ListProblems(mapping=ColumnMapping(), into=Path("/dev/full")),
+    ):
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            reading.readers.read(path, task)
+        assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_process_that_does_not_start_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    readers = Readers(GENEROUS, lambda: job_environment(threads=1) | {"PYTHONHOME": str(tmp_path)})
+    try:
+        with pytest.raises(NotReadyError, match="does not start"):
+            readers.read(written(tmp_path / "d.jsonl", ROW), EXAMPLES)
+    finally:
+        readers.close()
 
 
 def test_nothing_of_the_server_reaches_it(reading: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.workers.conftest import claim
 from tests.workers.test_supervisor import Background, alive
+from workers.context import LOG_FILE
 from workers.devices import Device, DevicePool
 from workers.locations import ServiceUnavailable
 from workers.processes import kill_everything_of, mark
@@ -65,6 +66,33 @@ def test_a_fault_of_the_machine_wherever_it_is_met_hands_the_job_back_as_often_a
     assert attempts.supervisor.gate.held_up
     attempts.execute(run_ids[0])
     assert store.job(run_ids[0]).state == JobState.FINISHED
+
+
+def test_a_job_whose_own_files_cannot_be_used_holds_nothing_up_and_does_not_go_round_for_ever(
+    store: JobStore, run_ids, make_attempts, tmp_path: Path
+) -> None:
+    log = tmp_path / "runs" / run_ids[0] / LOG_FILE
+    log.parent.mkdir(parents=True)
+    log.symlink_to(log)
+    attempts = make_attempts("finish()")
+    for number in range(1, 5):
+        attempts.execute(run_ids[0])
+        assert store.job(run_ids[0]).losses == number
+        assert attempts.supervisor.gate.held_up == ""
+    job = store.job(run_ids[0])
+    assert (job.state, job.failure and job.failure["code"]) == (JobState.INTERRUPTED, "machine")
+    assert job.failure["message"].startswith("Its files cannot be read or written: Too many levels")
+    attempts.execute(run_ids[1])
+    assert store.job(run_ids[1]).state == JobState.FINISHED
+
+
+def test_a_worker_does_not_wait_for_a_result_that_it_may_not_read(store: JobStore, run_ids, make_attempts) -> None:
+    attempts = make_attempts(
+        "import os; finish(); link = directory / 'result.json'; link.unlink(missing_ok=True); link.symlink_to(link)"
+    )
+    attempts.execute(run_ids[0])
+    job = store.job(run_ids[0])
+    assert (job.state, job.losses, attempts.supervisor.gate.held_up) == (JobState.QUEUED, 1, "")
 
 
 def test_the_store_may_be_away_as_often_as_it_likes(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, suppress
 
 from sqlmodel import Session
 
@@ -44,31 +44,46 @@ class Beside:
                 return False
             self._kept[name] = write
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="writes beside requests", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="writes beside requests", daemon=True)
+                # Without a thread, as where the machine lets none begin, the next write or the end carries it out.
+                with suppress(RuntimeError, MemoryError):
+                    thread.start()
+                    self._thread = thread
         return True
 
     def flush(self, patience: float = _PATIENCE_SECONDS) -> bool:
         """Carry out what is kept; False if the database is not free, and then it is kept on."""
         with self._one_flush:
             with self._lock:
-                writes = dict(self._kept)
-            if not writes:
-                return True
+                kept = list(self._kept.items())
             try:
-                with self._writing(patience) as session:
-                    for write in writes.values():
-                        write(session)
+                self._carry_out(kept, patience)
             except ServiceUnavailable:
                 return False
-            except Exception:
-                # Tried again it would fail again.
-                logger.exception("%d writes beside requests were dropped", len(writes))
-            with self._lock:
-                for name, write in writes.items():
-                    if self._kept.get(name) is write:
-                        del self._kept[name]
             return True
+
+    def _carry_out(self, kept: Sequence[tuple[Hashable, Write]], patience: float) -> None:
+        if not kept:
+            return
+        try:
+            with self._writing(patience) as session:
+                for _, write in kept:
+                    write(session)
+        except ServiceUnavailable:
+            raise
+        except Exception:
+            if len(kept) > 1:
+                # Nothing was written. Those that can be are not lost with the one that cannot.
+                half = len(kept) // 2
+                self._carry_out(kept[:half], patience)
+                self._carry_out(kept[half:], patience)
+                return
+            # Tried again it would fail again.
+            logger.exception("a write beside requests was dropped")
+        with self._lock:
+            for name, write in kept:
+                if self._kept.get(name) is write:
+                    del self._kept[name]
 
     def close(self) -> None:
         """Carry out what is kept, for the last time."""

@@ -61,7 +61,7 @@ class FairSemaphore:
         loop, granted = asyncio.get_running_loop(), asyncio.Event()
 
         def notify() -> None:
-            # A loop that was closed while it waited has nobody left to tell.
+            # A loop that was closed in the meantime waits for nothing.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(granted.set)
 

@@ -18,6 +18,10 @@ _OF_FILES = frozenset(
         *(errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EREMOTEIO, errno.ENOTDIR, errno.ELOOP),
     }
 )
+# A disk, or a user's share of it, that takes nothing more.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Of a file that is there, and that this process may not use: it does not go away by waiting.
+_REFUSALS = frozenset({errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP})
 # What libraries that are not written in Python quote in errors of their own.
 _QUOTED = frozenset({errno.EMFILE, errno.ENFILE, errno.EIO, errno.EROFS, errno.ESTALE})
 _NO_THREAD = "can't start new thread"
@@ -37,8 +41,28 @@ def fault_of_machine(error: BaseException, folder: Path) -> str | None:
     return next((fault for each in _chain(error) if (fault := _fault(each, folder))), None)
 
 
+def os_error_of_machine(error: BaseException, folder: Path) -> OSError | None:
+    """Return the error in a chain of errors that is a fault of the machine or a full disk; None if there is none."""
+    return next(
+        (
+            each
+            for each in _chain(error)
+            if isinstance(each, OSError) and (each.errno in NO_ROOM or _fault(each, folder) is not None)
+        ),
+        None,
+    )
+
+
+def is_refusal_of(error: BaseException, folder: Path) -> bool:
+    """Whether an error, or what led to it, says that a file in a folder may not be used."""
+    return any(
+        isinstance(each, OSError) and each.filename is not None and each.errno in _REFUSALS and _is_of(each, folder)
+        for each in _chain(error)
+    )
+
+
 def is_missing(error: OSError) -> bool:
-    """Whether an error says that there is no such file, rather than that nobody knows."""
+    """Return whether an error says that the file does not exist. Other errors leave that open."""
     return error.errno == errno.ENOENT
 
 

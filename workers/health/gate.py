@@ -41,9 +41,13 @@ class Gate:
         if problem is not None:
             self._close(problem)
             return False
-        if self.held_up:
+        with self._lock:
+            if self._clock() < self._closed_until:
+                # Another job has met a fault since.
+                return False
+            was_held_up, self.held_up = self.held_up, ""
+        if was_held_up:
             logger.warning("jobs are taken again")
-            self.held_up = ""
         return True
 
     def problem(self) -> Problem | None:

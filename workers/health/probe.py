@@ -16,6 +16,7 @@ import psutil
 
 from gift_core.errors import GiftError, Problem
 from workers.disk import check_room, no_room
+from workers.health.faults import NO_ROOM
 from workers.kinds import KINDS
 from workers.records import JobKind
 
@@ -25,9 +26,8 @@ logger = logging.getLogger(__name__)
 _DESCRIPTORS = 16
 _MEMORY_BYTES = 32 * 2**20
 _RECENT_SECONDS = 1.0
-# A folder on a server that does not answer keeps whoever touches it waiting.
+# Touching a folder of a file server that does not answer never returns.
 _PATIENCE_SECONDS = 5.0
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _GOES_ON = "Jobs that wait go on by themselves then."
 
 Check = Callable[[], None]
@@ -119,7 +119,7 @@ def _check_descriptors() -> None:
         reason = error.strerror or "none can be opened"
         raise _not_ready(
             f"No further files can be opened: {reason}.",
-            "Raise the limit of open files (`ulimit -n`), or find out what holds so many.",
+            "Raise the limit of open files (`ulimit -n`), or find the program that holds them open.",
         ) from None
     finally:
         for descriptor in opened:
@@ -154,7 +154,7 @@ def _check_folder(data: Path) -> None:
             probe.write(bytes(4096))
             os.fsync(probe.fileno())
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             raise no_room() from None
         raise _not_ready(
             f"The data folder cannot be written to: {error.strerror or type(error).__name__}.",

@@ -106,13 +106,20 @@ class Failed(Document):
     traceback: str
 
 
+class Hindered(Document):
+    """The machine did not let the file be read or another be written: the `number` of the operating system's error."""
+
+    kind: Literal["hindered"] = "hindered"
+    number: int
+
+
 class OutOfMemory(Document):
     """The memory was not enough."""
 
     kind: Literal["out_of_memory"] = "out_of_memory"
 
 
-Answer = Annotated[Found | Refused | Failed | OutOfMemory, Field(discriminator="kind")]
+Answer = Annotated[Found | Refused | Hindered | Failed | OutOfMemory, Field(discriminator="kind")]
 
 
 class Reply(Document):

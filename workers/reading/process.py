@@ -24,11 +24,13 @@ from gift_core.data.hub import join_parts
 from gift_core.errors import GiftError
 from gift_core.tasks.items import FileItems
 from gift_core.tasks.registry import EVALUATION_TASKS
+from workers.health.faults import os_error_of_machine
 from workers.reading.documents import (
     Answer,
     Bounds,
     Failed,
     Found,
+    Hindered,
     JoinParts,
     ListProblems,
     OutOfMemory,
@@ -68,12 +70,16 @@ def main() -> None:
 def _answered(request: Request) -> Answer:
     try:
         return _read(request)
-    except GiftError as error:
-        return Refused(code=error.code, problems=error.problems)
     except MemoryError:
         # What was read is gone with the frames that held it.
         return OutOfMemory()
-    except Exception:
+    except Exception as error:
+        # First: what reads a file says of each error that the file cannot be read.
+        fault = os_error_of_machine(error, request.path.parent)
+        if fault is not None and fault.errno is not None:
+            return Hindered(number=fault.errno)
+        if isinstance(error, GiftError):
+            return Refused(code=error.code, problems=error.problems)
         return Failed(traceback=traceback.format_exc())
 
 

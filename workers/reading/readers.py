@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +17,19 @@ from pathlib import Path
 
 from gift_core.data.unpacked import TooMuchUnpackedError
 from gift_core.errors import DataError, GiftError, SpecError
-from workers.reading.documents import Answer, Bounds, Failed, Found, OutOfMemory, Refused, Reply, Request, Task
+from workers.health.probe import NotReadyError
+from workers.reading.documents import (
+    Answer,
+    Bounds,
+    Failed,
+    Found,
+    Hindered,
+    OutOfMemory,
+    Refused,
+    Reply,
+    Request,
+    Task,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +51,7 @@ class Readers:
     def __init__(self, bounds: Bounds, environment: Callable[[], Mapping[str, str]]) -> None:
         self._bounds = bounds
         self._environment = environment
-        # Of its own: whoever waits here would otherwise take a thread from requests that wait for nothing.
+        # Of its own: what waits here would otherwise take a thread from requests that wait for nothing.
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="reading")
         self._lock = threading.Lock()
         self._idle: list[_Reader] = []
@@ -102,8 +115,10 @@ class Readers:
             self._busy.discard(reader)
             is_wanted = not self._idle and not self._is_closed
             is_kept = is_wanted and reader.is_usable
-            if is_wanted:
-                self._idle.append(reader if is_kept else _Reader(self._environment()))
+            # A machine that lets no process begin now is met by the next file, not by the one that was read.
+            with suppress(OSError):
+                if is_wanted:
+                    self._idle.append(reader if is_kept else _Reader(self._environment()))
         if not is_kept:
             reader.end()
 
@@ -160,8 +175,14 @@ class _Reader:
         assert self._process.stdout
         with suppress(BrokenPipeError):
             if not self._is_ready:
-                self._process.stdout.readline()
-                self._is_ready = True
+                self._is_ready = bool(self._process.stdout.readline())
+                if not self._is_ready:
+                    # It has not seen the file yet.
+                    self._is_last = True
+                    raise NotReadyError(
+                        "The process that reads files does not start.",
+                        remedy="Look at the memory and the limits of the studio's machine; then try again.",
+                    )
             self._process.stdin.write(request.model_dump_json() + "\n")
             self._process.stdin.flush()
             return self._process.stdout.readline()
@@ -181,6 +202,8 @@ def _found(answer: Answer | str) -> Found:
             return answer
         case Refused():
             raise _ERRORS.get(answer.code, DataError).of(answer.problems)
+        case Hindered():
+            raise OSError(answer.number, os.strerror(answer.number))
         case Failed():
             raise RuntimeError(f"A file could not be read:\n{answer.traceback}")
         case OutOfMemory():

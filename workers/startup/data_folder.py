@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workers.context import RATES
+from workers.health.faults import NO_ROOM
 from workers.kinds import KINDS
 from workers.settings import DATA_DIR, UPLOADS, ConfigurationError
 from workers.sharing import STAGED
@@ -23,7 +24,6 @@ logger = logging.getLogger(__name__)
 
 _LOCK = "server.lock"
 _LOCKS = (_LOCK, ".housekeeping.lock")
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _OWN_FOLDERS = ("datasets", "traces", RATES, STAGED, UPLOADS, *(kind.folder for kind in KINDS.values()))
 _OWN_FILES = ("studio.sqlite3", "queue.sqlite3", *_LOCKS)
@@ -53,7 +53,7 @@ def check_folder(folder: Path, field: str) -> None:
     """Make a folder if it is missing, and write to it. Raises `ConfigurationError` that names the setting `field`."""
     try:
         if not folder.is_dir():
-            # What a studio keeps is nobody else's to read.
+            # Other users of the machine may not read what a studio keeps.
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Gone when it is closed, or when this process is killed.
         with tempfile.TemporaryFile(dir=folder) as probe:
@@ -125,7 +125,7 @@ def _unusable(folder: Path, field: str, error: OSError) -> ConfigurationError:
         return ConfigurationError(
             f"{folder} is a link that leads to no folder.", field=field, remedy="Make that folder, or name another."
         )
-    if error.errno in _NO_ROOM:
+    if error.errno in NO_ROOM:
         return ConfigurationError(
             f"There is no room left on the disk of {folder}.", field=field, remedy="Make room, or name another folder."
         )
