@@ -77,11 +77,14 @@ class PatientProtocol(H11Protocol):
             self._head_timer = self.loop.call_later(self._head_seconds, self._end_waiting)
 
     def _end_waiting(self) -> None:
-        if self.transport.get_write_buffer_size():
-            # The last answer is still being read.
-            self._watch_reading()
-        else:
+        self._head_timer = None
+        if not self.transport.get_write_buffer_size():
             self.drop()
+            return
+        # The last answer is still being read, and the next head has its time after that.
+        if self._unread_timer is None:
+            self._watch_reading()
+        self._follow()
 
     def _stop_waiting(self) -> None:
         if self._head_timer is not None:

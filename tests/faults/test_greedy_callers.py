@@ -24,7 +24,11 @@ from workers.account_records import Role
 from workers.accounts import AccountStore
 
 ALONE = {"run": {"data": {"source": {"kind": "task", "examples": 4}, "held_out": 2}}, "methods": ["sft"]}
-GREAT = {"run": {"data": {"source": {"kind": "task", "task": "countdown", "examples": 100_000}}}}
+# Enough for a report that takes longer than the pause between two requests.
+GREAT = {"run": {"data": {"source": {"kind": "task", "task": "countdown", "examples": 500}}}}
+# Four requests of one account compute at a time, and two more are refused.
+_GREEDY_THREADS = 6
+_PAUSE_SECONDS = 0.05
 # A machine that does much else at the same time.
 _PATIENCE_SECONDS = 90
 
@@ -72,7 +76,7 @@ def responses(name: str, count: int) -> list[dict[str, Any]]:
 
 @trials(9)
 def test_many_jobs_of_one_account(tmp_path: Path, seed: int) -> None:
-    """They wait, until the worker may begin; whatever is admitted of anybody's ends once."""
+    """They wait until the worker may begin. Each job that was admitted ends once, or is withdrawn while it waits."""
     with site_in(tmp_path, seed) as site:
         world, greedy = site.world, site.account("greedy")
         world.store.set_paused(True, "test")
@@ -87,11 +91,17 @@ def test_many_jobs_of_one_account(tmp_path: Path, seed: int) -> None:
         assert [answer.status_code for answer in found] == [202] * len(found)
         of_greedy = [each.result() for each in asked]
         assert sorted(answer.status_code for answer in of_greedy) == [202] * 32 + [409] * 4
+        admitted = [answer.json()["id"] for answer in of_greedy if answer.status_code == 202]
+        # Each job is a process, and a few of one account are enough to see that they end.
+        kept, withdrawn = admitted[:3], admitted[3:]
+        ids = [*(answer.json()["id"] for answer in found), *kept]
+        assert len({*ids, *withdrawn}) == len(ids) + len(withdrawn)
+        for job_id in withdrawn:
+            world.store.request_stop(job_id, by="test")
         world.store.set_paused(False, "test")
-        ids = [answer.json()["id"] for answer in [*found, *of_greedy] if answer.status_code == 202]
-        assert len(set(ids)) == len(ids)
         world.until_finished(*ids)
         world.check(*ids)
+        assert {(world.job(job_id).state, world.job(job_id).attempt) for job_id in withdrawn} == {("stopped", 0)}
 
 
 @trials(9)
@@ -102,11 +112,11 @@ def test_many_preflights_of_one_account(tmp_path: Path, seed: int) -> None:
 
         def insist() -> set[int]:
             statuses = set()
-            while not enough.is_set():
+            while not enough.wait(_PAUSE_SECONDS):
                 statuses.add(site.ask(greedy, "/preflights", GREAT).status_code)
             return statuses
 
-        begun = [site.pool.submit(insist) for _ in range(8)]
+        begun = [site.pool.submit(insist) for _ in range(_GREEDY_THREADS)]
         enough.wait(world.random.random() / 2)
         runs = []
         for name in ("first", "second"):

@@ -172,6 +172,19 @@ def test_a_slow_reader_gets_all_of_it() -> None:
         assert got > LARGE
 
 
+def test_a_head_that_does_not_come_after_a_late_reading_is_not_waited_for() -> None:
+    with served(answering(), head_seconds=0.5) as (_, connect), closing(connect()) as client:
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: studio\r\n\r\n")
+        threading.Event().wait(1.5)
+        got = 0
+        while got < LARGE and (part := client.recv(2**20)):
+            got += len(part)
+        client.sendall(HALF)
+        # Whatever of the answer is left comes first.
+        while not is_closed(client):
+            pass
+
+
 def test_an_upgrade_is_answered_as_if_it_was_not_asked_for() -> None:
     with served(answering()) as (url, _):
         asked = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
