@@ -133,9 +133,10 @@ def _streamed() -> frozenset[str]:
 
 def _backend(settings: Settings) -> FastAPI:
     from api.app import create_api
+    from workers.checking.checker import Beside
     from workers.studio import Studio
 
-    studio = Studio(settings)
+    studio = Studio(settings, Beside.of(settings))
     if settings.recorded_example:
         studio.show_recording()
     worker = studio.worker() if settings.embedded_worker else None
