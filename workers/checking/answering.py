@@ -146,8 +146,8 @@ def _report(question: MakeReport, is_wanted: Callable[[], bool]) -> Reported:
         kept_data=lambda _: _kept(question.kept),
         still_wanted=require_wanted,
     )
-    found = report(json.loads(question.experiment), _file_of(question.kept.file), surroundings)
-    return Reported(report=found)
+    experiment = json.loads(question.experiment)
+    return Reported(report=report(experiment, _file_of(question.kept.file), surroundings))
 
 
 def _kept(kept: KeptData) -> DataSpec:
