@@ -92,7 +92,6 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         studio.readers.warm()
-        studio.checker.warm()
         try:
             async with hub.running():
                 yield

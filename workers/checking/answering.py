@@ -42,7 +42,7 @@ class _UnwantedError(Exception):
 def answer_to(question: Question, is_wanted: Callable[[], bool]) -> Answer:
     """Return the answer, or what is wrong. `is_wanted` is asked now and then, and False ends the work."""
     try:
-        return _answer(question, is_wanted)
+        return _answer(question, is_wanted) if is_wanted() else Dropped()
     except _UnwantedError:
         return Dropped()
     except Exception as error:

@@ -165,7 +165,7 @@ class _Helper:
 
     def __init__(self, child: Child, start_seconds: float) -> None:
         self._child = child
-        self._start_until = time.monotonic() + start_seconds
+        self._start_seconds = start_seconds
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[Answer]] = {}
         self._last = 0
@@ -183,20 +183,21 @@ class _Helper:
 
     def ask(self, question: Question, still_wanted: StillWanted) -> Answer:
         number, answer = self._send(question)
-        until = time.monotonic() + _ANSWER_SECONDS
+        asked = time.monotonic()
         try:
             while True:
                 with suppress(TimeoutError):
                     return answer.result(_LOOK_SECONDS)
                 still_wanted()
-                self._check_time(until)
+                self._check_time(time.monotonic() - asked)
         except (_EndedError, CheckingUnavailable):
             raise
         except BaseException:
             self._drop(number)
-            # Its place in the line is given up when the work has ended.
-            with suppress(_EndedError, TimeoutError):
-                answer.result(max(0.0, until - time.monotonic()))
+            if self._has_started.is_set():
+                # Its place in the line is given up when the work has ended.
+                with suppress(_EndedError, TimeoutError):
+                    answer.result(max(0.0, asked + _ANSWER_SECONDS - time.monotonic()))
             raise
 
     def end(self) -> None:
@@ -223,10 +224,9 @@ class _Helper:
         with self._lock, suppress(BrokenPipeError, ValueError):
             self._child.write(line)
 
-    def _check_time(self, until: float) -> None:
-        """Raise `CheckingUnavailable` where the process takes longer to start, or to answer, than it may."""
-        now = time.monotonic()
-        if now < until and (self._has_started.is_set() or now < self._start_until):
+    def _check_time(self, waited: float) -> None:
+        """Raise `CheckingUnavailable` where a question has waited longer for the start, or the answer, than it may."""
+        if waited < (_ANSWER_SECONDS if self._has_started.is_set() else self._start_seconds):
             return
         self.end()
         what = "takes longer than it may" if self._has_started.is_set() else "does not start"

@@ -22,7 +22,7 @@ from workers.children.faults import fault_of
 
 # Given where no question waits: the imports leave the processor to others.
 AHEAD = "--ahead"
-_NICE = 10
+_NICER = 5
 # Between 0 and 1000: the kernel ends this process before the server where memory runs out.
 _OOM_SCORE = "800"
 
@@ -46,7 +46,8 @@ def main() -> NoReturn:
 def _start(desk: _Desk, replies: _Replies, is_ahead: bool) -> None:
     # On Linux, niceness is a thread's own: the answers are not given at this one.
     if is_ahead and sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + _NICER)
     try:
         import_everything()
         rehearse()
