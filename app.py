@@ -48,8 +48,11 @@ _MEGABYTE = 2**20
 _MOST_EVENT_BYTES = 8 * _MEGABYTE
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The whole studio as one application; `api_url` leaves out the backend and speaks to another one."""
+def create_app(settings: Settings, *, warm: bool = False) -> FastAPI:
+    """The whole studio as one application; `api_url` leaves out the backend and speaks to another one.
+
+    Where it is `warm`, the process that checks starts with it, and not at the first launch.
+    """
     prepare_environment(None if settings.api_url else settings.data_dir.absolute())
     if not settings.api_url:
         settings.check_exposure()
@@ -70,7 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     from ui.visitor import Visitors
 
     uploads = Path(get_upload_folder())
-    app = _proxy(settings) if settings.api_url else _backend(settings)
+    app = _proxy(settings) if settings.api_url else _backend(settings, warm=warm)
     # Gradio has an /assets of its own.
     app.mount("/components", _components(STATIC))
     visitors = Visitors(behind_hub=settings.space_id is not None)
@@ -131,11 +134,12 @@ def _streamed() -> frozenset[str]:
     return frozenset({"/gradio_api/upload", *(f"{PREFIX}{path}" for path in STREAMED)})
 
 
-def _backend(settings: Settings) -> FastAPI:
+def _backend(settings: Settings, *, warm: bool) -> FastAPI:
     from api.app import create_api
+    from workers.checking.checker import Beside
     from workers.studio import Studio
 
-    studio = Studio(settings)
+    studio = Studio(settings, Beside.of(settings))
     if settings.recorded_example:
         studio.show_recording()
     worker = studio.worker() if settings.embedded_worker else None
@@ -144,6 +148,8 @@ def _backend(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(inner: FastAPI) -> AsyncIterator[Any]:
+        if warm:
+            studio.checker.warm()
         if worker:
             worker.start()
         try:
@@ -227,7 +233,7 @@ def main() -> None:
             check_listening(settings)
             raise_limit()
             claim_folders(settings, held)
-            app = create_app(settings)
+            app = create_app(settings, warm=True)
         except GiftError as error:
             raise SystemExit(f"The studio was not started.\n{escaped(str(error))}") from None
         except OSError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from fastapi import FastAPI
 
@@ -48,7 +47,7 @@ from api.routes import (
 )
 from api.security_headers import SecurityHeaders
 from api.serving.streams import StreamLimit
-from gift_core.machine import Machine
+from workers.checking.documents import Place
 from workers.copies import CopyService
 from workers.dataset_inspections import DatasetInspectionService
 from workers.devices import free_memory
@@ -119,7 +118,9 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
         evaluations=evaluated,
         outputs=made,
         copies=CopyService(studio, evaluated, inspections, made),
-        preflight=PreflightService(studio.datasets, lambda: _machine(studio), lambda: _trained_here(studio)),
+        preflight=PreflightService(
+            studio.checker, studio.datasets, lambda: _place(studio), lambda: _trained_here(studio)
+        ),
         hub=hub,
         limits=Limits(settings),
         lines=Lines(),
@@ -152,14 +153,14 @@ def create_api(studio: Studio, *, events_interval: float = 0.15) -> FastAPI:
     return app
 
 
-def _machine(studio: Studio) -> Machine:
-    """What the machine that trains has free, where that is this one."""
-    directory = studio.settings.data_dir
+def _place(studio: Studio) -> Place:
+    """The machine that trains; what it has free is known where that is this one."""
+    directory = studio.data.absolute()
     gpus = [device for device in studio.own_devices if device.kind == "cuda"]
     if gpus:
         total = max(device.memory for device in gpus)
-        return replace(Machine.disk_only(directory), memory_free=free_memory(gpus), memory_total=total)
-    return Machine.from_outside(directory) if studio.settings.embedded_worker else Machine.disk_only(directory)
+        return Place(directory=directory, is_here=False, memory_free=free_memory(gpus), memory_total=total)
+    return Place(directory=directory, is_here=studio.settings.embedded_worker)
 
 
 def _trained_here(studio: Studio) -> list[Job]:

@@ -39,6 +39,7 @@ _STATUS = {
     "queue_unavailable": 503,
     "artefacts_unavailable": 503,
     "not_ready": 503,
+    "checking_unavailable": 503,
     "busy": 503,
     "disk_full": 507,
 }
@@ -53,6 +54,7 @@ _TITLES = {
     "quota": "The quota is used up",
     "too_many_requests": "There are too many requests",
     "busy": "The studio is busy",
+    "checking_unavailable": "Nothing can be checked now",
     "store_unavailable": "The store cannot be reached",
     "queue_unavailable": "The queue cannot be reached",
     "artefacts_unavailable": "Files cannot be reached",

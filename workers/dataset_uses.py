@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from gift_core.data_spec import ColumnMapping, DataSpec, FileSource, HubSource
 from gift_core.errors import SpecError
@@ -35,6 +36,12 @@ def as_file(source: HubSource, dataset_id: str) -> FileSource:
     """The source that reads a data set of the studio by the columns that were named for the Hub's."""
     mapping = source.model_dump(include=set(ColumnMapping.model_fields))
     return FileSource.model_validate({"dataset": dataset_id, **mapping})
+
+
+def file_of(data: DataSpec, datasets: DatasetStore) -> Path | None:
+    """Return the file that kept data are read from; None for those that a task makes. Raises `DataError` where there is
+    no such data set."""
+    return datasets.path(data.source.dataset).absolute() if isinstance(data.source, FileSource) else None
 
 
 def jobs_in_need(store: JobStore, dataset_id: str) -> Sequence[str]:

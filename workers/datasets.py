@@ -203,7 +203,7 @@ class DatasetStore:
 
     @contextmanager
     def held(self, source: TaskSource | FileSource | HubSource) -> Iterator[None]:
-        """Within the block the examples of a source may be in this process's memory; files wait for their turn.
+        """Within the block the examples of a source may be in memory, to be checked; files wait for their turn.
 
         What was taken in has been read with the server's bounds, so each takes a known size at the most.
         """

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from gift_core.data_spec import TaskName, TaskSource
 from gift_core.documents import DatasetPreview, Inspection
+from gift_core.models.catalogue import find_model
 from gift_core.recording import InspectionRequest, Recording
 from gift_core.spec import ObjectiveSpec, RunSpec
-from workers.dataset_uses import with_kept_data
+from workers.checking.documents import MakePreview, Previewed
+from workers.dataset_uses import file_of, with_kept_data
 from workers.fairness.requester import STUDIO, Requester
 from workers.store import NotFoundError
 
@@ -84,22 +86,15 @@ class InferenceService:
 
         Raises `DataError`, `ModelError`, and `SpecError` for data that would have to be downloaded.
         """
-        from gift_core.data.previews import preview
-        from gift_core.data.sources import read_source, task_contents
-        from gift_core.models.catalogue import find_model
-        from gift_core.models.loading import context_length, load_tokenizer
-
-        # A look at data never makes the server download.
-        data = with_kept_data(run.data, self._studio.datasets)
-        find_model(run.model.name)
-        source = data.source
-        own = not isinstance(source, TaskSource)
         datasets = self._studio.datasets
-        tokenizer, context = load_tokenizer(run.model.name), context_length(run.model.name)
-        rows_shown = slice(start, start + rows)
-        with datasets.held(source):
-            contents = task_contents(data) if isinstance(source, TaskSource) else read_source(source, datasets.path)
-            return preview(contents, tokenizer, data, run.sampling, context, rows_shown, find_duplicates=own)
+        # A look at data never makes the server download.
+        run = run.model_copy(update={"data": with_kept_data(run.data, datasets)})
+        find_model(run.model.name)
+        with datasets.held(run.data.source):
+            question = MakePreview(run=run, file=file_of(run.data, datasets), start=start, rows=rows)
+            answer = self._studio.checker.ask(question)
+        assert isinstance(answer, Previewed)
+        return answer.preview
 
     def examples(self, count: int) -> list[HeldOutExample]:
         """`count` held-out problems of each built-in task with their reference responses; at most `MOST_EXAMPLES`."""

@@ -13,13 +13,17 @@ from gift_core.evaluation_spec import EvaluationPlan
 from gift_core.models.catalogue import find_model
 from gift_core.spec import RunSpec
 from gift_core.tasks.items import GeneratedItems, HubItems, Item
+from workers.checking.documents import CheckExport, CheckRoom, CheckRun, CheckSample
+from workers.dataset_uses import file_of, with_kept_data
 from workers.experiments import LaunchOptions
 from workers.inputs import inputs_of
 from workers.orders import DatasetOrder, DenoiseOrder, ExportOrder, PushOrder, PushSpec
 from workers.records import ENDED, Job, JobKind, JobState
+from workers.starts import require_trained
 from workers.store import ConflictError
 
 if TYPE_CHECKING:
+    from workers.checking.checker import Checker
     from workers.records import Worker
     from workers.studio import Checkpoint, Studio
 
@@ -76,6 +80,17 @@ def require_start(studio: Studio, run: RunSpec) -> None:
             raise ModelError(problem.message, field="model.start_from", remedy=problem.remedy) from None
 
 
+def require_trainable(studio: Studio, run: RunSpec) -> None:
+    """Raise the `GiftError` that training a run would raise; none of this depends on method and seed."""
+    run = run.model_copy(update={"data": with_kept_data(run.data, studio.datasets)})
+    require_trained(studio.store, run)
+    require_start(studio, run)
+    with studio.datasets.held(run.data.source):
+        # A wrong name does not wait for the checker.
+        find_model(run.model.name)
+        studio.checker.ask(CheckRun(run=run, file=file_of(run.data, studio.datasets)))
+
+
 def require_items(plan: EvaluationPlan) -> list[Item]:
     """Read, fetch or make the items of an evaluation; only the first of a long generated list.
 
@@ -100,62 +115,50 @@ def require_items(plan: EvaluationPlan) -> list[Item]:
         raise
 
 
-def require_room(base: str, items: Sequence[Item], length: int) -> None:
+def require_room(checker: Checker, base: str, items: Sequence[Item], length: int) -> None:
     """Raise `SpecError` that names the items which do not fit the model's context with `length` tokens to come."""
-    from gift_core.evaluation import check_context
-    from gift_core.models.loading import context_length, load_tokenizer
-
-    check_context(load_tokenizer(base), context_length(base), items, length)
+    checker.ask(CheckRoom(base=base, items=tuple(items), length=length))
 
 
 def require_plan(studio: Studio, plan: EvaluationPlan, checkpoint: Checkpoint) -> None:
     """Raise the `GiftError` that evaluating a checkpoint would raise before its first answer."""
     base = require_weights(studio, checkpoint)
     items = require_items(plan)
-    require_room(base, items, max(sampling.length for sampling, _ in plan.conditions()))
+    require_room(studio.checker, base, items, max(sampling.length for sampling, _ in plan.conditions()))
 
 
 def require_responses(studio: Studio, order: DenoiseOrder, checkpoint: Checkpoint) -> None:
     """Raise the `GiftError` that responding to a batch of prompts would raise before its first response."""
     base = require_weights(studio, checkpoint)
     items = [Item(id=f"prompts.{number}", prompt=prompt, expected="") for number, prompt in enumerate(order.prompts)]
-    require_room(base, items, order.sampling.length)
+    require_room(studio.checker, base, items, order.sampling.length)
 
 
 def require_examples(studio: Studio, order: DatasetOrder, checkpoints: Sequence[Checkpoint]) -> None:
     """Raise the `GiftError` that looking at a data set would raise before its first probe."""
-    from gift_core.data.sources import load_split, no_examples
-    from gift_core.data.tokenisation import tokenise_all
-    from gift_core.dataset_inspection import sample
-    from gift_core.models.loading import context_length, load_tokenizer
-
     bases = [require_weights(studio, checkpoint) for checkpoint in checkpoints]
-    with studio.datasets.held(order.run.data.source):
-        examples = load_split(order.run.data, studio.datasets.path).training
-        if not examples:
-            raise no_examples()
-        chosen = sample(examples, order.examples, order.seed)
-        del examples
-    for base in dict.fromkeys(bases):
-        tokenised = tokenise_all(chosen, load_tokenizer(base), order.run.data, order.run.sampling, context_length(base))
-        if not tokenised.examples:
-            raise no_examples()
+    run = order.run
+    with studio.datasets.held(run.data.source):
+        studio.checker.ask(
+            CheckSample(
+                run=run,
+                file=file_of(run.data, studio.datasets),
+                examples=order.examples,
+                seed=order.seed,
+                bases=tuple(dict.fromkeys(bases)),
+            )
+        )
 
 
 def require_export(studio: Studio, order: ExportOrder, run: Job) -> None:
     """Raise the `GiftError` that exporting a finished run would raise; a token that is wrong shows only at the Hub."""
-    from gift_core.export import check_layout, has_published_layout
-
     spec = RunSpec.parse(run.spec)
     checkpoint = studio.find_checkpoint(run.id)
     if checkpoint is None:
         raise ConflictError(f"{run.label} has left no weights.", field="run", remedy="Choose another run.")
     base = require_weights(studio, checkpoint)
-    layout = check_layout(order.layout, order.dtype, is_adapter=spec.training.adapter == "lora")
-    if layout == "published" and not has_published_layout(base):
-        raise SpecError(
-            f"{base} has no layout but transformers' own.", field="layout", remedy="Choose the layout merged."
-        )
+    is_adapter = spec.training.adapter == "lora"
+    studio.checker.ask(CheckExport(base=base, layout=order.layout, dtype=order.dtype, is_adapter=is_adapter))
 
 
 def require_push(order: PushOrder, token: SecretStr | None, *, studio_has_token: bool) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from gift_core.errors import SpecError
-from gift_core.machine import Machine
+from gift_core.errors import GiftError
 from gift_core.preflight_document import PreflightReport
-from gift_core.spec import RunSpec
-from workers.dataset_uses import with_kept_data
+from gift_core.spec_reading import read_experiment
+from workers.checking.checker import Checker
+from workers.checking.documents import FinishedRun as Earlier
+from workers.checking.documents import KeptData, MakeReport, Place, Reported
+from workers.children.faults import Refused
+from workers.dataset_uses import file_of, with_kept_data
 from workers.datasets import DatasetStore
-
-if TYPE_CHECKING:
-    from gift_core.preflight_estimates import Earlier
 
 # Of larger data the first part is counted, so that a report takes about a second; launching looks at all of it.
 _MOST_CHARACTERS = 2_000_000
@@ -37,18 +38,20 @@ class FinishedRun(Protocol):
 class PreflightService:
     """Synchronous, and a second of a CPU: call it from a thread, one at a time.
 
-    `machine` is asked each time what the one that trains has free; `finished_runs` are those that were trained on the
-    device that the next one would have.
+    `place` is asked each time about the machine that trains; `finished_runs` are those that were trained on the device
+    that the next one would have.
     """
 
     def __init__(
         self,
+        checker: Checker,
         datasets: DatasetStore,
-        machine: Callable[[], Machine],
+        place: Callable[[], Place],
         finished_runs: Callable[[], Iterable[FinishedRun]],
     ) -> None:
+        self._checker = checker
         self._datasets = datasets
-        self._machine = machine
+        self._place = place
         self._finished_runs = finished_runs
 
     def report(
@@ -56,34 +59,33 @@ class PreflightService:
     ) -> PreflightReport:
         """Look at what should be an experiment; `effect` is the difference in score to be told, in shares of 1.
 
-        `still_wanted` is called between examples, and may raise.
+        `still_wanted` is called now and then, and may raise to end the work.
         """
-        # Kept out of the server's start: it imports torch.
-        from gift_core.preflight_report import Surroundings, report
-
-        surroundings = Surroundings(
-            machine=self._machine(),
-            earlier=self._earlier(),
+        question = MakeReport(
+            experiment=json.dumps(experiment),
+            kept=self._kept(experiment),
+            place=self._place(),
+            earlier=tuple(found for run in self._finished_runs() if (found := _speed_of(run))),
             effect=effect,
             most_characters=_MOST_CHARACTERS,
             most_generated=_MOST_GENERATED,
-            # A look never makes the server download.
-            kept_data=lambda data: with_kept_data(data, self._datasets),
-            still_wanted=still_wanted,
         )
-        return report(experiment, self._datasets.path, surroundings)
+        answer = self._checker.ask(question, still_wanted)
+        assert isinstance(answer, Reported)
+        return answer.report
 
-    def _earlier(self) -> list[Earlier]:
-        return [found for run in self._finished_runs() if (found := _speed_of(run))]
+    def _kept(self, experiment: object) -> KeptData:
+        """The data that a report looks at; what is wrong with them is part of it. Nothing is downloaded."""
+        data = read_experiment(experiment).spec.run.data
+        try:
+            kept = with_kept_data(data, self._datasets)
+            return KeptData(data=kept, file=file_of(kept, self._datasets))
+        except GiftError as error:
+            return KeptData(data=data, refused=Refused(code=error.code, problems=error.problems))
 
 
 def _speed_of(run: FinishedRun) -> Earlier | None:
-    """None for a run that was too short to tell a speed, or whose spec is of a version that is no longer read."""
-    from gift_core.preflight_estimates import Earlier
-
+    """None for a run that was too short to tell a speed."""
     if run.tokens_per_second is None or run.step < _FEWEST_STEPS:
         return None
-    try:
-        return Earlier(RunSpec.parse(run.spec), run.tokens_per_second)
-    except SpecError:
-        return None
+    return Earlier(spec=run.spec, tokens_per_second=run.tokens_per_second)

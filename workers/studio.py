@@ -19,6 +19,7 @@ from gift_core.reporting import CHECKPOINT
 from gift_core.spec import ExperimentSpec, RunSpec, micro_batch_size
 from workers.accounts import AccountStore
 from workers.audit import AuditLog
+from workers.checking.checker import Checker, InThisProcess
 from workers.chores import chores_of
 from workers.context import LOG_FILE
 from workers.counts import Counts
@@ -33,7 +34,7 @@ from workers.health.probe import Probe
 from workers.job_log import LogPart, part_of, read_from, read_tail
 from workers.keys import Claim, Keys
 from workers.kinds import KINDS, job_directory
-from workers.launch_checks import require_again, require_devices, require_start
+from workers.launch_checks import require_again, require_devices, require_trainable
 from workers.lifecycle import aside
 from workers.lifecycle.actions import has_lost_its_start
 from workers.observations import JobFilter
@@ -47,7 +48,6 @@ from workers.records import ACTIVE, ENDED, Experiment, Job, JobKind, JobState, S
 from workers.secrets import Secrets
 from workers.settings import Settings, job_environment, push_environment
 from workers.sharing import Sharing
-from workers.starts import require_trained
 from workers.startup.data_folder import check_data_folder, warn_of_readers
 from workers.store import ConflictError, JobStore
 from workers.supervisor import Patience, Supervisor, gate_of, job_command
@@ -71,9 +71,12 @@ class Checkpoint:
 
 
 class Studio:
-    """The jobs, the data sets and the queue of one data directory."""
+    """The jobs, the data sets and the queue of one data directory.
 
-    def __init__(self, settings: Settings) -> None:
+    `checker` answers what needs torch; without one, this process does. The studio closes it.
+    """
+
+    def __init__(self, settings: Settings, checker: Checker | None = None) -> None:
         self.settings = settings
         self.data = check_data_folder(settings.data_dir)
         self.trace_files = self.data / "traces"
@@ -84,6 +87,7 @@ class Studio:
         self.queue = JobQueue(_location(settings.queue_url) or self.data / "queue.sqlite3")
         self.sharing = Sharing(self.data, _location(settings.artefacts_url))
         self.secrets = Secrets(settings.hub_token)
+        self.checker = checker or InThisProcess()
         self.keys = Keys(database)
         bounds = Bounds.for_files_of(settings.upload_limit_mb * _MEGABYTE)
         self.readers = Readers(bounds, lambda: job_environment(threads=1))
@@ -156,14 +160,7 @@ class Studio:
 
     def check(self, run: RunSpec) -> None:
         """Raises the `GiftError` that training it would raise. None of this depends on method and seed."""
-        # Kept out of the studio's start: it imports the tokenizers.
-        from gift_core import preflight
-
-        run = run.model_copy(update={"data": with_kept_data(run.data, self.datasets)})
-        require_trained(self.store, run)
-        require_start(self, run)
-        with self.datasets.held(run.data.source):
-            preflight.check(run, self.datasets.path)
+        require_trainable(self, run)
 
     def unmade(self, claim: Claim | None) -> int:
         """How many jobs a request for a new one will queue: none where its job is there."""
@@ -358,6 +355,7 @@ class Studio:
             )
 
     def close(self) -> None:
+        self.checker.close()
         self.readers.close()
         self.queue.close()
         self.store.close()

@@ -10,12 +10,12 @@ import pytest
 
 from api import app
 from api.app import create_api
-from gift_core.machine import Machine
 from gift_core.spec import ExperimentSpec
 from tests.api.conftest import Trainer
 from tests.serving import serve
 from ui.client import StudioClient
 from ui.connection import StudioError
+from workers.checking.documents import Place
 from workers.devices import Device
 from workers.preflight import PreflightService
 from workers.studio import Studio
@@ -102,8 +102,8 @@ def test_finished_runs_tell_the_time_and_recorded_ones_do_not(
 
 
 def test_a_studio_that_trains_elsewhere_knows_its_disk_only(studio: Studio) -> None:
-    disk = partial(Machine.disk_only, studio.settings.data_dir)
-    service = PreflightService(studio.datasets, disk, list)
+    disk = partial(Place, directory=studio.data, is_here=False)
+    service = PreflightService(studio.checker, studio.datasets, disk, list)
     found = service.report(SMALL, effect=0.1).estimates
     assert found.memory and found.disk  # noqa: PT018
     assert found.memory.available is None

@@ -11,8 +11,8 @@ from gift_core.data.layouts import FOUND_BY_NAME
 from gift_core.data_spec import ColumnMapping
 from gift_core.dataset_summary import DatasetSummary
 from gift_core.document import Document
-from gift_core.errors import Problem
 from gift_core.tasks.items import EvaluationTaskName
+from workers.children.faults import Failed, OutOfMemory, Refused
 
 
 class ReadExamples(Document):
@@ -91,32 +91,11 @@ class Found(Document):
     summary: DatasetSummary | None = None
 
 
-class Refused(Document):
-    """What is wrong with a file: the `code` of an error and its problems."""
-
-    kind: Literal["refused"] = "refused"
-    code: str
-    problems: tuple[Problem, ...]
-
-
-class Failed(Document):
-    """A fault of the program, with its traceback."""
-
-    kind: Literal["failed"] = "failed"
-    traceback: str
-
-
 class Hindered(Document):
     """The machine did not let the file be read or another be written: the `number` of the operating system's error."""
 
     kind: Literal["hindered"] = "hindered"
     number: int
-
-
-class OutOfMemory(Document):
-    """The memory was not enough."""
-
-    kind: Literal["out_of_memory"] = "out_of_memory"
 
 
 Answer = Annotated[Found | Refused | Hindered | Failed | OutOfMemory, Field(discriminator="kind")]

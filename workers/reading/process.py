@@ -24,18 +24,16 @@ from gift_core.data.hub import join_parts
 from gift_core.errors import GiftError
 from gift_core.tasks.items import FileItems
 from gift_core.tasks.registry import EVALUATION_TASKS
+from workers.children.faults import Failed, OutOfMemory, Refused
 from workers.health.faults import os_error_of_machine
 from workers.reading.documents import (
     Answer,
     Bounds,
-    Failed,
     Found,
     Hindered,
     JoinParts,
     ListProblems,
-    OutOfMemory,
     ReadItems,
-    Refused,
     Reply,
     Request,
 )

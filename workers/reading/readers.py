@@ -6,43 +6,25 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
-import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from gift_core.data.unpacked import TooMuchUnpackedError
-from gift_core.errors import DataError, GiftError, SpecError
+from workers.children.child import Child
+from workers.children.faults import Failed, OutOfMemory, Refused, refusal
 from workers.health.probe import NotReadyError
-from workers.reading.documents import (
-    Answer,
-    Bounds,
-    Failed,
-    Found,
-    Hindered,
-    OutOfMemory,
-    Refused,
-    Reply,
-    Request,
-    Task,
-)
+from workers.reading.documents import Answer, Bounds, Found, Hindered, Reply, Request, Task
 
 logger = logging.getLogger(__name__)
 
 # Files that are read at once. Others wait: each may take gigabytes.
 AT_ONCE = 2
-_COMMAND = (sys.executable, "-m", "workers.reading.process")
-# The packages lie here, whatever folder the server was started in.
-_CODE = Path(__file__).resolve().parents[2]
+_MODULE = "workers.reading.process"
 _FIELD = "data.source.dataset"
 _REMEDY = "Upload fewer rows, only the columns that are learned from, or another format such as JSONL."
-_ERRORS: Mapping[str, type[GiftError]] = {kind.code: kind for kind in (DataError, SpecError, TooMuchUnpackedError)}
-
-Process = subprocess.Popen[str]
 
 
 class Readers:
@@ -127,25 +109,14 @@ class _Reader:
     """One process, which ends with this object or with the program."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process: Process = subprocess.Popen(
-            _COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            cwd=_CODE,
-            env=environment,
-            # An interrupt from the keyboard is for the server.
-            start_new_session=True,
-        )
-        self.end = weakref.finalize(self, _end, self._process)
+        self._child = Child(_MODULE, environment)
+        self.end = self._child.end
         self._is_ready = self._is_last = False
 
     @property
     def is_usable(self) -> bool:
         """Whether it may be asked again: it has not ended, and has not said that it is about to."""
-        return not self._is_last and self._process.poll() is None
+        return not self._is_last and not self._child.has_ended
 
     def ask(self, request: Request) -> Answer | str:
         """Return the answer, or how the process ended before it gave one."""
@@ -153,7 +124,7 @@ class _Reader:
 
         def give_up() -> None:
             slow.set()
-            self._process.kill()
+            self._child.kill()
 
         timer = threading.Timer(request.bounds.wall_seconds, give_up)
         timer.daemon = True
@@ -167,15 +138,13 @@ class _Reader:
             self._is_last = reply.is_last
             return reply.answer
         self._is_last = True
-        code = self._process.wait()
+        code = self._child.exit_code()
         return "too slow" if slow.is_set() or code == -signal.SIGXCPU else f"code {code}"
 
     def _line_for(self, request: Request) -> str:
-        assert self._process.stdin
-        assert self._process.stdout
         with suppress(BrokenPipeError):
             if not self._is_ready:
-                self._is_ready = bool(self._process.stdout.readline())
+                self._is_ready = bool(self._child.read())
                 if not self._is_ready:
                     # It has not seen the file yet.
                     self._is_last = True
@@ -183,17 +152,9 @@ class _Reader:
                         "The process that reads files does not start.",
                         remedy="Look at the memory and the limits of the studio's machine; then try again.",
                     )
-            self._process.stdin.write(request.model_dump_json() + "\n")
-            self._process.stdin.flush()
-            return self._process.stdout.readline()
+            self._child.write(request.model_dump_json())
+            return self._child.read()
         return ""
-
-
-def _end(process: Process) -> None:
-    process.kill()
-    # Closes its pipes as well, and leaves no zombie.
-    with suppress(BrokenPipeError, ValueError):
-        process.communicate()
 
 
 def _found(answer: Answer | str) -> Found:
@@ -201,7 +162,7 @@ def _found(answer: Answer | str) -> Found:
         case Found():
             return answer
         case Refused():
-            raise _ERRORS.get(answer.code, DataError).of(answer.problems)
+            raise refusal(answer)
         case Hindered():
             raise OSError(answer.number, os.strerror(answer.number))
         case Failed():
