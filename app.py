@@ -25,7 +25,6 @@ from fastapi.staticfiles import StaticFiles
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from api.serving.descriptors import raise_limit
 from gift_core.errors import GiftError
 from gift_core.escaping import escaped
 from workers.disk import GIGABYTE, check_room
@@ -38,6 +37,7 @@ from workers.startup.data_folder import (
     keep_files_private,
     only_server_of,
 )
+from workers.startup.descriptors import raise_limit
 from workers.startup.listening import check_listening, own_url, trusted_forwarders
 from workers.startup.services import check_services
 

@@ -36,10 +36,12 @@ def worker(
     from workers.logs import set_up_logs
     from workers.settings import read_settings
     from workers.startup.data_folder import keep_files_private
+    from workers.startup.descriptors import raise_limit
     from workers.startup.services import check_services
     from workers.studio import Studio
 
     keep_files_private()
+    raise_limit()
     given = {
         "devices": ",".join(device) if device else None,
         "data_dir": _folder(data_dir) if data_dir else None,
