@@ -14,5 +14,5 @@ def fetch_named(services: Services, caller: Caller, data: DataSpec) -> None:
     """
     datasets = services.studio.datasets
     if isinstance(data.source, HubSource) and datasets.fetched(data.source) is None:
-        dataset = datasets.fetch(data.source, services.quotas.fetching(caller))
+        dataset = datasets.fetch(data.source, services.quotas.fetching(caller), caller.requester)
         services.studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)

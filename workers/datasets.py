@@ -158,7 +158,9 @@ class DatasetStore:
                 # Its name goes, and its content with the last who reads it.
                 return found.open(encoding="utf-8", newline="")
 
-    def fetch(self, source: HubSource, admit: Callable[[int], None] = lambda _: None) -> Dataset:
+    def fetch(
+        self, source: HubSource, admit: Callable[[int], None] = lambda _: None, by: Requester = STUDIO
+    ) -> Dataset:
         """Store a split of a data set of the Hub, as one file. Takes as long as the download: call it from a thread.
 
         Raises `DataError` where the Hub cannot be asked, there is too much of it, or a row cannot be used, and what
@@ -176,12 +178,15 @@ class DatasetStore:
         files, parts = fetch_split(source, self._limit, admit)
         with self._partial(parts[0].suffix.lower() if len(parts) == 1 else ".jsonl") as partial:
             join = JoinParts(others=tuple(parts[1:]), into=partial, most_bytes=self._limit)
-            if not self._readers.read(parts[0], join).is_whole:
+            with self._reading.held(by):
+                joined = self._readers.read(parts[0], join)
+            if not joined.is_whole:
                 # Rows take more room as JSONL than they did as Parquet.
                 raise self._too_large(source.dataset)
             size = partial.stat().st_size
             admit(size)
-            found = self._readers.read(partial, check_examples(source)).summary
+            with self._reading.held(by):
+                found = self._readers.read(partial, check_examples(source)).summary
             assert found, "examples have a summary"
             summary = found.model_copy(update={"origin": origin_of(source, files)})
             with partial.open("rb") as file:

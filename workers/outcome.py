@@ -113,6 +113,19 @@ def files_refused(fault: str) -> Outcome:
     return Outcome(JobState.INTERRUPTED, "its files cannot be used", failure=failure, is_loss=True)
 
 
+def does_not_end() -> Outcome:
+    """Return the outcome of an attempt that cannot begin since something of an earlier one does not end.
+
+    It is tried again a few times only, as above.
+    """
+    failure = Failure(
+        code=MACHINE,
+        message="A process of an earlier attempt does not end, even when it is killed.",
+        remedy="Look what it waits for, such as a device or a file server, and resume the job when it has ended.",
+    )
+    return Outcome(JobState.INTERRUPTED, "an earlier attempt does not end", failure=failure, is_loss=True)
+
+
 def clear(directory: Path) -> None:
     """Remove what an earlier attempt said about its end."""
     for name in (RESULT_FILE, FAILURE_FILE, STOPPED_FILE):

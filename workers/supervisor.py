@@ -41,6 +41,7 @@ from workers.outcome import (
     Failure,
     Outcome,
     clear,
+    does_not_end,
     files_refused,
     handed_back,
     outcome_of,
@@ -168,7 +169,12 @@ class Supervisor:
 
     def _carry_out(self, attempt: _Attempt) -> Outcome:
         job, directory, heart = attempt.job, attempt.directory, attempt.heart
-        if left := kill_everything_of(directory, range(job.attempt)):
+        try:
+            left = kill_everything_of(directory, range(job.attempt))
+        except TimeoutError:
+            logger.exception("job %s cannot begin", job.id)
+            return does_not_end()
+        if left:
             logger.warning("%d processes of an earlier attempt at %s were still there", left, job.id)
         if not heart.still_beats():
             return CUT_OFF

@@ -112,7 +112,7 @@ def fetch_dataset(
         made = studio.keys.made(claim)
         dataset = studio.datasets.known(made) if made else None
         if dataset is None:
-            dataset = studio.datasets.fetch(source, services.quotas.fetching(caller))
+            dataset = studio.datasets.fetch(source, services.quotas.fetching(caller), caller.requester)
             studio.accounts.claim(f"dataset/{dataset.id}", caller.account_id)
             studio.keys.note(claim, dataset.id)
     request.state.thing = dataset.id

@@ -68,6 +68,23 @@ def test_a_fault_of_the_machine_wherever_it_is_met_hands_the_job_back_as_often_a
     assert store.job(run_ids[0]).state == JobState.FINISHED
 
 
+def test_what_an_earlier_attempt_left_and_nothing_ends_is_no_failure(
+    store: JobStore, run_ids, make_attempts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def does_not_end(*_: object) -> int:
+        raise TimeoutError("process 1 does not end")
+
+    attempts = make_attempts("finish()")
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.supervisor.kill_everything_of", does_not_end)
+        attempts.execute(run_ids[0])
+    job = store.job(run_ids[0])
+    assert (job.state, job.losses) == (JobState.QUEUED, 1)
+    assert not attempts.supervisor.gate.held_up
+    attempts.execute(run_ids[0])
+    assert store.job(run_ids[0]).state == JobState.FINISHED
+
+
 def test_a_job_whose_own_files_cannot_be_used_holds_nothing_up_and_does_not_go_round_for_ever(
     store: JobStore, run_ids, make_attempts, tmp_path: Path
 ) -> None:
