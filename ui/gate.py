@@ -74,7 +74,7 @@ def _turned_away(scope: Scope) -> Response:
         query = scope["query_string"].decode("latin-1")
         here = quote(path_of(scope)) + (f"?{query}" if query else "")
         return RedirectResponse(f"{root_of(scope)}/sign-in?{urlencode({'next': here})}", 303)
-    problem = Problem("Nobody is signed in who may do this.", remedy="Sign in at /sign-in.")
+    problem = Problem("This needs an account that may do it.", remedy="Sign in at /sign-in.")
     return refusal(401, "refused", HTTPStatus.UNAUTHORIZED.phrase, [problem])
 
 

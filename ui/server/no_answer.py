@@ -12,7 +12,7 @@ from ui.server.problems import refusal
 _PAUSE = 15
 _HEADERS = {"Retry-After": str(_PAUSE), "Cache-Control": "no-store"}
 _PROBLEM = Problem(
-    "The studio's backend does not answer, so nobody can be let in for now.",
+    "The studio's backend does not answer, so the studio cannot tell who you are.",
     remedy="Try again in a moment. If that does not help, the server's log says what it is doing.",
 )
 # Without a script, and without a file of the studio's: it works when nothing else does.

@@ -22,6 +22,7 @@ from api.dataset_views import UploadAllowance
 from gift_core.errors import GiftError, Problem
 from ui.client import StudioClient
 from ui.connection import StudioError
+from ui.gate import path_of
 from ui.server.problems import refusal
 from ui.visitor import Visitors
 
@@ -64,7 +65,7 @@ class UploadLimit:
         self._sent = _Sent(kept_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not _path_of(scope).startswith(_PATH):
+        if scope["type"] != "http" or scope["method"] != "POST" or not path_of(scope).startswith(_PATH):
             await self._app(scope, receive, send)
             return
         try:
@@ -240,8 +241,3 @@ def _remove_unfinished(folder: Path, seconds: float) -> None:
 def _declared(scope: Scope) -> int:
     length = Headers(scope=scope).get("content-length", "")
     return int(length) if length.isdecimal() else 0
-
-
-def _path_of(scope: Scope) -> str:
-    path: str = scope["path"]
-    return "/" + path.removeprefix(scope.get("root_path", "").rstrip("/")).lstrip("/")
