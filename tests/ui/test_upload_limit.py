@@ -22,6 +22,8 @@ from workers.settings import Settings
 from workers.studio import Studio
 
 _MEGABYTE = 2**20
+# Few, so that no more of them come up while a test on a slow machine uses them.
+_CHANGES = 8
 _TYPE = {"Content-Type": "multipart/form-data; boundary=x"}
 
 
@@ -51,6 +53,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             secret=SECRET,
             upload_limit_mb=1,
             account_upload_mb=2,
+            changes_per_minute=_CHANGES,
         )
         app = create_app(settings)
         with serve_on(listener, app) as url:
@@ -117,8 +120,9 @@ def test_who_may_not_upload_sends_nothing(site: Site) -> None:
 
 def test_files_are_counted_as_changes(site: Site) -> None:
     headers = site.headers("owner")
-    statuses = [site.send(form(10), headers).status_code for _ in range(80)]
-    assert statuses[:50] == [200] * 50
+    # A slow machine gives some back meanwhile, but not as many again.
+    statuses = [site.send(form(10), headers).status_code for _ in range(3 * _CHANGES)]
+    assert statuses[:_CHANGES] == [200] * _CHANGES
     assert 429 in statuses
 
 
