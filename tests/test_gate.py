@@ -12,6 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from app import SHUTDOWN_SECONDS, create_app
 from tests.api.secured import SECRET, Asker, askers_of
@@ -26,7 +29,10 @@ from tests.gate_site import (
     failing_backend,
     gradio_addresses,
 )
-from tests.serving import free_port, serve_on
+from tests.serving import free_port, serve, serve_on
+from ui.gate import Gate
+from ui.server.identity import Identities
+from ui.visitor import Visitors
 from workers.account_records import Role, Scope
 from workers.settings import Settings
 from workers.studio import Studio
@@ -146,6 +152,21 @@ def test_everything_that_gradio_answers_is_behind_the_door(world: World) -> None
             # Fetching for others is refused before anybody is asked for; none of it answers.
             assert answer.status_code < 500
     assert opened <= OPEN | {path for _, path in addresses if "/proxy=" in path}, opened - OPEN
+
+
+def test_the_door_says_for_whom_it_has_opened(world: World) -> None:
+    async def answer(request: Request) -> PlainTextResponse:
+        return PlainTextResponse(request.state.account)
+
+    inner = FastAPI(routes=[Route("/gradio_api/heartbeat/x", answer)])
+    identities = Identities(str(world.public.base_url))
+    inner.add_middleware(Gate, identities=identities, visitors=Visitors(), is_private=False)  # type: ignore[arg-type]
+    with serve(inner) as address, client(address) as http:
+        accounts = {
+            name: http.get("/gradio_api/heartbeat/x", headers=world.askers[name].headers).text
+            for name in ("owner", "nobody")
+        }
+    assert accounts == {"owner": "hub:id-of-owner", "nobody": ""}
 
 
 def test_a_page_is_sent_to_sign_in(world: World) -> None:

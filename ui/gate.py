@@ -65,6 +65,8 @@ class Gate:
             return refusal(error.status, "refused", HTTPStatus(error.status).phrase, error.problems, error.headers)
         except NoAnswerError:
             return no_answer(HTTPConnection(scope).headers)
+        # For what counts requests: Gradio does not know who asks.
+        HTTPConnection(scope).state.account = session.account
         may_pass = session.may_look and (not _is_upload(scope) or _may_upload(session))
         return None if may_pass else _turned_away(scope)
 

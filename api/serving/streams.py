@@ -86,6 +86,9 @@ class StreamLimit:
         _, caller = getattr(request.state, "audit", (None, None))
         if isinstance(caller, Caller):
             name, is_known, is_limited = caller.known_as, caller.is_known, caller.is_limited
+        elif account := getattr(request.state, "account", ""):
+            # What the pages' door has found out: Gradio's streams come to no route of the API.
+            name, is_known, is_limited = account, True, True
         else:
             name = f"address {network_of(request_address(request, self._settings))}"
             is_known, is_limited = not self._has_accounts, self._has_accounts

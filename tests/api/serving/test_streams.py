@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 from api.app import create_api
@@ -80,7 +80,7 @@ def test_the_api_refuses_a_stream_too_many_and_has_room_when_one_ends(tmp_path: 
     studio.close()
 
 
-def test_any_other_stream_is_counted_by_address() -> None:
+def test_any_other_stream_is_counted_by_account_or_address() -> None:
     app = FastAPI()
     app.add_middleware(StreamLimit, settings=Settings(secret=SECRET, account_streams=1))
 
@@ -90,7 +90,9 @@ def test_any_other_stream_is_counted_by_address() -> None:
             await asyncio.sleep(0.1)
 
     @app.get("/gradio_api/heartbeat/{name}")
-    async def stream(name: str) -> StreamingResponse:
+    async def stream(name: str, request: Request, account: str = "") -> StreamingResponse:
+        # As the pages' door does.
+        request.state.account = account
         return StreamingResponse(events(), media_type="text/event-stream; charset=utf-8")
 
     with serve(app) as url, httpx.Client(trust_env=False, timeout=60) as client:
@@ -102,4 +104,7 @@ def test_any_other_stream_is_counted_by_address() -> None:
         with client.stream("GET", f"{url}/gradio_api/heartbeat/a") as first:
             assert first.is_success
             assert refused(client.get(f"{url}/gradio_api/heartbeat/b"))
+            with client.stream("GET", f"{url}/gradio_api/heartbeat/b?account=alice") as of_alice:
+                assert of_alice.is_success
+                assert refused(client.get(f"{url}/gradio_api/heartbeat/c?account=alice"))
         wait_until(is_open, lambda: "the place is not free again")
