@@ -79,7 +79,7 @@ async def _written(
             written = clock()
             coming = asyncio.ensure_future(anext(events))
     finally:
-        # Whoever went away has cancelled this too; what was begun is ended all the same.
+        # A client that goes away cancels this too; what was begun has to end all the same.
         with anyio.CancelScope(shield=True):
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)

@@ -117,7 +117,7 @@ def check_owner(action: Action, caller: Caller, owner: str | None) -> None:
     """Whether this caller may do it to a thing that `owner` made; raises `ForbiddenError`."""
     if action.rule.own and not caller.is_admin and caller.known_as != owner:
         raise ForbiddenError(
-            "Somebody else made this.", remedy="Ask them, or an admin of this studio. You can make your own."
+            "Another account made this.", remedy="Ask them, or an admin of this studio. You can make your own."
         )
 
 
@@ -159,7 +159,7 @@ def allow(action: Action, owner_of: OwnerOf | None = None, line: ChooseLine = re
 
 
 def open_to_all() -> Any:
-    """The dependency of what has to answer when nothing else does: it identifies nobody, and needs no thread."""
+    """The dependency of what has to answer when nothing else does: it identifies no caller and needs no thread."""
 
     async def welcome() -> None: ...
 

@@ -153,7 +153,7 @@ def test_an_event_stops_what_its_visitor_may_stop(site: Site) -> None:
     run = queued(site, "hub:id-of-mine")
     refused = Script(site, other)
     assert refused.fire("runs", "submit", data={"name": "stop", "run": run}) == 200
-    assert "Somebody else made this" in refused.said
+    assert "Another account made this" in refused.said
     assert state(site, run) == "queued"
     assert Script(site, mine).fire("runs", "submit", data={"name": "stop", "run": run}) == 200
     assert state(site, run) == "stopped"

@@ -1,4 +1,4 @@
-"""Headers that say for what host, from where and by whom a request is: read here once, so that nothing behind fails."""
+"""Headers that say for what host, from where and by whom a request is: checked once, before anything reads them."""
 
 from __future__ import annotations
 
