@@ -194,6 +194,6 @@ def test_a_link_to_a_run_opens_its_experiment(pages: dict[type, Any], create: An
 
 def test_an_unknown_look_at_a_data_set_is_said(pages: dict[type, Any]) -> None:
     section = pages[TokensPage]._data
-    result, said, _ = section._look_if_asked("", "in_bad", ["tiny"], "sudoku", "standard", 256, 0.5)
+    result, said, _ = section._show_opened("in_bad")
     assert result == NOTHING
     assert "in_bad" in problems(said)[0]["message"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gift_core.errors import Problem
-from gift_core.trace import Edit, Trace
+from gift_core.trace import Trace
 from ui.connection import StudioError
 
 # As the token strip draws a line break, which a line cannot hold itself.
@@ -45,13 +44,5 @@ def parse_given(text: str) -> GivenText:
 def given_text(trace: Trace) -> str:
     """What was given to a trace, as lines."""
     known = trace.vocabulary()
-    edits = [
-        Edit(position=each.position, text=known[each.token].text)
-        for each in trace.start.standing
-        if each.kind == "given"
-    ]
-    return _lines(edits)
-
-
-def _lines(edits: Sequence[Edit]) -> str:
-    return "\n".join(f"{edit.position}: {(edit.text or '').replace(chr(10), _BREAK)}" for edit in edits)
+    pieces = [(each.position, known[each.token].text) for each in trace.start.standing if each.kind == "given"]
+    return "\n".join(f"{position}: {text.replace(chr(10), _BREAK)}" for position, text in pieces)
