@@ -7,7 +7,8 @@ import sys
 
 PROGRAM = """
 import resource
-from api.serving.descriptors import most_connections, most_streams, raise_limit
+from api.serving.descriptors import most_connections, most_streams
+from workers.startup.descriptors import raise_limit
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 256))
 print(most_connections(1000), raise_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
