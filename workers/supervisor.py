@@ -58,6 +58,8 @@ T = TypeVar("T")
 
 _POLL_SECONDS = 0.1
 _PAUSE_SECONDS = 1.0
+# Of a job's own files, while its machine is well: it may be well again only since a moment.
+_MOST_REFUSALS = 5
 _CODE = Path(__file__).resolve().parents[1]
 
 Command = Callable[[Path, Job], list[str]]
@@ -241,15 +243,21 @@ class Supervisor:
     def _until_answered(self, job: Job, ask: Callable[[], T], lost: threading.Event | None = None) -> T | None:
         """What `ask` gives, as soon as the servers and the machine let it; None when this worker ends, or has lost the
         job, before that."""
+        refusals = 0
         while True:
             try:
                 return ask()
             except Exception as error:
                 fault = self._fault_in(error)
-                if fault is None or self._is_of_its_files(job, error):
+                if fault is None:
                     raise
+                if self._is_of_its_files(job, error):
+                    refusals += 1
+                    if refusals == _MOST_REFUSALS:
+                        raise
+                else:
+                    self.gate.met(fault)
                 logger.exception("job %s waits for a server or for its machine; trying again", job.id)
-                self.gate.met(fault)
                 # Shorter than a lease, or another worker would take the job first.
                 pause = min(_PAUSE_SECONDS, self._patience.lease / 4)
                 if (lost is not None and lost.is_set()) or self.shutdown.wait(pause):

@@ -73,6 +73,7 @@ def test_checkpoints_are_evaluated_compared_and_watched(evaluate: Page, client: 
     expect(page.locator("#prompt textarea")).to_have_value(answer.prompt, timeout=LOADING)
     for name in NAMES:
         expect(page.locator("#checkpoints")).to_contain_text(name)
+    page.click("#denoise-button:enabled")
     expect(page.locator("#denoise .gs-verdict")).to_have_count(3, timeout=LOADING)
 
 

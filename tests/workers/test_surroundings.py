@@ -285,6 +285,11 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
     opened.close()
 
 
+def announced(store: JobStore) -> list[str]:
+    """Why each worker takes nothing, as it says in the store; "" for one that takes jobs."""
+    return [worker.devices[0]["held_up"] for worker in store.workers()]
+
+
 def test_a_worker_takes_nothing_until_its_machine_is_well_and_says_why(
     store: JobStore, run_ids, queue, make_attempts, until, tmp_path: Path
 ) -> None:
@@ -299,13 +304,13 @@ def test_a_worker_takes_nothing_until_its_machine_is_well_and_says_why(
     try:
         until(lambda: "cannot be written to" in worker.held_up)
         # As all of the studio's processes see it.
-        until(lambda: "cannot be written to" in store.workers()[0].devices[0]["held_up"])
+        until(lambda: any("cannot be written to" in reason for reason in announced(store)))
         until(queue.is_empty)
         check_store(store.database)
         assert [job.attempt for job in store.jobs()] == [0, 0]
         in_the_way.unlink()
         until(lambda: all(job.state == JobState.FINISHED for job in store.jobs()))
         assert worker.held_up == ""
-        until(lambda: store.workers()[0].devices[0]["held_up"] == "")
+        until(lambda: announced(store) == [""])
     finally:
         worker.stop()
