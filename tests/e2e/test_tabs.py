@@ -58,6 +58,14 @@ def tab(context: BrowserContext, server: Server, address: str, there: str) -> Pa
     return page
 
 
+def denoising(context: BrowserContext, server: Server, settings: str) -> Page:
+    """A tab that a link has filled in, and in which the button was pressed."""
+    page = tab(context, server, f"denoise?{settings}", "#prompt textarea")
+    page.click("#denoise-button:enabled", timeout=LOADING)
+    expect(page.locator("#denoise .gs-chip")).not_to_have_count(0, timeout=LOADING)
+    return page
+
+
 def card(page: Page, state: str) -> Any:
     return page.locator(f"#runs .gs-card[data-state={state}]")
 
@@ -70,7 +78,8 @@ def test_eight_tabs_load_are_live_and_stop(
     runs = [tab(context, server, f"runs?experiment={each}", "#runs .gs-card") for each in experiments]
     queue = tab(context, server, "queue", "#queue .gs-jobs li")
     tokens = tab(context, server, "tokens?checkpoints=tiny", "#prompt textarea")
-    denoise = tab(context, server, "denoise?checkpoints=tiny&steps=12", "#denoise .gs-pane")
+    tokens.click("#inspect:enabled", timeout=LOADING)
+    denoise = denoising(context, server, "checkpoints=tiny&steps=12")
     began = time.monotonic()
     evaluate = tab(context, server, "evaluate", "#evaluation .gs-empty >> text=Choose checkpoints")
     print(f"the eighth tab: {time.monotonic() - began:.1f} s")
@@ -120,7 +129,7 @@ def test_three_tabs_that_denoise_live_leave_room(
     context: BrowserContext, server: Server, held: Callable[[], list[str]]
 ) -> None:
     slow = "checkpoints=tiny&length=768&block_length=64&steps=768&suppress_eos=tokens"
-    tabs = [tab(context, server, f"denoise?{slow}&seed={seed}", "#denoise .gs-chip") for seed in range(70, 73)]
+    tabs = [denoising(context, server, f"{slow}&seed={seed}") for seed in range(70, 73)]
     expect(tabs[0].locator("#denoise .gs-note").first).to_contain_text("of 768 steps", timeout=LOADING)
     assert len([url for url in held() if "/api/v1/events" in url]) == 1
     assert len(held()) <= MOST_HELD
