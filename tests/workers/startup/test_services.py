@@ -89,7 +89,7 @@ def test_a_folder_for_files_has_to_be_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [f"?mode={WRONG}", f"?{WRONG}", f"#{WRONG}"])
 def test_a_file_has_no_options(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    monkeypatch.setenv("GIFT_STORE_URL", f"sqlite:////tmp/studio.sqlite3{ending}")
+    monkeypatch.setenv("GIFT_STORE_URL", f"sqlite:////srv/studio.sqlite3{ending}")
     with pytest.raises(SettingsError) as refused:
         read_settings()
     assert str(refused.value) == "GIFT_STORE_URL: A sqlite:// URL has no options. End it with the file's name."
