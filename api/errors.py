@@ -72,7 +72,7 @@ def problem_response(status: int, code: str, problems: Sequence[Problem]) -> JSO
     # Gradio's own script shows `detail` of what was refused.
     detail = "\n".join(map(str, problems))
     document = ProblemDocument(code=code, title=title, status=status, problems=list(problems), detail=detail)
-    # Said here as well: the answer to what nobody foresaw is made outside of every middleware.
+    # Set here as well: the answer to an unexpected error is made outside of every middleware.
     headers = {"Cache-Control": CACHE_CONTROL}
     return JSONResponse(document.model_dump(mode="json"), status, headers, media_type=MEDIA_TYPE)
 

@@ -222,7 +222,7 @@ class PreviewRequest(Asked):
 
 
 Compute = Annotated[
-    bool, Query(description="Whether what is not there yet is computed; if not, the answer is 404 then.")
+    bool, Query(description="Compute a missing result. If false, a missing result is answered with 404.")
 ]
 
 

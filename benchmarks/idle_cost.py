@@ -1,4 +1,4 @@
-"""What a studio that nobody uses takes of a core, without a tab and with one: CPU time, wake-ups and memory.
+"""What an idle studio costs, without a tab and with one: CPU time, wake-ups and memory.
 
     PYTHONPATH=. python benchmarks/idle_cost.py --seconds 60
     PYTHONPATH=. python benchmarks/idle_cost.py --against ../other-checkout

@@ -38,7 +38,7 @@ def _cleaned(name: object) -> object:
     return clean_name(require_plain(name)) if isinstance(name, str) else name
 
 
-# Text for people, cleaned before its length is looked at. Control characters are refused: nobody types them.
+# Text for people, cleaned before its length is looked at. Control characters are refused: they cannot be typed.
 Name = Annotated[str, BeforeValidator(_cleaned)]
 
 

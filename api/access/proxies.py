@@ -26,7 +26,7 @@ def foreign_sign(headers: Headers) -> str:
                 return f"comes from {shown(client)}, as {name} says"
     for element in _listed(headers, FORWARDED):
         named = {key.lower(): value.strip('"') for key, value in _ELEMENT.findall(element)}
-        # One that does not say for whom says at least that there is a proxy.
+        # Without the client's address it still shows that there is a proxy.
         for value in (named.get("for", ""), named.get("host", "localhost")):
             if not is_loopback(host_of(value)):
                 return f"comes from {shown(value) or 'an unnamed client'}, as Forwarded says"

@@ -1,4 +1,4 @@
-"""Headers that say for what host, from where and by whom a request is: checked once, before anything reads them."""
+"""Checks the headers that name the host, the address and the caller of a request, before anything reads them."""
 
 from __future__ import annotations
 

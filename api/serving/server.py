@@ -18,7 +18,7 @@ from workers.settings import Settings
 
 # Uvicorn looks ten times a second whether it is to end; here a signal says so, and this is for the `Date` header.
 _TICK_SECONDS = 1.0
-# Of connections that nobody has taken yet. Those that come at once are all taken before the first is counted.
+# Connections that wait to be accepted. Those that arrive together are all accepted before the first is counted.
 _BACKLOG = 128
 
 

@@ -36,7 +36,7 @@ CLIENT_HEADERS = (
 )
 # These name the host that the client asked for.
 HOST_HEADERS = ("x-forwarded-host", "x-original-host", "x-host")
-# These say that there is a proxy, and not for whom it asks.
+# These show that there is a proxy, and do not name the client.
 PROXY_MARKS = (
     "via",
     "x-forwarded",

@@ -118,7 +118,7 @@ def architecture(name: str) -> Architecture:
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """A checkpoint's config.json without what is not a file's to choose: see `checked_config`. Raises `ModelError`."""
+    """Return a checkpoint's config.json without the fields that a file may not choose. Raises `ModelError`."""
     if not (directory / CONFIG).exists():
         raise _unreadable(directory, f"there is no {CONFIG}")
     return checked_config(read_document(directory / CONFIG), directory.name)

@@ -60,7 +60,7 @@ def with_date_of(tokenizer: PreTrainedTokenizerFast, saved: Path) -> PreTrainedT
 
 
 def files_of_tokenizer(directory: Path, kind: Any) -> PreTrainedTokenizerFast:
-    """The tokenizer in `directory` as it stands there, by a class of transformers; raises `ModelError`."""
+    """Load the tokenizer in `directory` with a class of transformers. Raises `ModelError`."""
     check_tokenizer(directory)
     try:
         with faults_in_words():

@@ -83,7 +83,8 @@ def test_the_store_is_locked(world: World, seed: int) -> None:
         other.execute("BEGIN IMMEDIATE")
         wait(world)
         other.execute("ROLLBACK")
-    go_on(world, runs)
+    # A busy machine may also let the worker stand still, which counts as a loss.
+    go_on(world, runs, most_losses=1)
 
 
 def wait(world: World) -> None:
@@ -91,13 +92,12 @@ def wait(world: World) -> None:
     time.sleep(world.random.uniform(0.2, 2.0))  # What happens meanwhile is what is tried.
 
 
-def go_on(world: World, runs: list[str]) -> None:
+def go_on(world: World, runs: list[str], most_losses: int = 0) -> None:
     """All of them end as if nothing had happened, without a person, and nobody is blamed."""
     world.until_finished(*runs)
     world.check(*runs)
     for run in runs:
-        # A machine that is busy elsewhere may let a worker stand still meanwhile, which is no fault that is tried here.
-        assert world.job(run).losses <= 1, world.store.transitions(job_id=run)
+        assert world.job(run).losses <= most_losses, world.store.transitions(job_id=run)
         states = [item.after for item in world.store.transitions(job_id=run)]
         assert "failed" not in states, states
 

@@ -27,7 +27,7 @@ _DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
 
 def checked_config(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The config of the model `name` without what is not a file's to choose.
+    """Return the config of the model `name` without the fields that a file may not choose.
 
     Raises `ModelError` that lists the fields which describe no model that can be loaded here.
     """
